@@ -1,0 +1,43 @@
+//! The few calls that the local store makes on its file system, behind a trait so that tests can make every single one fail.
+//!
+//! All calls block: only the I/O threads of the store make them, and its start.
+
+use std::{fs, io, path::Path, sync::Arc};
+
+/// An open file of the store. Positions are explicit: one descriptor serves all writers of an upload.
+pub trait DiskFile: Send + Sync {
+    /// Writes all of `bytes` at `position`.
+    fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()>;
+    /// Reads until `buffer` is full or the file ends; answers how much.
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
+    /// Waits until the data of the file, and its length, are on stable storage.
+    fn sync_data(&self) -> io::Result<()>;
+    /// Current length.
+    fn len(&self) -> io::Result<u64>;
+    /// Cuts or extends the file.
+    fn set_len(&self, length: u64) -> io::Result<()>;
+}
+
+/// A file system.
+pub trait Disk: Send + Sync + 'static {
+    /// Creates a file that must not exist yet, mode 0600.
+    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// Opens a file for reading and writing.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// Renames atomically, replacing the target.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+    /// Makes a directory and those above it, mode 0700.
+    fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// Waits until the names in a directory are on stable storage.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Names in a directory.
+    fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+    /// Whether a name exists.
+    fn exists(&self, path: &Path) -> io::Result<bool>;
+    /// Total bytes of the file system, and bytes free for an unprivileged user.
+    fn space(&self, path: &Path) -> io::Result<(u64, u64)>;
+    /// Metadata for housekeeping.
+    fn metadata(&self, path: &Path) -> io::Result<fs::Metadata>;
+}

@@ -1,0 +1,3 @@
+//! The default backend: files of one local directory.
+
+pub mod disk;
