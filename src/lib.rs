@@ -1,1 +1,4 @@
-//! x
+//! Longshore: a resumable upload service for virtual-machine images. ARCHITECTURE.md is the map.
+
+pub mod db;
+pub mod domain;

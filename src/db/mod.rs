@@ -1,0 +1,323 @@
+//! The records of the service, on SQLite or PostgreSQL. The only place with SQL.
+//!
+//! What the traits promise, both databases keep; the same tests run on both. Every write is one transaction: it is there whole
+//! and durable when the method returns, or not at all. No method holds a transaction while it waits for anything but the
+//! database. A lost race is an outcome, never an error and never silence.
+
+mod error;
+
+use async_trait::async_trait;
+
+pub use error::DbError;
+
+use crate::domain::{
+    account::{Account, Scope, SessionRecord, StorageRecord},
+    clock::EpochMs,
+    ids::{AccountUuid, ApiId, ImageUuid, JobUuid, NodeUuid, UploadUuid},
+    image::ImageRecord,
+    image_id::ImageId,
+    job::{JobResult, LongJob, Stage, TaskProgress},
+    job_state::JobState,
+    query::{Page, Query},
+    upload::{UploadFate, UploadRecord},
+};
+
+/// Result of every database operation.
+pub type Result<T> = std::result::Result<T, DbError>;
+
+/// A new upload job with everything that belongs to it; recorded whole or not at all.
+#[derive(Debug, Clone)]
+pub struct NewUploadJob {
+    /// The job.
+    pub job: LongJob,
+    /// Its image, `Downloading`.
+    pub image: ImageRecord,
+    /// Its upload.
+    pub upload: UploadRecord,
+    /// System tags of the job, in order.
+    pub system_tags: Vec<String>,
+    /// User tags of the job, in order.
+    pub user_tags: Vec<String>,
+    /// Uploads that are not final which the account may have; one more is [`Created::TooManyOpenUploads`].
+    pub open_uploads_max: u64,
+}
+
+/// Outcome of recording a new upload job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Created {
+    /// Recorded.
+    Recorded,
+    /// One of its identifiers is taken.
+    Duplicate,
+    /// The account has as many unfinished uploads as it may have.
+    TooManyOpenUploads,
+}
+
+/// A change of a job's state or stage, and what happens to its image and upload in the same step.
+#[derive(Debug, Clone)]
+pub struct MoveJob {
+    /// The job.
+    pub uuid: JobUuid,
+    /// The generation that the decision was made on.
+    pub generation: i64,
+    /// Its state from now on.
+    pub state: JobState,
+    /// Its stage from now on.
+    pub stage: Stage,
+    /// Percent of the stage.
+    pub stage_percent: i64,
+    /// In words, what it waits for from now on.
+    pub waits_for: Option<String>,
+    /// A new result; `None` leaves the old one.
+    pub result: Option<JobResult>,
+    /// The process that runs it from now on; `None` leaves the old one.
+    pub node: Option<NodeUuid>,
+    /// What becomes of the image.
+    pub image: ImageChange,
+    /// What becomes of the upload; `None` leaves it as it is.
+    pub fate: Option<UploadFate>,
+    /// Now. Also `finished_ms` where `state` is final; progress rows of a final job are deleted in the same step.
+    pub now_ms: EpochMs,
+}
+
+/// What becomes of the image of a job that moves.
+#[derive(Debug, Clone)]
+pub enum ImageChange {
+    /// Nothing.
+    Keep,
+    /// It is replaced as a whole by this record.
+    Replace(Box<ImageRecord>),
+    /// Its row goes (failed or canceled uploads leave no image).
+    Remove,
+}
+
+/// Outcome of a compare-and-swap on a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Applied {
+    /// Done; this is the generation from now on.
+    Moved(i64),
+    /// Somebody else moved the job first; nothing was changed. Read it again and decide anew.
+    Stale,
+    /// There is no such job.
+    Missing,
+}
+
+/// Outcome of deleting a job's record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Deleted {
+    /// It was there and is gone, its tags with it.
+    Gone,
+    /// It is not final; nothing was changed.
+    NotFinal,
+    /// There is no such record that the caller may see.
+    Missing,
+}
+
+/// Long jobs and their tags.
+#[async_trait]
+pub trait JobRepository: Send + Sync + 'static {
+    /// Records a job, its image, upload and tags in one step.
+    async fn create_upload_job(&self, new: NewUploadJob) -> Result<Created>;
+    /// The job, if the scope may see it.
+    async fn job(&self, uuid: JobUuid, scope: Scope) -> Result<Option<LongJob>>;
+    /// Jobs that match a query. Fields are those of ZStack's LongJobInventory (zstack.md 2.1); an unknown one is `UnknownField`.
+    async fn jobs(&self, query: &Query, scope: Scope) -> Result<Page<LongJob>>;
+    /// Moves a job by compare-and-swap on its generation, image and upload in the same step.
+    async fn move_job(&self, change: MoveJob) -> Result<Applied>;
+    /// Renames a job; `None` leaves a field. Does not touch the generation. Answers the job, or `None` if there is none to see.
+    async fn rename_job(
+        &self,
+        uuid: JobUuid,
+        scope: Scope,
+        name: Option<String>,
+        description: Option<String>,
+        now_ms: EpochMs,
+    ) -> Result<Option<LongJob>>;
+    /// Deletes a final job's record and its tags, upload and progress records; the image stays.
+    async fn delete_job(&self, uuid: JobUuid, scope: Scope) -> Result<Deleted>;
+    /// Jobs that are not final whose upload carries this `IMAGE_ID` (tag `uploadImage::<id>`), with their uploads: largest
+    /// `offset_cached` first, then newest first. At most 100.
+    async fn live_jobs_of(
+        &self,
+        image_id: &ImageId,
+        scope: Scope,
+    ) -> Result<Vec<(LongJob, UploadRecord)>>;
+    /// All jobs that are not final, with their uploads: for recovery and supervision. Pages of at most `limit` with a uuid greater
+    /// than `after`, in order of uuid.
+    async fn unfinished_jobs(
+        &self,
+        after: Option<JobUuid>,
+        limit: u64,
+    ) -> Result<Vec<(LongJob, UploadRecord)>>;
+}
+
+/// Uploads: what the data plane has to know of each.
+#[async_trait]
+pub trait UploadRepository: Send + Sync + 'static {
+    /// One upload, whatever has become of it.
+    async fn upload(&self, uuid: UploadUuid) -> Result<Option<UploadRecord>>;
+    /// The newest upload of an image.
+    async fn upload_of_image(&self, image: ImageUuid) -> Result<Option<UploadRecord>>;
+    /// Writes down offsets and times for listings, all in one transaction. Rows whose upload is gone are passed over; a row
+    /// whose owner epoch is higher than the given one is left alone.
+    async fn touch_uploads(&self, touches: Vec<UploadTouch>) -> Result<()>;
+    /// Writes down the declared length. The store decided that it may.
+    async fn set_declared_length(&self, uuid: UploadUuid, length: u64) -> Result<()>;
+    /// Revokes every upload URL handed out for the upload; answers the new generation.
+    async fn raise_url_generation(&self, uuid: UploadUuid) -> Result<Option<i64>>;
+    /// Takes or renews the lease of an upload until `until_ms`. A lease of another node that has not ended at `now_ms` is `Held`. Taking it
+    /// over from another node (or after it ended) raises the epoch; renewing one's own does not.
+    async fn lease_upload(
+        &self,
+        uuid: UploadUuid,
+        node: NodeUuid,
+        now_ms: EpochMs,
+        until_ms: EpochMs,
+    ) -> Result<Leased>;
+    /// Renews the leases of all uploads that this node owns and that are open.
+    async fn renew_leases(&self, node: NodeUuid, until_ms: EpochMs) -> Result<u64>;
+    /// Which of these uploads have a record with fate `Open`: the others' staging entries are strays.
+    async fn known_open(&self, uuids: Vec<UploadUuid>) -> Result<Vec<UploadUuid>>;
+}
+
+/// What is written down of an upload now and then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UploadTouch {
+    /// The upload.
+    pub uuid: UploadUuid,
+    /// Fencing number of the process that says so.
+    pub owner_epoch: u64,
+    /// First missing byte.
+    pub offset: u64,
+    /// Bytes stored.
+    pub stored: u64,
+    /// When the last byte arrived.
+    pub last_byte_ms: EpochMs,
+    /// Percent of the receiving stage, also written to the job and its progress.
+    pub percent: i64,
+}
+
+/// Outcome of asking for a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Leased {
+    /// It is ours with this epoch.
+    Ours {
+        /// Fencing number to give to the store.
+        epoch: u64,
+    },
+    /// Another process holds it.
+    Held,
+    /// There is no such upload.
+    Missing,
+}
+
+/// Images.
+#[async_trait]
+pub trait ImageRepository: Send + Sync + 'static {
+    /// The image, if the scope may see it.
+    async fn image(&self, uuid: ImageUuid, scope: Scope) -> Result<Option<ImageRecord>>;
+    /// Images that match a query. Fields are those of ZStack's ImageInventory (zstack.md 3.2).
+    async fn images(&self, query: &Query, scope: Scope) -> Result<Page<ImageRecord>>;
+    /// The images with these identifiers, in no order; for rendering a list of jobs. At most 1,000.
+    async fn images_by_uuid(&self, uuids: &[ImageUuid]) -> Result<Vec<ImageRecord>>;
+    /// Marks an image that is Ready as deleted. Answers whether there was one.
+    async fn mark_image_deleted(
+        &self,
+        uuid: ImageUuid,
+        scope: Scope,
+        now_ms: EpochMs,
+    ) -> Result<bool>;
+    /// Removes the row of an image for good.
+    async fn remove_image(&self, uuid: ImageUuid) -> Result<()>;
+    /// Images whose status is Deleted since before `before_ms`, at most `limit`, oldest first.
+    async fn deleted_images(&self, before_ms: EpochMs, limit: u64) -> Result<Vec<ImageRecord>>;
+    /// System tags of a job or image, in the order in which they were given: (resource uuid as text, tag).
+    async fn system_tags(&self, resources: &[String]) -> Result<Vec<(String, String)>>;
+}
+
+/// Accounts and sessions.
+#[async_trait]
+pub trait AccountRepository: Send + Sync + 'static {
+    /// Records an account; `false` if the name is taken.
+    async fn create_account(&self, account: Account) -> Result<bool>;
+    /// The account with this login name.
+    async fn account_named(&self, name: &str) -> Result<Option<Account>>;
+    /// The account.
+    async fn account(&self, uuid: AccountUuid) -> Result<Option<Account>>;
+    /// Replaces an account's password hash.
+    async fn set_password_hash(&self, uuid: AccountUuid, password_hash: String) -> Result<bool>;
+    /// Records a session if the account has fewer than `sessions_max` that have not ended; `false` otherwise.
+    async fn open_session(&self, session: SessionRecord, sessions_max: u64) -> Result<bool>;
+    /// The session and its account, if it has not ended at `now_ms` and the account may log in.
+    async fn session(
+        &self,
+        token_sha256: [u8; 32],
+        now_ms: EpochMs,
+    ) -> Result<Option<(SessionRecord, Account)>>;
+    /// Sets a session's end; `false` if there is none.
+    async fn renew_session(&self, token_sha256: [u8; 32], expires_ms: EpochMs) -> Result<bool>;
+    /// Ends one session. Idempotent. Sessions past `now_ms` go as well.
+    async fn close_session(&self, token_sha256: [u8; 32], now_ms: EpochMs) -> Result<()>;
+}
+
+/// Results of asynchronous API calls, kept a while.
+#[async_trait]
+pub trait ApiJobRepository: Send + Sync + 'static {
+    /// Records that a call is running; `false` if the id is taken.
+    async fn begin_api_job(&self, id: ApiId, now_ms: EpochMs) -> Result<bool>;
+    /// Records its result.
+    async fn finish_api_job(&self, id: ApiId, result: ApiJobResult, now_ms: EpochMs) -> Result<()>;
+    /// What is known of a call: `None` unknown, `Some(None)` running.
+    async fn api_job(&self, id: ApiId) -> Result<Option<Option<ApiJobResult>>>;
+    /// Removes calls that ended before `before_ms`; answers how many.
+    async fn prune_api_jobs(&self, before_ms: EpochMs) -> Result<u64>;
+    /// Replaces the newest progress of a call.
+    async fn save_progress(&self, progress: TaskProgress) -> Result<()>;
+    /// The newest progress of a call that has not ended.
+    async fn progress(&self, id: ApiId) -> Result<Option<TaskProgress>>;
+}
+
+/// Result of an asynchronous API call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiJobResult {
+    /// Whether it succeeded.
+    pub success: bool,
+    /// The body that the poll answers.
+    pub body: String,
+}
+
+/// The service's own records: which store belongs to it, which processes run.
+#[async_trait]
+pub trait ServiceRepository: Send + Sync + 'static {
+    /// Records the storage on first use; afterwards answers the recorded one, whatever is given. The caller compares.
+    async fn bind_storage(&self, storage: StorageRecord) -> Result<StorageRecord>;
+    /// Answers if the database can be read and written at this moment.
+    async fn ping(&self) -> Result<()>;
+    /// Answers a named secret-free setting of the service, recorded on first use.
+    async fn setting(&self, name: &str, first_value: &str) -> Result<String>;
+}
+
+/// Everything at once: what the use cases hold.
+pub trait Database:
+    JobRepository
+    + UploadRepository
+    + ImageRepository
+    + AccountRepository
+    + ApiJobRepository
+    + ServiceRepository
+{
+}
+
+impl<T> Database for T where
+    T: JobRepository
+        + UploadRepository
+        + ImageRepository
+        + AccountRepository
+        + ApiJobRepository
+        + ServiceRepository
+{
+}

@@ -1,0 +1,56 @@
+//! Accounts and sessions.
+
+use super::{
+    clock::EpochMs,
+    ids::{AccountUuid, StorageUuid},
+};
+
+/// Who uses the service. The account named `admin` sees everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its identifier.
+    pub uuid: AccountUuid,
+    /// Login name, unique.
+    pub name: String,
+    /// Argon2id over the lower-hex SHA-512 of the password, in PHC form.
+    pub password_hash: String,
+    /// Whether it sees the objects of all accounts.
+    pub admin: bool,
+    /// Whether it may log in.
+    pub enabled: bool,
+    /// When it was created.
+    pub created_ms: EpochMs,
+}
+
+/// A session as it is stored: the token itself is known to the client alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRecord {
+    /// SHA-256 of the token's 32 hex digits.
+    pub token_sha256: [u8; 32],
+    /// Whose it is.
+    pub account: AccountUuid,
+    /// When it was opened.
+    pub created_ms: EpochMs,
+    /// When it ends.
+    pub expires_ms: EpochMs,
+}
+
+/// Whose objects a call may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Everybody's: the admin, and the service itself.
+    All,
+    /// One account's.
+    Account(AccountUuid),
+}
+
+/// The one storage, as `QueryBackupStorage` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageRecord {
+    /// Its identifier: the store's own.
+    pub uuid: StorageUuid,
+    /// Name.
+    pub name: String,
+    /// When it was first opened.
+    pub created_ms: EpochMs,
+}

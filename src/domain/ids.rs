@@ -1,0 +1,105 @@
+//! Identifiers: 32 lower-case hex digits on the wire, a version 4 UUID when we make one.
+
+use std::{fmt, str::FromStr};
+
+use uuid::Uuid;
+
+/// The text is not 32 hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("[{text}] is not a uuid of 32 hex digits")]
+pub struct InvalidUuid {
+    /// What was given, shortened to 64 characters.
+    pub text: String,
+}
+
+fn parse_simple(text: &str) -> Result<Uuid, InvalidUuid> {
+    let shown = || InvalidUuid { text: text.chars().take(64).collect() };
+    if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(shown());
+    }
+    Uuid::try_parse(text).map_err(|_| shown())
+}
+
+macro_rules! uuid_ids {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// A new random identifier.
+            pub fn random() -> Self {
+                Self(Uuid::new_v4())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.simple().fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidUuid;
+
+            fn from_str(text: &str) -> Result<Self, InvalidUuid> {
+                parse_simple(text).map(Self)
+            }
+        }
+    )*};
+}
+
+uuid_ids! {
+    /// A long job.
+    JobUuid;
+    /// An image; kept when its job is rerun.
+    ImageUuid;
+    /// One transfer of bytes; new for every run of a job.
+    UploadUuid;
+    /// An account.
+    AccountUuid;
+    /// A session as the client knows it. Only its SHA-256 is stored.
+    SessionUuid;
+    /// One call of an asynchronous API: the client's `X-Job-UUID`, or ours.
+    ApiId;
+    /// A backup storage: here, the one store.
+    StorageUuid;
+    /// A running process of this service.
+    NodeUuid;
+    /// A tag.
+    TagUuid;
+}
+
+/// Whether a client-given `resourceUuid` has the form that ZStack asks for (zstack.md 1.4): a UUID of version 1 to 5 without dashes.
+pub fn is_resource_uuid(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() == 32
+        && bytes.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b))
+        && (b'1'..=b'5').contains(&bytes[12])
+        && matches!(bytes[16], b'8' | b'9' | b'a' | b'b')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_32_hex_digits_both_ways() {
+        let id = JobUuid::random();
+        assert_eq!(id.to_string().len(), 32);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for bad in ["", "x", "0123456789abcdef0123456789abcde", "{123456789abcdef0123456789abcdef}"]
+        {
+            assert!(bad.parse::<JobUuid>().is_err(), "{bad}");
+        }
+        assert!(id.0.hyphenated().to_string().parse::<JobUuid>().is_err());
+    }
+
+    #[test]
+    fn resource_uuids_are_versioned() {
+        assert!(is_resource_uuid(&ImageUuid::random().to_string()));
+        assert!(!is_resource_uuid("0123456789ab0def8123456789abcdef"), "version 0");
+        assert!(!is_resource_uuid("0123456789AB4DEF8123456789ABCDEF"), "upper case");
+        assert!(!is_resource_uuid("0123456789ab4defc123456789abcdef"), "variant");
+    }
+}

@@ -1,0 +1,119 @@
+//! The record of a long job: the one thing a user watches, suspends, resumes and cancels.
+
+use super::{
+    clock::EpochMs,
+    ids::{AccountUuid, ApiId, ImageUuid, JobUuid, NodeUuid},
+    job_state::JobState,
+};
+
+/// The one job type that is offered: ZStack's message for adding an image.
+pub const ADD_IMAGE_JOB: &str = "APIAddImageMsg";
+
+/// What a running job is doing; each has a percentage of its own, so that nothing hides behind "100 %".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Bytes arrive.
+    Receiving,
+    /// All bytes are here; the digests are brought to the end and compared.
+    Verifying,
+    /// The content is looked at.
+    Inspecting,
+    /// The bytes become an image.
+    Publishing,
+}
+
+impl Stage {
+    /// All of them, in order.
+    pub const ALL: [Self; 4] =
+        [Self::Receiving, Self::Verifying, Self::Inspecting, Self::Publishing];
+
+    /// Its name in rows and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Receiving => "receiving",
+            Self::Verifying => "verifying",
+            Self::Inspecting => "inspecting",
+            Self::Publishing => "publishing",
+        }
+    }
+
+    /// The stage with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.name() == name)
+    }
+}
+
+/// What `jobResult` shows. The upload URL is a secret and in no row: it is rendered when the job is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobResult {
+    /// The AddImage event, rendered from the image's record.
+    Event,
+    /// What interrupted or ended the job.
+    Error {
+        /// What happened, what is kept, what to do next.
+        detail: String,
+        /// The root cause.
+        cause: String,
+    },
+}
+
+/// A long job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LongJob {
+    /// Its identifier.
+    pub uuid: JobUuid,
+    /// Who owns it; for all others it does not exist.
+    pub account: AccountUuid,
+    /// Name, at most 255 characters; the job type if none was given.
+    pub name: String,
+    /// Description, at most 2,048 characters.
+    pub description: Option<String>,
+    /// The API call that (re)started it; the key of its progress.
+    pub api_id: ApiId,
+    /// Always [`ADD_IMAGE_JOB`].
+    pub job_name: String,
+    /// The request as JSON, with defaults filled in, the image's uuid set and no session in it.
+    pub job_data: String,
+    /// State and, where suspended, why.
+    pub state: JobState,
+    /// Grows with every change of state or stage; the compare-and-swap key.
+    pub generation: i64,
+    /// What it is doing.
+    pub stage: Stage,
+    /// Percent of the stage, 0 to 100.
+    pub stage_percent: i64,
+    /// In words, what it waits for, if it does.
+    pub waits_for: Option<String>,
+    /// What it led to so far.
+    pub result: Option<JobResult>,
+    /// The image it makes.
+    pub image: ImageUuid,
+    /// The process that runs it.
+    pub node: Option<NodeUuid>,
+    /// When it was submitted.
+    pub created_ms: EpochMs,
+    /// When it last changed.
+    pub last_op_ms: EpochMs,
+    /// When it ended.
+    pub finished_ms: Option<EpochMs>,
+}
+
+impl LongJob {
+    /// Whole seconds from submission to the end, at least 1 as ZStack has it; `None` while it is not final.
+    pub fn execute_secs(&self) -> Option<i64> {
+        self.finished_ms.map(|finished| ((finished - self.created_ms) / 1000).max(1))
+    }
+}
+
+/// The newest progress of an API call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskProgress {
+    /// The call.
+    pub api_id: ApiId,
+    /// ZStack's words for the stage: `uploading image`, `adding to image store`.
+    pub task_name: String,
+    /// 0 to 100.
+    pub percent: i64,
+    /// When it was reported.
+    pub time_ms: EpochMs,
+}

@@ -1,0 +1,12 @@
+//! Pure rules and records: identifiers, the long job's state machine, tags, images, queries. No async, no I/O.
+
+pub mod account;
+pub mod clock;
+pub mod ids;
+pub mod image;
+pub mod image_id;
+pub mod job;
+pub mod job_state;
+pub mod query;
+pub mod tag;
+pub mod upload;

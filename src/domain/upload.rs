@@ -1,0 +1,112 @@
+//! The record of one transfer of bytes. What is really stored is known to the store alone.
+
+use super::{
+    clock::EpochMs,
+    ids::{AccountUuid, ImageUuid, JobUuid, NodeUuid, UploadUuid},
+    image_id::ImageId,
+};
+
+/// When an upload has all its bytes; fixed at creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completion {
+    /// When the declared length is stored (ZStack, tus, native).
+    ByLength,
+    /// When a client says so (IETF `Upload-Complete: ?1`).
+    Explicit,
+}
+
+/// What has become of an upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UploadFate {
+    /// Takes bytes, or waits, or is being finished.
+    Open,
+    /// Its bytes are an image.
+    Published,
+    /// Its bytes are gone: canceled, failed or replaced by a rerun.
+    Discarded,
+    /// Its bytes are gone because none came for too long.
+    Expired,
+}
+
+impl UploadFate {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Open, Self::Published, Self::Discarded, Self::Expired];
+
+    /// Its name in rows.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Published => "published",
+            Self::Discarded => "discarded",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// The fate with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fate| fate.name() == name)
+    }
+}
+
+impl Completion {
+    /// Its name in rows.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ByLength => "by_length",
+            Self::Explicit => "explicit",
+        }
+    }
+
+    /// The rule with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::ByLength, Self::Explicit].into_iter().find(|rule| rule.name() == name)
+    }
+}
+
+/// What a client declared the whole to hash to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ExpectedDigests {
+    /// MD5 of the whole.
+    pub md5: Option<[u8; 16]>,
+    /// SHA-256 of the whole.
+    pub sha256: Option<[u8; 32]>,
+}
+
+/// One transfer of bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadRecord {
+    /// Its identifier: key of the store entry, the capability and the claims. New for every run of a job.
+    pub uuid: UploadUuid,
+    /// The job that shows it.
+    pub job: JobUuid,
+    /// The image that it becomes.
+    pub image: ImageUuid,
+    /// Who owns it.
+    pub account: AccountUuid,
+    /// The client's name for the file.
+    pub image_id: Option<ImageId>,
+    /// When it is complete.
+    pub completion: Completion,
+    /// Length of the whole, once declared. The store's checkpoint holds the truth; this one is for listings and reservations.
+    pub declared_length: Option<u64>,
+    /// What the client expects it to hash to.
+    pub expected: ExpectedDigests,
+    /// First missing byte when it was last written down: for listings only, the truth is in the store.
+    pub offset_cached: u64,
+    /// Stored bytes when last written down: for reservations at start.
+    pub stored_cached: u64,
+    /// What has become of it.
+    pub fate: UploadFate,
+    /// Part of the capability; raising it revokes every upload URL handed out.
+    pub url_generation: i64,
+    /// The process that owns it, and its fencing number.
+    pub owner: Option<NodeUuid>,
+    /// Fencing number; only ever grows.
+    pub owner_epoch: u64,
+    /// The owner's lease ends here unless renewed.
+    pub lease_until_ms: EpochMs,
+    /// When it was created.
+    pub created_ms: EpochMs,
+    /// When the last byte arrived, if one ever did. Expiry counts from here.
+    pub last_byte_ms: Option<EpochMs>,
+}
