@@ -1,4 +1,8 @@
 //! Longshore: a resumable upload service for virtual-machine images. ARCHITECTURE.md is the map.
 
+pub mod accounts;
 pub mod db;
 pub mod domain;
+pub mod http;
+pub mod jobs;
+pub mod uploads;

@@ -54,3 +54,19 @@ pub struct StorageRecord {
     /// When it was first opened.
     pub created_ms: EpochMs,
 }
+
+/// Who makes a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// Their account.
+    pub account: crate::domain::ids::AccountUuid,
+    /// Whether they see the objects of all accounts.
+    pub admin: bool,
+}
+
+impl Caller {
+    /// Whose objects they may see.
+    pub const fn scope(self) -> Scope {
+        if self.admin { Scope::All } else { Scope::Account(self.account) }
+    }
+}

@@ -1,6 +1,7 @@
 //! Pure rules and records: identifiers, the long job's state machine, tags, images, queries. No async, no I/O.
 
 pub mod account;
+pub mod add_image;
 pub mod clock;
 pub mod ids;
 pub mod image;

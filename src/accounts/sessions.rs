@@ -1,0 +1,221 @@
+//! Logging in, and what a session may.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+
+use super::password;
+use crate::{
+    db::{Database, DbError},
+    domain::{
+        account::{Account, Caller, SessionRecord},
+        clock::{Clock, EpochMs},
+        ids::{AccountUuid, SessionUuid},
+    },
+};
+
+/// Name of the account that sees everything.
+pub(super) const ADMIN: &str = "admin";
+
+/// Password hashes that are computed at once. A login costs tens of milliseconds of one core and 19 MiB; without a bound of its
+/// own a burst of logins would starve uploads.
+const PASSWORD_HASHES_MAX: usize = 2;
+
+/// Why a login or a session is refused.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AccountError {
+    /// Unknown account or wrong password; which of them is not told.
+    #[error("wrong account name or password")]
+    WrongPassword,
+    /// The session does not exist or has ended.
+    #[error("Session expired")]
+    SessionExpired,
+    /// The account has as many sessions as it may have.
+    #[error("the account has too many sessions; log out of one, or wait until one ends")]
+    TooManySessions,
+    /// The system gave no random bytes.
+    #[error("no session could be made")]
+    NoRandomness,
+    /// The records cannot be reached.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// Bounds of sessions.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionLimits {
+    /// How long a session lasts.
+    pub lifetime_secs: u64,
+    /// Sessions of one account that have not ended.
+    pub per_account_max: u64,
+}
+
+/// A session that has just been opened or looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenedSession {
+    /// The token; known to the client alone.
+    pub token: SessionUuid,
+    /// Whose it is.
+    pub caller: Caller,
+    /// When it was opened.
+    pub created_ms: EpochMs,
+    /// When it ends.
+    pub expires_ms: EpochMs,
+}
+
+/// Logins and sessions.
+pub struct Accounts {
+    db: Arc<dyn Database>,
+    clock: Arc<dyn Clock>,
+    limits: SessionLimits,
+    hashing: Arc<Semaphore>,
+    /// Verified against when the account does not exist, so that the answer takes as long.
+    decoy_hash: String,
+}
+
+impl Accounts {
+    /// Over these records.
+    pub fn new(db: Arc<dyn Database>, clock: Arc<dyn Clock>, limits: SessionLimits) -> Self {
+        let decoy_hash = password::hash("decoy").unwrap_or_default();
+        Self {
+            db,
+            clock,
+            limits,
+            hashing: Arc::new(Semaphore::new(PASSWORD_HASHES_MAX)),
+            decoy_hash,
+        }
+    }
+
+    /// Makes sure that there is an `admin`. With a given password that one is set; without, a password is made on first use and
+    /// returned, to be shown once.
+    pub async fn ensure_admin(&self, given: Option<&str>) -> Result<Option<String>, AccountError> {
+        let existing = self.db.account_named(ADMIN).await?;
+        let (plain, generated) = match (given, &existing) {
+            (Some(given), _) => (given.to_owned(), None),
+            (None, Some(_)) => return Ok(None),
+            (None, None) => {
+                let mut bytes = [0; 12];
+                getrandom::fill(&mut bytes).map_err(|_| AccountError::NoRandomness)?;
+                let made = crate::domain::tag::hex(&bytes);
+                (made.clone(), Some(made))
+            }
+        };
+        let sent = password::sha512_hex(&plain);
+        if let Some(account) = existing {
+            if !self.fits(sent.clone(), account.password_hash.clone()).await {
+                let hash = self.hashed(sent).await?;
+                self.db.set_password_hash(account.uuid, hash).await?;
+            }
+            return Ok(None);
+        }
+        let password_hash = self.hashed(sent).await?;
+        let account = Account {
+            uuid: AccountUuid::random(),
+            name: ADMIN.to_owned(),
+            password_hash,
+            admin: true,
+            enabled: true,
+            created_ms: self.clock.now_ms(),
+        };
+        let created = self.db.create_account(account).await?;
+        Ok(generated.filter(|_| created))
+    }
+
+    /// Opens a session. `sha512_hex` is what clients send: the lower-hex SHA-512 of the password.
+    pub async fn log_in(
+        &self,
+        name: &str,
+        sha512_hex: &str,
+    ) -> Result<OpenedSession, AccountError> {
+        let account = self.db.account_named(name).await?.filter(|account| account.enabled);
+        let stored = account.as_ref().map_or(&self.decoy_hash, |account| &account.password_hash);
+        let fits = self.fits(sha512_hex.to_ascii_lowercase(), stored.clone()).await;
+        let Some(account) = account.filter(|_| fits) else {
+            return Err(AccountError::WrongPassword);
+        };
+        self.open(&account).await
+    }
+
+    /// Who has this session. `SessionExpired` if nobody has.
+    pub async fn authenticate(&self, token: &str) -> Result<OpenedSession, AccountError> {
+        let token: SessionUuid = token.parse().map_err(|_| AccountError::SessionExpired)?;
+        let found = self.db.session(token_sha256(token), self.clock.now_ms()).await?;
+        let (session, account) = found.ok_or(AccountError::SessionExpired)?;
+        Ok(opened(token, &session, &account))
+    }
+
+    /// Ends a session. Idempotent.
+    pub async fn log_out(&self, token: &str) -> Result<(), AccountError> {
+        if let Ok(token) = token.parse() {
+            self.db.close_session(token_sha256(token), self.clock.now_ms()).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets a session end `duration_secs` from now.
+    pub async fn renew(
+        &self,
+        token: &str,
+        duration_secs: u64,
+    ) -> Result<OpenedSession, AccountError> {
+        let mut session = self.authenticate(token).await?;
+        session.expires_ms = self.clock.now_ms() + millis(duration_secs);
+        let renewed =
+            self.db.renew_session(token_sha256(session.token), session.expires_ms).await?;
+        if renewed { Ok(session) } else { Err(AccountError::SessionExpired) }
+    }
+
+    async fn open(&self, account: &Account) -> Result<OpenedSession, AccountError> {
+        let token = SessionUuid::random();
+        let now_ms = self.clock.now_ms();
+        let session = SessionRecord {
+            token_sha256: token_sha256(token),
+            account: account.uuid,
+            created_ms: now_ms,
+            expires_ms: now_ms + millis(self.limits.lifetime_secs),
+        };
+        if !self.db.open_session(session.clone(), self.limits.per_account_max).await? {
+            return Err(AccountError::TooManySessions);
+        }
+        Ok(opened(token, &session, account))
+    }
+
+    async fn fits(&self, sent: String, stored: String) -> bool {
+        self.hashing_thread(move || password::verify(&sent, &stored)).await.unwrap_or(false)
+    }
+
+    async fn hashed(&self, sent: String) -> Result<String, AccountError> {
+        let hash = self.hashing_thread(move || password::hash(&sent)).await.flatten();
+        hash.ok_or(AccountError::NoRandomness)
+    }
+
+    async fn hashing_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let permit = Arc::clone(&self.hashing).acquire_owned().await.ok()?;
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        done.await.ok()
+    }
+}
+
+fn token_sha256(token: SessionUuid) -> [u8; 32] {
+    Sha256::digest(token.to_string().as_bytes()).into()
+}
+
+fn millis(secs: u64) -> i64 {
+    i64::try_from(secs.saturating_mul(1000)).unwrap_or(i64::MAX / 4)
+}
+
+fn opened(token: SessionUuid, session: &SessionRecord, account: &Account) -> OpenedSession {
+    OpenedSession {
+        token,
+        caller: Caller { account: account.uuid, admin: account.admin },
+        created_ms: session.created_ms,
+        expires_ms: session.expires_ms,
+    }
+}

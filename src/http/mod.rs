@@ -1,0 +1,45 @@
+//! HTTP: routes, extractors and error mappings; one folder for each dialect. Thin: parse, call one use case, shape the answer.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    accounts::{Accounts, Capabilities},
+    jobs::Jobs,
+    uploads::Uploads,
+};
+
+/// What every handler may use; the same in all workers.
+#[derive(Clone)]
+pub struct App {
+    /// Logins and sessions.
+    pub accounts: Arc<Accounts>,
+    /// Upload URLs.
+    pub capabilities: Arc<Capabilities>,
+    /// The control plane.
+    pub jobs: Arc<Jobs>,
+    /// The data plane.
+    pub uploads: Arc<Uploads>,
+    /// Bounds and names.
+    pub settings: Arc<HttpSettings>,
+}
+
+/// Bounds and names of the HTTP surface.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// Base of upload URLs (`https://host[:port][/path]`, no slash at the end); the request's Host if absent.
+    pub public_url: Option<String>,
+    /// Time zone of ZStack's timestamps.
+    pub wire_time_zone: jiff::tz::TimeZone,
+    /// Largest JSON body in bytes.
+    pub json_bytes_max: usize,
+    /// Origins that may use the control plane from a browser.
+    pub cors_origins: Vec<String>,
+    /// A body that is silent for this long is closed; its bytes are kept.
+    pub body_idle: Duration,
+    /// A body must bring this many bytes a second, measured over `body_rate_window`.
+    pub body_rate_min_bytes: u64,
+    /// Window of the minimum rate.
+    pub body_rate_window: Duration,
+    /// Whether `/metrics` answers beyond loopback.
+    pub metrics_public: bool,
+}

@@ -1,0 +1,99 @@
+//! Why bytes, or a question about them, are refused: one variant for each thing that a dialect answers differently.
+
+use longshore_storage::StoreError;
+
+use crate::{
+    db::DbError,
+    domain::{job_state::JobState, upload::UploadFate},
+};
+
+/// How the body of a request ended before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// The connection broke.
+    #[error("the connection broke")]
+    Broken,
+    /// No byte for too long.
+    #[error("no byte came for {secs} seconds")]
+    Idle {
+        /// The limit.
+        secs: u64,
+    },
+    /// Bytes came more slowly than the minimum rate.
+    #[error("bytes came more slowly than {bytes_per_sec} bytes a second")]
+    TooSlow {
+        /// The limit.
+        bytes_per_sec: u64,
+    },
+    /// The framing around the bytes (multipart, chunked) is broken.
+    #[error("the body is not well formed: {0}")]
+    Malformed(&'static str),
+}
+
+/// Why a request about an upload is refused. Whatever was acknowledged before is kept, unless the variant says otherwise.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum UploadError {
+    /// Never existed, or belongs to somebody else.
+    #[error("there is no such upload")]
+    NotFound,
+    /// Its bytes are gone for good.
+    #[error("the upload was {} and its bytes are gone; start a new one", fate.name())]
+    Gone {
+        /// Why.
+        fate: UploadFate,
+    },
+    /// Its job takes no bytes in this state.
+    #[error("the upload takes no bytes: its job is {state}")]
+    NotTaking {
+        /// `Suspended(user)`, `Canceling`, or a final state.
+        state: JobState,
+    },
+    /// The offset of a sequential append is not the first missing byte.
+    #[error("the upload continues at {expected}")]
+    WrongOffset {
+        /// First missing byte.
+        expected: u64,
+    },
+    /// More than may be stored in one upload.
+    #[error("an image may have {max} bytes, this one has {offered}")]
+    TooLarge {
+        /// Bytes offered.
+        offered: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// The storage has no room for the declared length.
+    #[error("the storage has {free} bytes free, {needed} are needed")]
+    NoRoom {
+        /// Bytes that may still be promised.
+        free: u64,
+        /// Bytes that this upload still needs.
+        needed: u64,
+    },
+    /// The account has as many unfinished uploads as it may have.
+    #[error("the account has {max} unfinished uploads, as many as it may have")]
+    TooManyOpen {
+        /// The limit.
+        max: u64,
+    },
+    /// The body ended before its time; what came is kept unless it was under a checksum.
+    #[error("{error}; {offset} bytes are kept")]
+    Body {
+        /// How it ended.
+        error: BodyError,
+        /// First missing byte now.
+        offset: u64,
+    },
+    /// The service is stopping; what came is kept.
+    #[error("the service is restarting; {offset} bytes are kept")]
+    Draining {
+        /// First missing byte now.
+        offset: u64,
+    },
+    /// The store's own refusal.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The records cannot be reached.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}

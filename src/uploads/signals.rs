@@ -1,0 +1,49 @@
+//! The port through which bytes wake jobs: `jobs` implements it, so that no arrow points back from bytes to jobs.
+
+use async_trait::async_trait;
+
+use super::UploadError;
+use crate::domain::{
+    ids::{JobUuid, UploadUuid},
+    job_state::JobState,
+};
+
+/// How an upload ended, as far as the request that sent its last byte is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The image is Ready.
+    Ready {
+        /// Lower-case hex.
+        md5: Option<String>,
+        /// Lower-case hex.
+        sha256: Option<String>,
+    },
+    /// It failed; the bytes are gone. In words for a person.
+    Failed {
+        /// What happened, what to do.
+        detail: String,
+    },
+    /// It waits, or was canceled.
+    Stopped {
+        /// The state it is in.
+        state: JobState,
+    },
+}
+
+/// What bytes tell a job.
+#[async_trait]
+pub trait JobSignals: Send + Sync + 'static {
+    /// A request with bytes is there: wakes the job if bytes may do that. `NotTaking` if they may not.
+    async fn bytes_arrived(&self, job: JobUuid) -> Result<(), UploadError>;
+
+    /// Every byte of the upload is stored: the job finishes it. Returns at once; the verdict comes through the receiver,
+    /// `None` until then. May be called any number of times.
+    fn complete(
+        &self,
+        job: JobUuid,
+        upload: UploadUuid,
+    ) -> tokio::sync::watch::Receiver<Option<Verdict>>;
+
+    /// The store failed under the upload in a way that can heal: the job is suspended with that reason.
+    async fn storage_failed(&self, job: JobUuid, full: bool, words: String);
+}
