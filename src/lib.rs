@@ -1,4 +1,7 @@
 //! Longshore: a resumable upload service for virtual-machine images. ARCHITECTURE.md is the map.
 
+pub mod config;
 pub mod db;
 pub mod domain;
+pub mod shutdown;
+pub mod telemetry;

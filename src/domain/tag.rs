@@ -70,7 +70,7 @@ pub fn read_tags(tags: &[String]) -> Result<Declared, InvalidTag> {
             }
             "imageMd5" => set(&mut declared.md5, digest(value, "imageMd5")?, "imageMd5")?,
             "imageSha256" => {
-                set(&mut declared.sha256, digest(value, "imageSha256")?, "imageSha256")?
+                set(&mut declared.sha256, digest(value, "imageSha256")?, "imageSha256")?;
             }
             _ => {}
         }
