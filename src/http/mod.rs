@@ -1,10 +1,13 @@
 //! HTTP: routes, extractors and error mappings; one folder for each dialect. Thin: parse, call one use case, shape the answer.
 
+pub mod ops;
+
 use std::{sync::Arc, time::Duration};
 
 use crate::{
     accounts::{Accounts, Capabilities},
     jobs::Jobs,
+    telemetry::Metrics,
     uploads::Uploads,
 };
 
@@ -21,6 +24,16 @@ pub struct App {
     pub uploads: Arc<Uploads>,
     /// Bounds and names.
     pub settings: Arc<HttpSettings>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl App {
+    /// Brings the gauges up to date that are read rather than counted.
+    fn measure(&self) {
+        let open = self.uploads.all_live().len();
+        self.metrics.open_uploads.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
 }
 
 /// Bounds and names of the HTTP surface.

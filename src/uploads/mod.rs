@@ -4,6 +4,7 @@
 mod create;
 mod error;
 mod finish;
+mod health;
 mod live;
 mod read;
 mod signals;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::{BodyError, UploadError};
 pub use finish::Probed;
+pub use health::Check;
 pub use live::{Live, percent};
 pub use longshore_storage::digest::ChunkChecksum;
 pub use signals::{JobSignals, Verdict};
