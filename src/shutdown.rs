@@ -60,6 +60,11 @@ impl Shutdown {
         self.tasks.spawn(task)
     }
 
+    /// The tasks that the drain waits for.
+    pub const fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
     /// Asks for the end, as a signal does. Again: nothing more happens.
     pub fn begin(&self) {
         self.soft.cancel();

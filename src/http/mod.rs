@@ -56,3 +56,8 @@ pub struct HttpSettings {
     /// Whether `/metrics` answers beyond loopback.
     pub metrics_public: bool,
 }
+
+/// Mounts every route.
+pub fn configure(config: &mut actix_web::web::ServiceConfig) {
+    config.configure(ops::configure);
+}

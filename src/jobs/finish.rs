@@ -59,13 +59,14 @@ impl Jobs {
             }
             finishing.insert(job, receiver.clone());
         }
-        let tasks = self.parts.tasks.clone();
-        tasks.spawn(async move {
+        let (tasks, runtime) = (self.parts.tasks.clone(), self.parts.runtime.clone());
+        let work = async move {
             let verdict = self.finish(job, upload).await;
             // Out of the map first: whoever asks from now on starts anew and finds the end in the records.
             locked(&self.finishing).remove(&job);
             sender.send_replace(Some(verdict));
-        });
+        };
+        tasks.spawn_on(work, &runtime);
         receiver
     }
 

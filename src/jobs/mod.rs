@@ -137,6 +137,8 @@ pub struct JobParts {
     pub storage: StorageRecord,
     /// Tasks that a shutdown waits for: finishing an upload, canceling a job.
     pub tasks: TaskTracker,
+    /// Where they run. Not the runtime of whoever calls: an HTTP worker's ends with the server, and its tasks with it.
+    pub runtime: tokio::runtime::Handle,
     /// When it ends, supervision stops.
     pub stopping: CancellationToken,
 }

@@ -74,10 +74,11 @@ impl Jobs {
     /// store has lost, clears strays.
     pub fn spawn_recovery(self: &Arc<Self>, recovered: Vec<(LongJob, UploadRecord)>) {
         let jobs = Arc::clone(self);
-        self.parts.tasks.spawn(async move {
+        let work = async move {
             let stopping = jobs.parts.stopping.clone();
             stopping.run_until_cancelled(jobs.recover_bytes(recovered)).await;
-        });
+        };
+        self.parts.tasks.spawn_on(work, &self.parts.runtime);
     }
 
     pub(super) async fn recover_bytes(&self, recovered: Vec<(LongJob, UploadRecord)>) {

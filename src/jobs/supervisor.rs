@@ -31,12 +31,13 @@ impl Jobs {
     /// Supervises until the service stops.
     pub fn spawn_supervisor(self: &Arc<Self>) {
         let jobs = Arc::clone(self);
-        self.parts.tasks.spawn(async move {
+        let work = async move {
             let stopping = jobs.parts.stopping.clone();
             stopping.run_until_cancelled(jobs.supervise()).await;
             // What the last requests brought is written down before the database closes.
             report_failure("write down", jobs.parts.uploads.write_down().await);
-        });
+        };
+        self.parts.tasks.spawn_on(work, &self.parts.runtime);
     }
 
     async fn supervise(&self) {
