@@ -17,6 +17,7 @@ pub mod claims;
 pub mod digest;
 mod error;
 pub mod extents;
+pub mod kill;
 mod limits;
 pub mod local;
 mod store;
