@@ -6,3 +6,4 @@ pub mod domain;
 pub mod http;
 pub mod jobs;
 pub mod uploads;
+pub mod wire;

@@ -1,12 +1,26 @@
 //! HTTP: routes, extractors and error mappings; one folder for each dialect. Thin: parse, call one use case, shape the answer.
 
+pub mod cors;
+pub mod json;
+pub mod links;
+pub mod request_id;
+pub mod session;
+pub mod zstack;
+
 use std::{sync::Arc, time::Duration};
+
+use actix_web::web;
 
 use crate::{
     accounts::{Accounts, Capabilities},
-    jobs::Jobs,
+    jobs::{ApiCalls, Jobs},
     uploads::Uploads,
 };
+
+/// Mounts every dialect. Handlers find [`App`] as `web::Data<App>`; [`request_id::observe`] is to be wrapped around it all.
+pub fn configure(config: &mut web::ServiceConfig) {
+    zstack::configure(config);
+}
 
 /// What every handler may use; the same in all workers.
 #[derive(Clone)]
@@ -17,6 +31,8 @@ pub struct App {
     pub capabilities: Arc<Capabilities>,
     /// The control plane.
     pub jobs: Arc<Jobs>,
+    /// Asynchronous calls and their results.
+    pub calls: Arc<ApiCalls>,
     /// The data plane.
     pub uploads: Arc<Uploads>,
     /// Bounds and names.

@@ -1,7 +1,11 @@
 //! The control plane: long jobs from their submission to their image, recovery and supervision.
 
+mod api_calls;
 mod error;
 
+pub use api_calls::{
+    ApiCalls, Begun, CALL_TIMEOUT, CallFailure, CallState, Kept, RESULT_KEPT_MS, TellFailure,
+};
 pub use error::JobError;
 
 use crate::domain::{
