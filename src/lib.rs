@@ -1,6 +1,7 @@
 //! Longshore: a resumable upload service for virtual-machine images. ARCHITECTURE.md is the map.
 
 pub mod accounts;
+pub mod cli;
 pub mod config;
 pub mod db;
 pub mod domain;
@@ -9,3 +10,4 @@ pub mod jobs;
 pub mod shutdown;
 pub mod telemetry;
 pub mod uploads;
+pub mod wire;

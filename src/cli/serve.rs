@@ -13,7 +13,11 @@ use std::{
 use actix_web::{App as HttpApp, HttpServer, dev::ServerHandle, web};
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use longshore_storage::{StoreRecovery, digest::DigestChoice, local::{LocalStore, OsDisk}};
+use longshore_storage::{
+    StoreRecovery,
+    digest::DigestChoice,
+    local::{LocalStore, OsDisk},
+};
 
 use crate::{
     accounts::{Accounts, Capabilities, ServerKey, SessionLimits},
@@ -25,7 +29,7 @@ use crate::{
         ids::{NodeUuid, StorageUuid},
     },
     http::{self, App, HttpSettings},
-    jobs::{JobLimits, JobParts, Jobs},
+    jobs::{ApiCalls, JobLimits, JobParts, Jobs},
     shutdown::{Drained, Shutdown},
     telemetry::{self, Metrics},
     uploads::{UploadLimits, Uploads},
@@ -158,6 +162,7 @@ impl Service {
             node,
             shutdown.soft().clone(),
         ));
+        let calls = Arc::new(ApiCalls::new(Arc::clone(&db), Arc::clone(&clock)));
         let jobs = Jobs::new(JobParts {
             db,
             uploads: Arc::clone(&uploads),
@@ -175,6 +180,7 @@ impl Service {
             accounts: Arc::new(accounts),
             capabilities: Arc::new(Capabilities::new(&key)),
             jobs: Arc::clone(&jobs),
+            calls,
             uploads,
             settings: Arc::new(http_settings(config)),
             metrics: Arc::new(Metrics::new()),
@@ -196,7 +202,11 @@ impl Service {
         match self.shutdown.drain(self.drain).await {
             Drained::InTime => tracing::info!("stopped; every upload is kept"),
             Drained::Hard { running, stuck } => {
-                tracing::warn!(running, stuck, "stopped before all work had ended; acknowledged bytes are kept");
+                tracing::warn!(
+                    running,
+                    stuck,
+                    "stopped before all work had ended; acknowledged bytes are kept"
+                );
             }
         }
         Ok(())
@@ -211,7 +221,10 @@ async fn stop_when(shutdown: Shutdown, server: ServerHandle) {
 fn listen(config: &Config, app: &App) -> Result<(actix_web::dev::Server, SocketAddr)> {
     let data = web::Data::new(app.clone());
     let server = HttpServer::new(move || {
-        HttpApp::new().app_data(web::Data::clone(&data)).configure(http::configure)
+        HttpApp::new()
+            .app_data(web::Data::clone(&data))
+            .wrap(actix_web::middleware::from_fn(http::request_id::observe))
+            .configure(http::configure)
     })
     .workers(config.workers)
     .max_connections(config.http.connections_max)
@@ -238,11 +251,8 @@ async fn open_store(config: &Config) -> Result<Arc<LocalStore>> {
 
 /// Refuses a database that belongs to another store: mixing them up would turn every upload into a stray.
 async fn bind_storage(db: &dyn Database, store: uuid::Uuid, now_ms: i64) -> Result<StorageRecord> {
-    let ours = StorageRecord {
-        uuid: StorageUuid(store),
-        name: "local".to_owned(),
-        created_ms: now_ms,
-    };
+    let ours =
+        StorageRecord { uuid: StorageUuid(store), name: "local".to_owned(), created_ms: now_ms };
     let bound = db.bind_storage(ours.clone()).await?;
     if bound.uuid != ours.uuid {
         bail!(

@@ -1,15 +1,29 @@
 //! HTTP: routes, extractors and error mappings; one folder for each dialect. Thin: parse, call one use case, shape the answer.
 
+pub mod cors;
+pub mod json;
+pub mod links;
 pub mod ops;
+pub mod request_id;
+pub mod session;
+pub mod zstack;
 
 use std::{sync::Arc, time::Duration};
 
+use actix_web::web;
+
 use crate::{
     accounts::{Accounts, Capabilities},
-    jobs::Jobs,
+    jobs::{ApiCalls, Jobs},
     telemetry::Metrics,
     uploads::Uploads,
 };
+
+/// Mounts every dialect. Handlers find [`App`] as `web::Data<App>`; [`request_id::observe`] is to be wrapped around it all.
+pub fn configure(config: &mut web::ServiceConfig) {
+    zstack::configure(config);
+    ops::configure(config);
+}
 
 /// What every handler may use; the same in all workers.
 #[derive(Clone)]
@@ -20,6 +34,8 @@ pub struct App {
     pub capabilities: Arc<Capabilities>,
     /// The control plane.
     pub jobs: Arc<Jobs>,
+    /// Asynchronous calls and their results.
+    pub calls: Arc<ApiCalls>,
     /// The data plane.
     pub uploads: Arc<Uploads>,
     /// Bounds and names.
@@ -55,9 +71,4 @@ pub struct HttpSettings {
     pub body_rate_window: Duration,
     /// Whether `/metrics` answers beyond loopback.
     pub metrics_public: bool,
-}
-
-/// Mounts every route.
-pub fn configure(config: &mut actix_web::web::ServiceConfig) {
-    config.configure(ops::configure);
 }

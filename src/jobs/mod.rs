@@ -1,5 +1,6 @@
 //! The control plane: long jobs from their submission to their image, recovery and supervision.
 
+mod api_calls;
 mod control;
 mod error;
 mod finish;
@@ -20,6 +21,9 @@ use longshore_storage::digest::DigestChoice;
 use tokio::sync::{OwnedMutexGuard, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use api_calls::{
+    ApiCalls, Begun, CALL_TIMEOUT, CallFailure, CallState, Kept, RESULT_KEPT_MS, TellFailure,
+};
 pub use error::JobError;
 
 use crate::{

@@ -1,0 +1,84 @@
+//! Every request has an id: in the answer, in the logs, in the words of a 500.
+
+use std::time::Instant;
+
+use actix_web::{
+    Error, HttpMessage, HttpRequest,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    http::header::{HeaderName, HeaderValue},
+    middleware::Next,
+};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::links::shown_path;
+
+/// Name of the header, both ways.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The id of one request: the client's own, or ours.
+#[derive(Debug, Clone)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// The id of this request; `-` outside [`observe`].
+    pub fn of(request: &HttpRequest) -> String {
+        request.extensions().get::<Self>().map_or_else(|| "-".to_owned(), |id| id.0.clone())
+    }
+}
+
+/// Middleware: gives the request an id and a span, and writes one line of the access log. Paths are shown without secrets.
+pub async fn observe<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let began = Instant::now();
+    let id = given_id(&request).unwrap_or_else(|| Uuid::new_v4().simple().to_string());
+    let (method, path) = (request.method().clone(), shown_path(request.uri().path()));
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let span = tracing::info_span!("request", request_id = %id, %method, path);
+    let mut response = next.call(request).instrument(span).await?;
+    tracing::info!(
+        target: "longshore::access",
+        request_id = %id,
+        %method,
+        path,
+        status = response.status().as_u16(),
+        duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "answered"
+    );
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(X_REQUEST_ID, value);
+    }
+    Ok(response)
+}
+
+/// The client's id, if it is one that logs can show.
+fn given_id(request: &ServiceRequest) -> Option<String> {
+    let text = request.headers().get(X_REQUEST_ID)?.to_str().ok()?;
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    ((1..=64).contains(&text.len()) && text.bytes().all(is_plain)).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{App, HttpResponse, middleware::from_fn, test, web};
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_plain_id_is_echoed_and_others_are_replaced() {
+        let app = test::init_service(App::new().wrap(from_fn(observe)).default_service(web::to(
+            |request: HttpRequest| async move { HttpResponse::Ok().body(RequestId::of(&request)) },
+        )))
+        .await;
+        for (given, kept) in [("abc-1", true), ("a b", false), ("", false)] {
+            let request = test::TestRequest::get().insert_header((X_REQUEST_ID, given));
+            let response = test::call_service(&app, request.to_request()).await;
+            let answered = response.headers()[&X_REQUEST_ID].to_str().unwrap().to_owned();
+            assert_eq!(answered == given, kept, "{given}");
+            assert_eq!(test::read_body(response).await, answered);
+        }
+    }
+}

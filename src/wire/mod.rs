@@ -1,0 +1,3 @@
+//! The words of each dialect as types: what goes over the wire, without a rule about it. Shared by the server and the client.
+
+pub mod zstack;
