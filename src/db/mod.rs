@@ -4,11 +4,30 @@
 //! and durable when the method returns, or not at all. No method holds a transaction while it waits for anything but the
 //! database. A lost race is an outcome, never an error and never silence.
 
+mod accounts;
+mod clause;
+mod dialect;
 mod error;
+mod images;
+mod jobs;
+mod open;
+mod postgres;
+mod query;
+mod query_time;
+mod rows;
+mod service;
+mod sql;
+mod sqlite;
+mod statements;
+mod uploads;
+mod values;
+mod write;
 
 use async_trait::async_trait;
 
 pub use error::DbError;
+pub use open::{DbOptions, open};
+pub use write::WriteCounters;
 
 use crate::domain::{
     account::{Account, Scope, SessionRecord, StorageRecord},

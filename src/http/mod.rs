@@ -3,6 +3,7 @@
 pub mod cors;
 pub mod json;
 pub mod links;
+pub mod ops;
 pub mod request_id;
 pub mod session;
 pub mod zstack;
@@ -14,13 +15,9 @@ use actix_web::web;
 use crate::{
     accounts::{Accounts, Capabilities},
     jobs::{ApiCalls, Jobs},
+    telemetry::Metrics,
     uploads::Uploads,
 };
-
-/// Mounts every dialect. Handlers find [`App`] as `web::Data<App>`; [`request_id::observe`] is to be wrapped around it all.
-pub fn configure(config: &mut web::ServiceConfig) {
-    zstack::configure(config);
-}
 
 /// What every handler may use; the same in all workers.
 #[derive(Clone)]
@@ -37,6 +34,16 @@ pub struct App {
     pub uploads: Arc<Uploads>,
     /// Bounds and names.
     pub settings: Arc<HttpSettings>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl App {
+    /// Brings the gauges up to date that are read rather than counted.
+    fn measure(&self) {
+        let open = self.uploads.all_live().len();
+        self.metrics.open_uploads.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
 }
 
 /// Bounds and names of the HTTP surface.
@@ -58,4 +65,9 @@ pub struct HttpSettings {
     pub body_rate_window: Duration,
     /// Whether `/metrics` answers beyond loopback.
     pub metrics_public: bool,
+}
+
+/// Mounts every route. Handlers find [`App`] as `web::Data<App>`; [`request_id::observe`] is to be wrapped around it all.
+pub fn configure(config: &mut web::ServiceConfig) {
+    config.configure(ops::configure).configure(zstack::configure);
 }

@@ -1,27 +1,50 @@
 //! The control plane: long jobs from their submission to their image, recovery and supervision.
 
 mod api_calls;
+mod control;
 mod error;
+mod finish;
+mod moves;
+mod query;
+mod recovery;
+mod signals;
+mod submit;
+mod supervisor;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use longshore_storage::digest::DigestChoice;
+use tokio::sync::{OwnedMutexGuard, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use api_calls::{
     ApiCalls, Begun, CALL_TIMEOUT, CallFailure, CallState, Kept, RESULT_KEPT_MS, TellFailure,
 };
 pub use error::JobError;
 
-use crate::domain::{
-    account::Caller,
-    add_image::AddImageRequest,
-    ids::{ApiId, ImageUuid, JobUuid, UploadUuid},
-    image::ImageRecord,
-    image_id::ImageId,
-    job::{LongJob, TaskProgress},
-    query::{Page, Query},
-    upload::{Completion, ExpectedDigests, UploadRecord},
+use crate::{
+    db::Database,
+    domain::{
+        account::StorageRecord,
+        add_image::AddImageRequest,
+        clock::Clock,
+        ids::{ApiId, JobUuid, NodeUuid},
+        image::ImageRecord,
+        job::LongJob,
+        upload::{Completion, ExpectedDigests, UploadRecord},
+    },
+    uploads::{JobSignals, Uploads, Verdict},
 };
 
 /// A new upload job, whatever dialect it came in.
 #[derive(Debug, Clone)]
 pub struct NewJob {
+    /// The job's uuid, where the client chooses it.
+    pub uuid: Option<JobUuid>,
     /// Name of the job; the job type if absent.
     pub name: Option<String>,
     /// Description of the job.
@@ -64,112 +87,109 @@ pub struct UploadJobDetails {
     pub offset: u64,
 }
 
+/// Waits and bounds of the control plane.
+#[derive(Debug, Clone, Copy)]
+pub struct JobLimits {
+    /// A job that has had bytes is suspended when none has come for this long.
+    pub idle_suspend: Duration,
+    /// A job that never had a byte fails after this long.
+    pub idle_fail: Duration,
+    /// An unfinished upload fails when its last byte is this old.
+    pub expire: Duration,
+    /// Unfinished uploads that one account may have.
+    pub open_uploads_max: u64,
+    /// A deleted image is kept this long.
+    pub expunge: Duration,
+    /// Results of API calls are kept this long.
+    pub api_calls_kept: Duration,
+    /// Strays in the store's `lost+found` are kept this long.
+    pub set_aside_kept: Duration,
+    /// How often the supervisor looks at uploads in memory.
+    pub tick: Duration,
+}
+
+impl Default for JobLimits {
+    fn default() -> Self {
+        Self {
+            idle_suspend: Duration::from_secs(30),
+            idle_fail: Duration::from_hours(1),
+            expire: Duration::from_hours(7 * 24),
+            open_uploads_max: 1000,
+            expunge: Duration::from_hours(72),
+            api_calls_kept: Duration::from_hours(3),
+            set_aside_kept: Duration::from_hours(7 * 24),
+            tick: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What the control plane works with.
+pub struct JobParts {
+    /// Records.
+    pub db: Arc<dyn Database>,
+    /// The data plane.
+    pub uploads: Arc<Uploads>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Waits and bounds.
+    pub limits: JobLimits,
+    /// Which digests follow new uploads.
+    pub digests: DigestChoice,
+    /// This process.
+    pub node: NodeUuid,
+    /// The one storage.
+    pub storage: StorageRecord,
+    /// Tasks that a shutdown waits for: finishing an upload, canceling a job.
+    pub tasks: TaskTracker,
+    /// Where they run. Not the runtime of whoever calls: an HTTP worker's ends with the server, and its tasks with it.
+    pub runtime: tokio::runtime::Handle,
+    /// When it ends, supervision stops.
+    pub stopping: CancellationToken,
+}
+
 /// The control plane.
-pub struct Jobs {}
+pub struct Jobs {
+    parts: JobParts,
+    /// For tasks that outlive the call that starts them.
+    myself: Weak<Self>,
+    /// Jobs whose last byte is here and whose verdict is not.
+    finishing: Mutex<HashMap<JobUuid, watch::Receiver<Option<Verdict>>>>,
+    /// One at a time changes a job together with what its store entry takes: without it a slice that saw the job Running could
+    /// open the gate again behind a suspension. An entry lives while somebody holds it.
+    locks: Mutex<HashMap<JobUuid, Arc<tokio::sync::Mutex<()>>>>,
+}
 
 impl Jobs {
-    /// Records a job, its image and its upload, and starts it: the answer is Running and has its upload.
-    pub async fn submit(&self, _caller: Caller, _new: NewJob) -> Result<JobView, JobError> {
-        todo!()
+    /// Over these parts, connected to the data plane.
+    pub fn new(parts: JobParts) -> Arc<Self> {
+        let uploads = Arc::clone(&parts.uploads);
+        let jobs = Arc::new_cyclic(|myself| Self {
+            parts,
+            myself: Weak::clone(myself),
+            finishing: Mutex::default(),
+            locks: Mutex::default(),
+        });
+        let signals: Arc<dyn JobSignals> = Arc::<Self>::clone(&jobs);
+        uploads.connect(Arc::downgrade(&signals));
+        jobs
     }
 
-    /// The job with what belongs to it.
-    pub async fn job(&self, _caller: Caller, _uuid: JobUuid) -> Result<JobView, JobError> {
-        todo!()
+    /// Whoever holds this is alone in changing what the store takes, removes or publishes for a job.
+    async fn lock(&self, job: JobUuid) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut locks = locked(&self.locks);
+            // Nobody waits for an entry that only the map holds.
+            locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+            Arc::clone(locks.entry(job).or_default())
+        };
+        lock.lock_owned().await
     }
+}
 
-    /// Jobs that match.
-    pub async fn query(&self, _caller: Caller, _query: &Query) -> Result<Page<JobView>, JobError> {
-        todo!()
-    }
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
-    /// Images that match, with the upload of those that are not Ready.
-    pub async fn query_images(
-        &self,
-        _caller: Caller,
-        _query: &Query,
-    ) -> Result<Page<(ImageRecord, Option<UploadRecord>)>, JobError> {
-        todo!()
-    }
-
-    /// System tags of these images or jobs: (uuid as text, tag).
-    pub async fn tags(&self, _resources: &[String]) -> Result<Vec<(String, String)>, JobError> {
-        todo!()
-    }
-
-    /// Renames a job in any state; `None` leaves a field.
-    pub async fn rename(
-        &self,
-        _caller: Caller,
-        _uuid: JobUuid,
-        _name: Option<String>,
-        _description: Option<String>,
-    ) -> Result<JobView, JobError> {
-        todo!()
-    }
-
-    /// Suspends a job until it is resumed: takes no bytes any more when this returns, and keeps all it has (our extension
-    /// `suspendLongJob`). Suspended by the user already: success.
-    pub async fn suspend(&self, _caller: Caller, _uuid: JobUuid) -> Result<JobView, JobError> {
-        todo!()
-    }
-
-    /// Resumes a suspended job; not Suspended is `WrongState` with ZStack's words.
-    pub async fn resume(&self, _caller: Caller, _uuid: JobUuid) -> Result<JobView, JobError> {
-        todo!()
-    }
-
-    /// Cancels a job: Canceling when this returns, or Canceled already.
-    pub async fn cancel(&self, _caller: Caller, _uuid: JobUuid) -> Result<(), JobError> {
-        todo!()
-    }
-
-    /// Deletes the record of a final job; the image stays. A job that does not exist is success (zstack.md 2.4).
-    pub async fn delete(&self, _caller: Caller, _uuid: JobUuid) -> Result<(), JobError> {
-        todo!()
-    }
-
-    /// The jobs that are not final and carry this `IMAGE_ID`: largest offset first, then newest.
-    pub async fn details(
-        &self,
-        _caller: Caller,
-        _image_id: &ImageId,
-    ) -> Result<Vec<UploadJobDetails>, JobError> {
-        todo!()
-    }
-
-    /// The upload that the keyed URL means: the first that `details` would list.
-    pub async fn live_upload(
-        &self,
-        _caller: Caller,
-        _image_id: &ImageId,
-    ) -> Result<Option<UploadUuid>, JobError> {
-        todo!()
-    }
-
-    /// The newest progress of an API call; `None` once it has ended.
-    pub async fn progress(
-        &self,
-        _caller: Caller,
-        _api_id: ApiId,
-    ) -> Result<Option<TaskProgress>, JobError> {
-        todo!()
-    }
-
-    /// Deletes a Ready image: kept for a while as Deleted, or removed at once if `enforcing`.
-    pub async fn delete_image(
-        &self,
-        _caller: Caller,
-        _uuid: ImageUuid,
-        _enforcing: bool,
-    ) -> Result<(), JobError> {
-        todo!()
-    }
-
-    /// The one storage: its record, and its room in bytes (total, free).
-    pub async fn storage(
-        &self,
-    ) -> Result<(crate::domain::account::StorageRecord, u64, u64), JobError> {
-        todo!()
-    }
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
 }

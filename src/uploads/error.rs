@@ -85,7 +85,7 @@ pub enum UploadError {
         offset: u64,
     },
     /// The service is stopping; what came is kept.
-    #[error("the service is restarting; {offset} bytes are kept")]
+    #[error("the service is restarting; what was acknowledged is kept, send the rest in a moment")]
     Draining {
         /// First missing byte now.
         offset: u64,

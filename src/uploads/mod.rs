@@ -1,25 +1,43 @@
 //! The data plane: admit, write, suspend, resume, finish and expire uploads. Every dialect is a thin adapter over the
 //! verbs of [`Uploads`]; a rule about bytes, offsets or rights stands here or deeper.
 
+mod create;
 mod error;
+mod finish;
+mod health;
+mod live;
+mod read;
 mod signals;
+mod space;
+mod write;
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{Arc, OnceLock, PoisonError, RwLock, Weak},
+    time::Duration,
+};
 
-use bytes::Bytes;
-use futures::Stream;
 use longshore_storage::{ImageStore, StoreRecovery, UploadStore};
+use tokio_util::sync::CancellationToken;
 
 pub use error::{BodyError, UploadError};
+pub use finish::Probed;
+pub use health::Check;
+pub use live::{Live, percent};
 pub use longshore_storage::digest::ChunkChecksum;
 pub use signals::{JobSignals, Verdict};
+pub use space::SpaceLedger;
 
-use crate::domain::{
-    account::Caller,
-    ids::{ImageUuid, UploadUuid},
-    image::ImageRecord,
-    job::LongJob,
-    upload::UploadRecord,
+use crate::{
+    db::{Database, Leased},
+    domain::{
+        clock::Clock,
+        ids::{NodeUuid, UploadUuid},
+        image::ImageRecord,
+        job::LongJob,
+        upload::{UploadFate, UploadRecord},
+    },
 };
 
 /// A store as the use cases hold it.
@@ -72,60 +90,137 @@ pub struct UploadStatus {
     pub missing: Vec<Range<u64>>,
 }
 
+/// Bounds and waits of the data plane.
+#[derive(Debug, Clone, Copy)]
+pub struct UploadLimits {
+    /// Bytes that one upload may have.
+    pub upload_bytes_max: u64,
+    /// How long the request that sent the last byte waits for the verdict.
+    pub finish_wait: Duration,
+    /// A block that is not full is handed over when the body has been quiet for this long.
+    pub flush_after: Duration,
+    /// How long an upload belongs to this process without being renewed.
+    pub lease: Duration,
+    /// Part of the storage that stays free.
+    pub free_bytes_min_percent: u64,
+}
+
 /// The data plane.
 pub struct Uploads {
-    _store: Arc<dyn Storage>,
+    db: Arc<dyn Database>,
+    store: Arc<dyn Storage>,
+    clock: Arc<dyn Clock>,
+    limits: UploadLimits,
+    node: NodeUuid,
+    /// When it ends, running requests end with their bytes kept and no new ones are taken.
+    draining: CancellationToken,
+    /// Weak: `jobs` holds this service, so a strong reference would keep both alive for ever.
+    signals: OnceLock<Weak<dyn JobSignals>>,
+    live: RwLock<HashMap<UploadUuid, Arc<Live>>>,
+    space: SpaceLedger,
 }
 
 impl Uploads {
-    /// Takes a request body. Answers when what it stored is durable, and, if it was the last one, waits up to `finish_wait_ms` for the
-    /// verdict. Of a body that breaks off, what came is kept (unless under a checksum) and the error names the offset.
-    pub async fn write<B>(
-        &self,
-        _upload: UploadUuid,
-        _slice: Slice,
-        _body: B,
-    ) -> Result<Written, UploadError>
-    where
-        B: Stream<Item = Result<Bytes, BodyError>> + Unpin,
-    {
-        todo!()
+    /// Over these records and this store.
+    pub fn new(
+        db: Arc<dyn Database>,
+        store: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+        limits: UploadLimits,
+        node: NodeUuid,
+        draining: CancellationToken,
+    ) -> Self {
+        Self {
+            db,
+            store,
+            clock,
+            limits,
+            node,
+            draining,
+            signals: OnceLock::new(),
+            live: RwLock::default(),
+            space: SpaceLedger::default(),
+        }
     }
 
-    /// Where an upload stands. Never asks for bytes, never changes anything. `Gone` for one that was discarded or expired.
-    pub async fn status(&self, _upload: UploadUuid) -> Result<UploadStatus, UploadError> {
-        todo!()
+    /// Says who is told of bytes. Once, before the first request.
+    pub fn connect(&self, signals: Weak<dyn JobSignals>) {
+        // A second call would be a defect of the wiring; the first connection stands.
+        let _ = self.signals.set(signals);
     }
 
-    /// The upload's record, whatever has become of it; `NotFound` if there is none. For checking a capability's generation.
-    pub async fn record(&self, _upload: UploadUuid) -> Result<UploadRecord, UploadError> {
-        todo!()
+    /// The bounds that it works with.
+    pub const fn limits(&self) -> &UploadLimits {
+        &self.limits
     }
 
-    /// The newest upload of an image that the caller may see (ZStack slices with a session name the image).
-    pub async fn of_image(
-        &self,
-        _caller: Caller,
-        _image: ImageUuid,
-    ) -> Result<UploadRecord, UploadError> {
-        todo!()
+    /// Uploads in memory: all that were touched and have not ended.
+    pub fn all_live(&self) -> Vec<Arc<Live>> {
+        self.live.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// A Ready image of the caller, and its length in the store.
-    pub async fn ready_image(
-        &self,
-        _caller: Caller,
-        _image: ImageUuid,
-    ) -> Result<(ImageRecord, u64), UploadError> {
-        todo!()
+    /// The upload in memory, if it was touched and has not ended.
+    pub fn touched(&self, upload: UploadUuid) -> Option<Arc<Live>> {
+        self.live.read().unwrap_or_else(PoisonError::into_inner).get(&upload).cloned()
     }
 
-    /// Bytes of a Ready image as a stream of blocks of at most 1 MiB; one block is read ahead at the most.
-    pub fn image_bytes(
-        &self,
-        _image: ImageUuid,
-        _range: Range<u64>,
-    ) -> impl Stream<Item = Result<Bytes, UploadError>> + 'static + use<> {
-        futures::stream::empty()
+    /// The open upload, taken into memory and leased to this process if it was not. `Gone` if it has ended without an image,
+    /// [`Found::Published`] if its image is there.
+    pub(crate) async fn open(&self, upload: UploadUuid) -> Result<Found, UploadError> {
+        if let Some(live) = self.touched(upload) {
+            return Ok(Found::Open(live));
+        }
+        let record = self.record(upload).await?;
+        match record.fate {
+            UploadFate::Open => {}
+            UploadFate::Published => return Ok(Found::Published(Box::new(record))),
+            fate @ (UploadFate::Discarded | UploadFate::Expired) => {
+                return Err(UploadError::Gone { fate });
+            }
+        }
+        let now_ms = self.clock.now_ms();
+        let until_ms = now_ms + millis(self.limits.lease);
+        match self.db.lease_upload(upload, self.node, now_ms, until_ms).await? {
+            Leased::Ours { epoch } => {
+                let live = Live::new(record, epoch, false, now_ms);
+                Ok(Found::Open(self.remember(live)))
+            }
+            Leased::Held => Err(UploadError::Store(longshore_storage::StoreError::Busy {
+                key: live::key(upload),
+                retry_after_ms: 1000,
+            })),
+            Leased::Missing => Err(UploadError::NotFound),
+        }
     }
+
+    /// Takes an upload into memory unless somebody did so meanwhile: there is one `Live` for an upload at any time.
+    fn remember(&self, live: Live) -> Arc<Live> {
+        let upload = UploadUuid(live.owned.key.0);
+        let mut all = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(upload).or_insert_with(|| Arc::new(live)))
+    }
+
+    /// Drops an upload from memory, and its promise of space: it has ended.
+    pub fn forget(&self, upload: UploadUuid) {
+        self.live.write().unwrap_or_else(PoisonError::into_inner).remove(&upload);
+        self.space.release(upload);
+    }
+
+    fn signals(&self) -> Result<Arc<dyn JobSignals>, UploadError> {
+        // Only while the process is being taken down is there nobody to tell.
+        let signals = self.signals.get().and_then(Weak::upgrade);
+        signals.ok_or(UploadError::Draining { offset: 0 })
+    }
+}
+
+/// An upload that has not come to nothing.
+pub(crate) enum Found {
+    /// It is open, and ours.
+    Open(Arc<Live>),
+    /// Its image is there.
+    Published(Box<UploadRecord>),
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
 }

@@ -14,6 +14,7 @@
 
 pub mod digest;
 mod error;
+pub mod inspect;
 mod limits;
 pub mod local;
 mod store;

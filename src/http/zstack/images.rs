@@ -35,6 +35,7 @@ async fn added(work: Work, mut params: Params) -> Result<StoredReply, Refusal> {
     let image = serde_json::from_value(params.rest().into())
         .map_err(|error| Refusal::invalid(format!("message[{ADD}] does not fit: {error}")))?;
     let new = NewJob {
+        uuid: None,
         name: None,
         description: None,
         image,

@@ -54,14 +54,11 @@ fn new_job(work: &Work, params: &mut Params) -> Result<NewJob, Refusal> {
     if job_name != ADD_IMAGE_JOB {
         return Err(Refusal::invalid(format!("{job_name} is not an API")));
     }
-    if params.text("resourceUuid", NAME_CHARS_MAX)?.is_some() {
-        return Err(Refusal::invalid(
-            "field[resourceUuid] is not supported for long jobs; leave it out, and name the image in jobData",
-        ));
-    }
+    let uuid = params.text("resourceUuid", NAME_CHARS_MAX)?.map(|uuid| chosen_uuid(&uuid));
     let image = job_data(params)?;
     let (system_tags, user_tags) = params.tags()?;
     Ok(NewJob {
+        uuid: uuid.transpose()?,
         name: params.text("name", NAME_CHARS_MAX)?,
         description: params.text("description", DESCRIPTION_CHARS_MAX)?,
         image,
@@ -71,6 +68,16 @@ fn new_job(work: &Work, params: &mut Params) -> Result<NewJob, Refusal> {
         completion: Completion::ByLength,
         expected: ExpectedDigests::default(),
         length: None,
+    })
+}
+
+/// A job's uuid that the client chose.
+fn chosen_uuid(text: &str) -> Result<JobUuid, Refusal> {
+    text.parse().ok().filter(|_| is_resource_uuid(text)).ok_or_else(|| {
+        let text: String = text.chars().take(64).collect();
+        Refusal::invalid(format!(
+            "invalid value[{text}] of field [resourceUuid]: give a UUID without dashes"
+        ))
     })
 }
 

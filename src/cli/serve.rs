@@ -1,0 +1,314 @@
+//! `longshore serve`: puts the service together, runs it, and takes it down in order.
+
+use std::{
+    ffi::OsString,
+    fs,
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::{App as HttpApp, HttpServer, dev::ServerHandle, middleware::from_fn, web};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use longshore_storage::{StoreRecovery, digest::DigestChoice, local::{LocalStore, OsDisk}};
+
+use crate::{
+    accounts::{Accounts, Capabilities, ServerKey, SessionLimits},
+    config::{Config, Flags},
+    db::{self, Database, DbOptions},
+    domain::{
+        account::StorageRecord,
+        clock::{Clock, SystemClock},
+        ids::{NodeUuid, StorageUuid},
+    },
+    http::{self, App, HttpSettings},
+    jobs::{ApiCalls, JobLimits, JobParts, Jobs},
+    shutdown::{Drained, Shutdown},
+    telemetry::{self, Metrics},
+    uploads::{UploadLimits, Uploads},
+};
+
+/// How long an upload belongs to this process without being renewed; it is renewed every 15 s.
+const LEASE: Duration = Duration::from_mins(1);
+
+/// Runs the service. Needs no configuration.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Address and port to listen on [default: 127.0.0.1:8080].
+    #[arg(long)]
+    listen: Option<String>,
+    /// Where uploads, images, the database and the server key are kept [default: ./longshore-data].
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// A TOML file with settings.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Base of the upload URLs that clients are told, if it is not the host that they asked.
+    #[arg(long)]
+    public_url: Option<String>,
+    /// `sqlite:<path>` or `postgres://...` [default: SQLite in the data directory].
+    #[arg(long)]
+    database_url: Option<String>,
+    /// Show every setting with its value and origin, say what is wrong with them, and end.
+    #[arg(long)]
+    check_config: bool,
+}
+
+impl ServeArgs {
+    fn flags(&self) -> Flags {
+        Flags {
+            config: self.config.clone(),
+            listen: self.listen.clone(),
+            data_dir: self.data_dir.clone(),
+            public_url: self.public_url.clone(),
+            database_url: self.database_url.clone(),
+        }
+    }
+}
+
+/// Runs until a signal ends it.
+pub fn run(args: &ServeArgs, environment: Vec<(OsString, OsString)>) -> Result<()> {
+    let config = Config::load(&args.flags(), environment)?;
+    if args.check_config {
+        return show_config(&config);
+    }
+    telemetry::init(config.log_format, &config.log_filter)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.workers)
+        .enable_all()
+        .build()
+        .context("the runtime could not be started")?;
+    runtime.block_on(async {
+        let shutdown = Shutdown::new();
+        let service = Service::start(&config, shutdown.clone()).await?;
+        if let Some(password) = &service.first_password {
+            announce_password(password);
+        }
+        let signals = shutdown.clone();
+        tokio::spawn(async move { signals.listen().await });
+        service.run().await
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "the answer of --check-config is its output")]
+fn show_config(config: &Config) -> Result<()> {
+    for setting in config.effective() {
+        println!("{setting}");
+    }
+    for warning in &config.warnings {
+        println!("warning: {warning}");
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "shown once and never logged: logs are kept and shipped")]
+fn announce_password(password: &str) {
+    println!("The account `admin` was created with the password {password}");
+    println!("It is shown only now. Set LONGSHORE_ADMIN_PASSWORD to choose another.");
+}
+
+/// A service that has been put together and listens.
+pub struct Service {
+    /// Where it listens; the port is the system's choice if 0 was asked for.
+    pub address: SocketAddr,
+    /// The password of the new `admin` account, on first use only.
+    pub first_password: Option<String>,
+    /// What its handlers use.
+    pub app: App,
+    server: actix_web::dev::Server,
+    shutdown: Shutdown,
+    drain: Duration,
+}
+
+impl Service {
+    /// Opens the store and the records, recovers the states of jobs, and binds the address. Nothing is answered before
+    /// [`run`](Self::run), but connections queue from now on.
+    pub async fn start(config: &Config, shutdown: Shutdown) -> Result<Self> {
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        raise_descriptor_limit();
+        make_data_dir(&config.data_dir)?;
+        let key = ServerKey::load_or_create(&config.data_dir.join("server.key"))?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store = open_store(config).await?;
+        let db = db::open(config.database_url.expose(), &DbOptions::default()).await?;
+        let storage = bind_storage(&*db, store.store_uuid(), clock.now_ms()).await?;
+        let node = db
+            .setting(&format!("node_uuid:{}", storage.uuid), &NodeUuid::random().to_string())
+            .await?;
+        let node: NodeUuid = node.parse().context("the node uuid in the database is damaged")?;
+
+        let sessions = SessionLimits {
+            lifetime_secs: config.sessions.lifetime.as_secs(),
+            per_account_max: config.sessions.per_account_max,
+        };
+        let accounts = Accounts::new(Arc::clone(&db), Arc::clone(&clock), sessions);
+        let given = config.admin_password.as_ref().map(|password| password.expose());
+        let first_password = accounts.ensure_admin(given).await?;
+
+        let uploads = Arc::new(Uploads::new(
+            Arc::clone(&db),
+            store,
+            Arc::clone(&clock),
+            upload_limits(config),
+            node,
+            shutdown.soft().clone(),
+        ));
+        let tasks = shutdown.tasks().clone();
+        let calls = Arc::new(ApiCalls::new(Arc::clone(&db), Arc::clone(&clock), tasks));
+        let jobs = Jobs::new(JobParts {
+            db,
+            uploads: Arc::clone(&uploads),
+            clock,
+            limits: job_limits(config),
+            digests: DigestChoice { md5: config.digests.md5, sha256: config.digests.sha256 },
+            node,
+            storage,
+            tasks: shutdown.tasks().clone(),
+            runtime: tokio::runtime::Handle::current(),
+            stopping: shutdown.soft().clone(),
+        });
+        let recovered = jobs.recover_states().await?;
+        let app = App {
+            accounts: Arc::new(accounts),
+            capabilities: Arc::new(Capabilities::new(&key)),
+            jobs: Arc::clone(&jobs),
+            calls,
+            uploads,
+            settings: Arc::new(http_settings(config)),
+            metrics: Arc::new(Metrics::new()),
+        };
+        let (server, address) = listen(config, &app)?;
+        jobs.spawn_recovery(recovered);
+        jobs.spawn_supervisor();
+        Ok(Self { address, first_password, app, server, shutdown, drain: config.drain })
+    }
+
+    /// Answers requests until the shutdown begins; then ends running requests with their bytes kept, within the drain time.
+    pub async fn run(self) -> Result<()> {
+        tracing::info!(address = %self.address, "listening");
+        let stop = stop_when(self.shutdown.clone(), self.server.handle());
+        tokio::spawn(stop);
+        self.server.await.context("the HTTP server failed")?;
+        // The server may have ended by itself: whatever else runs has to end as well.
+        self.shutdown.begin();
+        match self.shutdown.drain(self.drain).await {
+            Drained::InTime => tracing::info!("stopped; every upload is kept"),
+            Drained::Hard { running, stuck } => {
+                tracing::warn!(running, stuck, "stopped before all work had ended; acknowledged bytes are kept");
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn stop_when(shutdown: Shutdown, server: ServerHandle) {
+    shutdown.soft().cancelled().await;
+    server.stop(true).await;
+}
+
+fn listen(config: &Config, app: &App) -> Result<(actix_web::dev::Server, SocketAddr)> {
+    let data = web::Data::new(app.clone());
+    let server = HttpServer::new(move || {
+        HttpApp::new()
+            .app_data(web::Data::clone(&data))
+            .wrap(from_fn(http::request_id::observe))
+            .configure(http::configure)
+    })
+    .workers(config.workers)
+    .max_connections(config.http.connections_max)
+    .client_request_timeout(Duration::from_secs(5))
+    .shutdown_timeout(config.drain.as_secs())
+    .disable_signals()
+    .bind(config.listen)
+    .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = *server.addrs().first().context("no address was bound")?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "listening beyond this machine without TLS: put a TLS proxy in front of it");
+    }
+    Ok((server.run(), address))
+}
+
+async fn open_store(config: &Config) -> Result<Arc<LocalStore>> {
+    let root = config.data_dir.clone();
+    let (limits, durability) = (config.storage_limits(), config.durability);
+    let opened = tokio::task::spawn_blocking(move || {
+        LocalStore::open(&root, Arc::new(OsDisk), limits, durability)
+    });
+    Ok(opened.await.context("the store could not be opened")??)
+}
+
+/// Refuses a database that belongs to another store: mixing them up would turn every upload into a stray.
+async fn bind_storage(db: &dyn Database, store: uuid::Uuid, now_ms: i64) -> Result<StorageRecord> {
+    let ours = StorageRecord {
+        uuid: StorageUuid(store),
+        name: "local".to_owned(),
+        created_ms: now_ms,
+    };
+    let bound = db.bind_storage(ours.clone()).await?;
+    if bound.uuid != ours.uuid {
+        bail!(
+            "the database belongs to the store {}, the data directory holds the store {}: \
+             give the directory and the database that belong together",
+            bound.uuid,
+            ours.uuid
+        );
+    }
+    Ok(bound)
+}
+
+fn make_data_dir(path: &Path) -> Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("the data directory {} cannot be made", path.display()))
+}
+
+/// Two descriptors for each upload that is written and one for each connection: the usual soft limit of 1,024 is too few.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}
+
+fn upload_limits(config: &Config) -> UploadLimits {
+    UploadLimits {
+        upload_bytes_max: config.uploads.upload_bytes_max,
+        finish_wait: config.uploads.finish_wait,
+        flush_after: config.uploads.flush,
+        lease: LEASE,
+        free_bytes_min_percent: config.storage.free_bytes_min_percent.into(),
+    }
+}
+
+fn job_limits(config: &Config) -> JobLimits {
+    JobLimits {
+        idle_suspend: config.uploads.idle_suspend,
+        idle_fail: config.uploads.idle_fail,
+        expire: config.uploads.expire,
+        open_uploads_max: config.uploads.open_uploads_max,
+        expunge: config.images.expunge,
+        ..JobLimits::default()
+    }
+}
+
+fn http_settings(config: &Config) -> HttpSettings {
+    HttpSettings {
+        public_url: config.public_url.as_ref().map(|url| url.as_str().to_owned()),
+        wire_time_zone: config.wire_time_zone.clone(),
+        json_bytes_max: config.http.json_bytes_max,
+        cors_origins: config.http.cors_origins.clone(),
+        body_idle: config.uploads.body_idle,
+        body_rate_min_bytes: config.uploads.body_rate_min_bytes,
+        body_rate_window: config.uploads.body_rate_window,
+        metrics_public: config.http.metrics_public,
+    }
+}

@@ -1,0 +1,79 @@
+//! Values with a syntax of their own.
+
+use std::{fmt, net::SocketAddr};
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How clients reach the service: `http` or `https`, a host, perhaps a path; no trailing slash, query or fragment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl(String);
+
+impl PublicUrl {
+    /// `None` if the text is no such URL.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let url = reqwest::Url::parse(text).ok()?;
+        let plain = url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none();
+        let web = matches!(url.scheme(), "http" | "https") && url.has_host();
+        (plain && web).then(|| Self(url.as_str().trim_end_matches('/').to_owned()))
+    }
+
+    /// The URL without a trailing slash, so that a path can be appended.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it names this machine only: no other could follow an upload URL that starts with it.
+    pub fn is_loopback(&self) -> bool {
+        let url = reqwest::Url::parse(&self.0).ok();
+        let host = url.as_ref().and_then(reqwest::Url::host_str).unwrap_or_default();
+        let address = host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost"
+            || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An address and port; `localhost` is the IPv4 loopback.
+pub(super) fn listen(text: &str) -> Option<SocketAddr> {
+    match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}").parse().ok(),
+        None => text.parse().ok(),
+    }
+}
+
+/// A web origin as browsers send it: scheme, host and port, nothing after.
+pub(super) fn web_origin(text: &str) -> Option<String> {
+    let url = reqwest::Url::parse(text).ok()?;
+    let origin = url.origin().ascii_serialization();
+    (matches!(url.scheme(), "http" | "https") && origin == text).then_some(origin)
+}
+
+/// A whole number, or for bytes a number with a binary unit such as `48 MiB`.
+pub(super) fn number(text: &str, bytes: bool) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &text[digits.len()..] {
+        "" => 0,
+        "KiB" if bytes => 10,
+        "MiB" if bytes => 20,
+        "GiB" if bytes => 30,
+        "TiB" if bytes => 40,
+        _ => return None,
+    };
+    digits.trim().replace('_', "").parse::<u64>().ok()?.checked_mul(1 << shift)
+}

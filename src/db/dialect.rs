@@ -1,0 +1,221 @@
+//! What differs between the two databases, and nothing else: how a value is bound, how a column is read, how a write commits.
+//!
+//! sqlx asks every generic function for some ten bounds on its database. They are gathered here, in one macro stamped twice, so
+//! that repositories need only `D: Dialect`.
+
+use std::future::Future;
+
+use futures::future::BoxFuture;
+use sqlx::{
+    AssertSqlSafe, Database, Postgres, Row, SqlStr, Sqlite,
+    postgres::{PgArguments, PgRow},
+    sqlite::{SqliteArguments, SqliteRow},
+};
+
+use super::{DbError, Result, write::Write};
+
+/// A value on its way into a statement. `None` is NULL, of the right type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    /// TEXT
+    Text(Option<String>),
+    /// BIGINT
+    Int(Option<i64>),
+    /// BOOLEAN
+    Flag(Option<bool>),
+}
+
+/// A row on its way out. Errors name the column; rows.rs adds table and key.
+pub(super) trait Fields: Send + Sync {
+    /// A TEXT column.
+    fn text(&self, column: &'static str) -> Option<Option<String>>;
+    /// A BIGINT column.
+    fn int(&self, column: &'static str) -> Option<Option<i64>>;
+    /// A BOOLEAN column.
+    fn flag(&self, column: &'static str) -> Option<Option<bool>>;
+}
+
+/// One of the two databases.
+pub(super) trait Dialect: Database<Row: Fields> {
+    /// How its writes are committed.
+    type Writer: Writer;
+
+    /// Runs a statement; answers how many rows it touched.
+    fn execute(
+        conn: &mut Self::Connection,
+        sql: SqlText,
+        values: Vec<Value>,
+    ) -> BoxFuture<'_, sqlx::Result<u64>>;
+
+    /// Runs a statement; answers its rows.
+    fn fetch(
+        conn: &mut Self::Connection,
+        sql: SqlText,
+        values: Vec<Value>,
+    ) -> BoxFuture<'_, sqlx::Result<Vec<Self::Row>>>;
+}
+
+/// Commits writes.
+pub(super) trait Writer: Send + Sync + 'static {
+    /// Runs `write` in a transaction; answers once that is durable, or gone without a trace.
+    fn write<W: Write>(&self, write: W) -> impl Future<Output = Result<W::Answer>> + Send;
+}
+
+/// The text of a statement.
+#[derive(Debug)]
+pub(super) enum SqlText {
+    /// From statements.rs; prepared once per connection.
+    Fixed(&'static str),
+    /// Put together from whitelisted pieces; every value in it is bound.
+    Built(String),
+}
+
+impl SqlText {
+    fn into_parts(self) -> (SqlStr, bool) {
+        use sqlx::SqlSafeStr;
+        match self {
+            Self::Fixed(text) => (text.into_sql_str(), true),
+            Self::Built(text) => (AssertSqlSafe(text).into_sql_str(), false),
+        }
+    }
+}
+
+/// One connection, inside a transaction or not.
+pub(super) struct Link<'c, D: Dialect> {
+    conn: &'c mut D::Connection,
+    lost_race: bool,
+}
+
+impl<'c, D: Dialect> Link<'c, D> {
+    pub(super) fn new(conn: &'c mut D::Connection) -> Self {
+        Self { conn, lost_race: false }
+    }
+
+    /// Whether a statement failed because its transaction lost a race: the same transaction may succeed when run again.
+    pub(super) const fn lost_race(&self) -> bool {
+        self.lost_race
+    }
+
+    fn failed(&mut self, error: &sqlx::Error) -> DbError {
+        self.lost_race |= is_lost_race(error);
+        DbError::from_sqlx(error)
+    }
+
+    /// Runs a statement; answers how many rows it touched.
+    pub(super) async fn execute(&mut self, sql: &'static str, values: Vec<Value>) -> Result<u64> {
+        no_nul(&values)?;
+        let done = D::execute(self.conn, SqlText::Fixed(sql), values).await;
+        done.map_err(|e| self.failed(&e))
+    }
+
+    /// Runs a statement; answers all its rows.
+    pub(super) async fn all(&mut self, sql: SqlText, values: Vec<Value>) -> Result<Vec<D::Row>> {
+        no_nul(&values)?;
+        let rows = D::fetch(self.conn, sql, values).await;
+        rows.map_err(|e| self.failed(&e))
+    }
+
+    /// Runs a statement that has at most one row.
+    pub(super) async fn one(
+        &mut self,
+        sql: &'static str,
+        values: Vec<Value>,
+    ) -> Result<Option<D::Row>> {
+        Ok(self.all(SqlText::Fixed(sql), values).await?.into_iter().next())
+    }
+
+    /// Runs a statement with one row of one number named `n`.
+    pub(super) async fn number(&mut self, sql: SqlText, values: Vec<Value>) -> Result<u64> {
+        let rows = self.all(sql, values).await?;
+        let number = rows.first().and_then(|row| row.int("n")).flatten();
+        number.and_then(|n| u64::try_from(n).ok()).ok_or_else(|| DbError::Refused {
+            message: "a statement that counts answered no number".to_owned(),
+        })
+    }
+}
+
+/// PostgreSQL's serialization failure and deadlock: the transaction is undone and was right as it was.
+pub(super) fn is_lost_race(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("40001" | "40P01"))
+}
+
+/// PostgreSQL takes no U+0000 in text and SQLite cuts at it in places: refused before either sees it.
+fn no_nul(values: &[Value]) -> Result<()> {
+    let bad = values.iter().find_map(|value| match value {
+        Value::Text(Some(text)) if text.contains('\0') => Some(text),
+        Value::Text(_) | Value::Int(_) | Value::Flag(_) => None,
+    });
+    bad.map_or(Ok(()), |text| Err(DbError::bad_value("text", text)))
+}
+
+macro_rules! dialect {
+    ($db:ty, $row:ty, $arguments:ty, $writer:ty) => {
+        impl Fields for $row {
+            fn text(&self, column: &'static str) -> Option<Option<String>> {
+                self.try_get(column).ok()
+            }
+
+            fn int(&self, column: &'static str) -> Option<Option<i64>> {
+                self.try_get(column).ok()
+            }
+
+            fn flag(&self, column: &'static str) -> Option<Option<bool>> {
+                self.try_get(column).ok()
+            }
+        }
+
+        impl Dialect for $db {
+            type Writer = $writer;
+
+            fn execute(
+                conn: &mut Self::Connection,
+                sql: SqlText,
+                values: Vec<Value>,
+            ) -> BoxFuture<'_, sqlx::Result<u64>> {
+                Box::pin(async move {
+                    let (sql, keep) = sql.into_parts();
+                    let arguments = <$arguments as Bind>::bind(values)?;
+                    let query = sqlx::query_with::<$db, _>(sql, arguments).persistent(keep);
+                    Ok(query.execute(conn).await?.rows_affected())
+                })
+            }
+
+            fn fetch(
+                conn: &mut Self::Connection,
+                sql: SqlText,
+                values: Vec<Value>,
+            ) -> BoxFuture<'_, sqlx::Result<Vec<Self::Row>>> {
+                Box::pin(async move {
+                    let (sql, keep) = sql.into_parts();
+                    let arguments = <$arguments as Bind>::bind(values)?;
+                    let query = sqlx::query_with::<$db, _>(sql, arguments).persistent(keep);
+                    query.fetch_all(conn).await
+                })
+            }
+        }
+
+        impl Bind for $arguments {
+            fn bind(values: Vec<Value>) -> sqlx::Result<Self> {
+                use sqlx::Arguments;
+                let mut arguments = <$arguments>::default();
+                for value in values {
+                    match value {
+                        Value::Text(text) => arguments.add(text),
+                        Value::Int(number) => arguments.add(number),
+                        Value::Flag(flag) => arguments.add(flag),
+                    }
+                    .map_err(sqlx::Error::Encode)?;
+                }
+                Ok(arguments)
+            }
+        }
+    };
+}
+
+trait Bind: Sized {
+    fn bind(values: Vec<Value>) -> sqlx::Result<Self>;
+}
+
+dialect!(Sqlite, SqliteRow, SqliteArguments, super::sqlite::QueueWriter);
+dialect!(Postgres, PgRow, PgArguments, super::postgres::PoolWriter);

@@ -1,0 +1,293 @@
+//! Long jobs.
+
+use async_trait::async_trait;
+
+use crate::domain::{
+    account::Scope,
+    clock::EpochMs,
+    ids::JobUuid,
+    image_id::ImageId,
+    job::{JobResult, LongJob},
+    job_state::{JobState, SuspendReason},
+    query::{Page, Query},
+    tag::hex,
+    upload::{UploadFate, UploadRecord},
+};
+
+use super::{
+    Applied, Created, DbError, Deleted, ImageChange, JobRepository, MoveJob, NewUploadJob, Result,
+    dialect::{Dialect, Link, SqlText, Value},
+    images::{image_values, tag_rows},
+    query::{self, JOBS},
+    rows::{self, RowOf},
+    sql::SqlDatabase,
+    statements as st,
+    values::{big, rows_max, values},
+    write::Write,
+};
+
+/// Jobs that one `IMAGE_ID` is answered with.
+const LIVE_JOBS_MAX: u64 = 100;
+
+#[async_trait]
+impl<D: Dialect> JobRepository for SqlDatabase<D> {
+    async fn create_upload_job(&self, new: NewUploadJob) -> Result<Created> {
+        check_text("name", Some(&new.job.name))?;
+        check_text("description", new.job.description.as_ref())?;
+        check_text("jobData", Some(&new.job.job_data))?;
+        new.system_tags.iter().try_for_each(|tag| check_text("systemTags", Some(tag)))?;
+        new.user_tags.iter().try_for_each(|tag| check_text("userTags", Some(tag)))?;
+        self.write(new).await
+    }
+
+    async fn job(&self, uuid: JobUuid, scope: Scope) -> Result<Option<LongJob>> {
+        self.read_one(st::JOB_BY_UUID, values![uuid, scope], rows::job).await
+    }
+
+    async fn jobs(&self, query: &Query, scope: Scope) -> Result<Page<LongJob>> {
+        query::page(self, &JOBS, query, scope, rows::job).await
+    }
+
+    async fn move_job(&self, change: MoveJob) -> Result<Applied> {
+        self.write(change).await
+    }
+
+    async fn rename_job(
+        &self,
+        uuid: JobUuid,
+        scope: Scope,
+        name: Option<String>,
+        description: Option<String>,
+        now_ms: EpochMs,
+    ) -> Result<Option<LongJob>> {
+        check_text("name", name.as_ref())?;
+        check_text("description", description.as_ref())?;
+        self.write(RenameJob { uuid, scope, name, description, now_ms }).await
+    }
+
+    async fn delete_job(&self, uuid: JobUuid, scope: Scope) -> Result<Deleted> {
+        self.write(DeleteJob { uuid, scope }).await
+    }
+
+    async fn live_jobs_of(
+        &self,
+        image_id: &ImageId,
+        scope: Scope,
+    ) -> Result<Vec<(LongJob, UploadRecord)>> {
+        let values = values![image_id.as_str(), scope, rows_max(LIVE_JOBS_MAX)];
+        self.read_all(SqlText::Fixed(st::JOBS_LIVE_OF), values, rows::job_and_upload).await
+    }
+
+    async fn unfinished_jobs(
+        &self,
+        after: Option<JobUuid>,
+        limit: u64,
+    ) -> Result<Vec<(LongJob, UploadRecord)>> {
+        let after = after.map_or_else(String::new, |uuid| uuid.to_string());
+        let values = values![after, rows_max(limit)];
+        self.read_all(SqlText::Fixed(st::JOBS_UNFINISHED), values, rows::job_and_upload).await
+    }
+}
+
+/// U+0000 is refused with the field's own name, before the statement would refuse it without.
+fn check_text(field: &'static str, text: Option<&String>) -> Result<()> {
+    match text {
+        Some(text) if text.contains('\0') => Err(DbError::bad_value(field, text)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn reason(state: JobState) -> Value {
+    state.suspend_reason().map(SuspendReason::name).into()
+}
+
+/// `result_kind`, `result_detail`, `result_cause`.
+fn result_values(result: Option<&JobResult>) -> [Value; 3] {
+    match result {
+        None => [Value::Text(None), Value::Text(None), Value::Text(None)],
+        Some(JobResult::Event) => ["event".into(), Value::Text(None), Value::Text(None)],
+        Some(JobResult::Error { detail, cause }) => ["error".into(), detail.into(), cause.into()],
+    }
+}
+
+fn upload_values(upload: &UploadRecord) -> Result<Vec<Value>> {
+    let length = upload.declared_length.map(|n| big("declared length", n)).transpose()?;
+    Ok(values![
+        upload.uuid,
+        upload.job,
+        upload.image,
+        upload.account,
+        upload.image_id.as_ref().map(ImageId::as_str),
+        upload.completion.name(),
+        length,
+        upload.expected.md5.map(|md5| hex(&md5)),
+        upload.expected.sha256.map(|sha256| hex(&sha256)),
+        big("offset", upload.offset_cached)?,
+        big("stored", upload.stored_cached)?,
+        upload.fate.name(),
+        upload.url_generation,
+        upload.owner,
+        big("owner epoch", upload.owner_epoch)?,
+        upload.lease_until_ms,
+        upload.created_ms,
+        upload.last_byte_ms,
+    ])
+}
+
+fn job_values(new: &NewUploadJob) -> Vec<Value> {
+    let job = &new.job;
+    let [kind, detail, cause] = result_values(job.result.as_ref());
+    values![
+        job.uuid,
+        job.account,
+        &job.name,
+        &job.description,
+        job.api_id,
+        &job.job_name,
+        &job.job_data,
+        job.state.name(),
+        reason(job.state),
+        job.generation,
+        job.stage.name(),
+        job.stage_percent,
+        &job.waits_for,
+        kind,
+        detail,
+        cause,
+        job.image,
+        new.upload.uuid,
+        job.node,
+        job.created_ms,
+        job.last_op_ms,
+        job.finished_ms,
+    ]
+}
+
+impl Write for NewUploadJob {
+    type Answer = Created;
+
+    async fn run<D: Dialect>(&self, link: &mut Link<'_, D>) -> Result<Created> {
+        link.execute(st::TURN_TAKE, values![self.job.account]).await?;
+        let count = SqlText::Fixed(st::OPEN_UPLOADS_COUNT);
+        let open = link.number(count, values![self.job.account]).await?;
+        if link.execute(st::JOB_INSERT, job_values(self)).await? == 0
+            || link.execute(st::IMAGE_INSERT, image_values(&self.image)?).await? == 0
+            || link.execute(st::UPLOAD_INSERT, upload_values(&self.upload)?).await? == 0
+        {
+            return Ok(Created::Duplicate);
+        }
+        // Counted before the insert, told after it: a repeated submit hears that it is a duplicate.
+        if open >= self.open_uploads_max {
+            return Ok(Created::TooManyOpenUploads);
+        }
+        for resource in [self.job.uuid.to_string(), self.image.uuid.to_string()] {
+            // Tags of an image that was replaced by a rerun, if any.
+            link.execute(st::TAGS_DELETE, values![&resource]).await?;
+            for row in tag_rows(&resource, "system", &self.system_tags) {
+                link.execute(st::TAG_INSERT, row).await?;
+            }
+            for row in tag_rows(&resource, "user", &self.user_tags) {
+                link.execute(st::TAG_INSERT, row).await?;
+            }
+        }
+        Ok(Created::Recorded)
+    }
+
+    fn keeps(answer: &Created) -> bool {
+        match answer {
+            Created::Recorded => true,
+            Created::Duplicate | Created::TooManyOpenUploads => false,
+        }
+    }
+}
+
+impl Write for MoveJob {
+    type Answer = Applied;
+
+    async fn run<D: Dialect>(&self, link: &mut Link<'_, D>) -> Result<Applied> {
+        let [kind, detail, cause] = result_values(self.result.as_ref());
+        let change = values![
+            self.uuid,
+            self.generation,
+            self.state.name(),
+            reason(self.state),
+            self.stage.name(),
+            self.stage_percent,
+            &self.waits_for,
+            kind,
+            detail,
+            cause,
+            self.node,
+            self.now_ms,
+            self.state.is_final().then_some(self.now_ms),
+        ];
+        let Some(row) = link.one(st::JOB_MOVE, change).await? else {
+            let exists = link.number(SqlText::Fixed(st::JOB_EXISTS), values![self.uuid]).await?;
+            return Ok(if exists == 0 { Applied::Missing } else { Applied::Stale });
+        };
+        let row = RowOf::new(&row, "long_job", "uuid");
+        let image = row.text("image_uuid")?;
+        match &self.image {
+            ImageChange::Keep => {}
+            ImageChange::Replace(record) => {
+                if record.uuid.to_string() != image {
+                    return Err(DbError::Refused {
+                        message: "a job moved with the image of another job".to_owned(),
+                    });
+                }
+                link.execute(st::IMAGE_REPLACE, image_values(record)?).await?;
+            }
+            ImageChange::Remove => {
+                link.execute(st::IMAGE_DELETE, values![&image]).await?;
+                link.execute(st::TAGS_DELETE, values![&image]).await?;
+            }
+        }
+        if let Some(fate) = self.fate {
+            let upload = row.text("upload_uuid")?;
+            link.execute(st::UPLOAD_FATE, values![upload, UploadFate::name(fate)]).await?;
+        }
+        if self.state.is_final() {
+            link.execute(st::PROGRESS_DELETE, values![row.text("api_id")?]).await?;
+        }
+        Ok(Applied::Moved(row.int("generation")?))
+    }
+}
+
+struct RenameJob {
+    uuid: JobUuid,
+    scope: Scope,
+    name: Option<String>,
+    description: Option<String>,
+    now_ms: EpochMs,
+}
+
+impl Write for RenameJob {
+    type Answer = Option<LongJob>;
+
+    async fn run<D: Dialect>(&self, link: &mut Link<'_, D>) -> Result<Option<LongJob>> {
+        let change = values![self.uuid, self.scope, &self.name, &self.description, self.now_ms];
+        link.execute(st::JOB_RENAME, change).await?;
+        let row = link.one(st::JOB_BY_UUID, values![self.uuid, self.scope]).await?;
+        row.map(|row| rows::job(&row)).transpose()
+    }
+}
+
+struct DeleteJob {
+    uuid: JobUuid,
+    scope: Scope,
+}
+
+impl Write for DeleteJob {
+    type Answer = Deleted;
+
+    async fn run<D: Dialect>(&self, link: &mut Link<'_, D>) -> Result<Deleted> {
+        let Some(row) = link.one(st::JOB_DELETE, values![self.uuid, self.scope]).await? else {
+            let there = link.one(st::JOB_BY_UUID, values![self.uuid, self.scope]).await?;
+            return Ok(if there.is_some() { Deleted::NotFinal } else { Deleted::Missing });
+        };
+        let api_id = RowOf::new(&row, "long_job", "uuid").text("api_id")?;
+        link.execute(st::PROGRESS_DELETE, values![api_id]).await?;
+        link.execute(st::TAGS_DELETE, values![self.uuid]).await?;
+        Ok(Deleted::Gone)
+    }
+}

@@ -1,0 +1,330 @@
+//! ZStack's query grammar as SQL. Names come from the tables below, values are always bound: nothing that a client sends becomes
+//! part of a statement.
+
+use crate::domain::{
+    account::Scope,
+    query::{CONDITIONS_MAX, Condition, LIMIT_DEFAULT, Operator, Page, Query},
+};
+
+use super::{
+    DbError, Result,
+    clause::{Clause, LIST_MAX, Sign, like_pattern},
+    dialect::{Dialect, SqlText},
+    query_time::{Moment, moment},
+    sql::SqlDatabase,
+    statements as st,
+    values::rows_max,
+};
+
+/// What a field holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Text, compared byte by byte.
+    Text,
+    /// A whole number.
+    Number,
+    /// `true` or `false`.
+    Flag,
+    /// Epoch milliseconds; compared as a time.
+    Time,
+}
+
+/// A field of an inventory.
+#[derive(Debug)]
+struct Field {
+    name: &'static str,
+    sql: &'static str,
+    kind: Kind,
+}
+
+/// What one kind of record may be asked for.
+#[derive(Debug)]
+pub(super) struct Queryable {
+    fields: &'static [Field],
+    select: &'static str,
+    count: &'static str,
+    uuid: &'static str,
+    account: &'static str,
+    created: &'static str,
+}
+
+const fn text(name: &'static str, sql: &'static str) -> Field {
+    Field { name, sql, kind: Kind::Text }
+}
+
+const fn number(name: &'static str, sql: &'static str) -> Field {
+    Field { name, sql, kind: Kind::Number }
+}
+
+const fn flag(name: &'static str, sql: &'static str) -> Field {
+    Field { name, sql, kind: Kind::Flag }
+}
+
+const fn time(name: &'static str, sql: &'static str) -> Field {
+    Field { name, sql, kind: Kind::Time }
+}
+
+/// LongJobInventory, with a few fields of ours.
+pub(super) const JOBS: Queryable = Queryable {
+    fields: &[
+        text("uuid", "j.uuid"),
+        text("name", "j.name"),
+        text("description", "j.description"),
+        text("apiId", "j.api_id"),
+        text("jobName", "j.job_name"),
+        text("jobData", "j.job_data"),
+        // Rendered when it is read; in rows an error has its words, and any other result its kind.
+        text("jobResult", "COALESCE(j.result_detail, j.result_kind)"),
+        text("state", "j.state"),
+        text("targetResourceUuid", "j.image_uuid"),
+        text("managementNodeUuid", "j.node_uuid"),
+        time("createDate", "j.created_ms"),
+        time("lastOpDate", "j.last_op_ms"),
+        number(
+            "executeTime",
+            "CASE WHEN (j.finished_ms - j.created_ms) / 1000 < 1 THEN 1 \
+             ELSE (j.finished_ms - j.created_ms) / 1000 END",
+        ),
+        text("accountUuid", "j.account_uuid"),
+        text("suspendReason", "j.suspend_reason"),
+        text("stage", "j.stage"),
+        number("stagePercent", "j.stage_percent"),
+        text("waitsFor", "j.waits_for"),
+    ],
+    select: st::JOB_SELECT,
+    count: st::JOB_COUNT,
+    uuid: "j.uuid",
+    account: "j.account_uuid",
+    created: "j.created_ms",
+};
+
+/// ImageInventory, with a few fields of ours.
+pub(super) const IMAGES: Queryable = Queryable {
+    fields: &[
+        text("uuid", "i.uuid"),
+        text("name", "i.name"),
+        text("description", "i.description"),
+        text("state", "CASE WHEN i.enabled THEN 'Enabled' ELSE 'Disabled' END"),
+        text("status", "i.status"),
+        number("size", "i.size"),
+        number("actualSize", "i.actual_size"),
+        text("md5Sum", "i.md5"),
+        text("sha256Sum", "i.sha256"),
+        text("url", "i.url"),
+        text("mediaType", "i.media_type"),
+        text("guestOsType", "i.guest_os_type"),
+        // Not a plain constant: PostgreSQL does not sort by one.
+        text("type", "CASE WHEN i.enabled THEN 'zstack' ELSE 'zstack' END"),
+        text("platform", "i.platform"),
+        text("architecture", "i.architecture"),
+        text("format", "i.format"),
+        flag("system", "CASE WHEN i.system THEN 1 ELSE 0 END"),
+        flag("virtio", "CASE WHEN i.virtio THEN 1 ELSE 0 END"),
+        time("createDate", "i.created_ms"),
+        time("lastOpDate", "i.last_op_ms"),
+        text("accountUuid", "i.account_uuid"),
+        text("backupStorageRefs.backupStorageUuid", "i.storage_uuid"),
+    ],
+    select: st::IMAGE_SELECT,
+    count: st::IMAGE_COUNT,
+    uuid: "i.uuid",
+    account: "i.account_uuid",
+    created: "i.created_ms",
+};
+
+/// Runs a query over the records that `scope` may see.
+pub(super) async fn page<D: Dialect, T>(
+    database: &SqlDatabase<D>,
+    of: &Queryable,
+    query: &Query,
+    scope: Scope,
+    convert: fn(&D::Row) -> Result<T>,
+) -> Result<Page<T>> {
+    let conditions = conditions(of, query, scope)?;
+    // Also where only the number is wanted: an unknown field is an error in every query.
+    let order = order(of, query)?;
+    let mut page = Page { rows: Vec::new(), total: None };
+    if query.count || query.reply_with_count {
+        let (sql, values) = conditions.clone().after(of.count);
+        page.total = Some(database.read_number(SqlText::Built(sql), values).await?);
+    }
+    if !query.count {
+        let mut all = conditions;
+        all.push(&order);
+        all.push(" LIMIT ");
+        all.bind(rows_max(query.limit.min(LIMIT_DEFAULT)));
+        all.push(" OFFSET ");
+        all.bind(rows_max(query.start));
+        let (sql, values) = all.after(of.select);
+        page.rows = database.read_all(SqlText::Built(sql), values, convert).await?;
+    }
+    Ok(page)
+}
+
+fn field<'q>(of: &'q Queryable, name: &str) -> Result<&'q Field> {
+    of.fields.iter().find(|field| field.name == name).ok_or_else(|| DbError::UnknownField {
+        field: name.chars().take(64).collect::<String>().escape_debug().to_string(),
+    })
+}
+
+fn order(of: &Queryable, query: &Query) -> Result<String> {
+    let (by, way) = match &query.sort {
+        Some((name, true)) => (field(of, name)?.sql, "DESC"),
+        Some((name, false)) => (field(of, name)?.sql, "ASC"),
+        None => (of.created, "ASC"),
+    };
+    // The uuid makes the order total: pages neither repeat nor skip a row.
+    Ok(format!(" ORDER BY {by} {way} NULLS LAST, {uuid} ASC", uuid = of.uuid))
+}
+
+fn conditions(of: &Queryable, query: &Query, scope: Scope) -> Result<Clause> {
+    if query.conditions.len() > CONDITIONS_MAX {
+        let given = format!("{} conditions, at most {CONDITIONS_MAX}", query.conditions.len());
+        return Err(DbError::bad_value("q", &given));
+    }
+    let mut clause = Clause::default();
+    match scope {
+        Scope::All => clause.push("1 = 1"),
+        Scope::Account(uuid) => {
+            clause.push(of.account);
+            clause.push(" = ");
+            clause.bind(uuid);
+        }
+    }
+    for condition in &query.conditions {
+        if condition.value.contains('\0') {
+            return Err(DbError::bad_value(&condition.field, &condition.value));
+        }
+        clause.push(" AND ");
+        match condition.field.as_str() {
+            "__systemTag__" => tag_condition(&mut clause, of, "system", condition)?,
+            "__userTag__" => tag_condition(&mut clause, of, "user", condition)?,
+            name => field_condition(&mut clause, field(of, name)?, condition)?,
+        }
+    }
+    Ok(clause)
+}
+
+fn field_condition(clause: &mut Clause, field: &Field, condition: &Condition) -> Result<()> {
+    let sql = field.sql;
+    match condition.operator {
+        Operator::Equal => compare(clause, field, Sign::Equal, condition),
+        Operator::NotEqual => compare(clause, field, Sign::NotEqual, condition),
+        Operator::Greater => compare(clause, field, Sign::Greater, condition),
+        Operator::GreaterOrEqual => compare(clause, field, Sign::GreaterOrEqual, condition),
+        Operator::Less => compare(clause, field, Sign::Less, condition),
+        Operator::LessOrEqual => compare(clause, field, Sign::LessOrEqual, condition),
+        Operator::In => list(clause, field, false, condition),
+        Operator::NotIn => list(clause, field, true, condition),
+        Operator::Like => like(clause, field, false, condition),
+        Operator::NotLike => like(clause, field, true, condition),
+        Operator::IsNull => {
+            clause.push(&format!("({sql}) IS NULL"));
+            Ok(())
+        }
+        Operator::NotNull => {
+            clause.push(&format!("({sql}) IS NOT NULL"));
+            Ok(())
+        }
+    }
+}
+
+/// One comparison with one value, which has to fit the field.
+fn compare(clause: &mut Clause, field: &Field, sign: Sign, condition: &Condition) -> Result<()> {
+    one(clause, field, sign, &condition.value)
+}
+
+fn one(clause: &mut Clause, field: &Field, sign: Sign, value: &str) -> Result<()> {
+    let bad = || DbError::bad_value(field.name, value);
+    let sql = field.sql;
+    match field.kind {
+        Kind::Text => clause.compare(&format!("({sql})"), sign, value),
+        Kind::Number => {
+            let number: i64 = value.trim().parse().map_err(|_| bad())?;
+            clause.compare(&format!("({sql})"), sign, number);
+        }
+        Kind::Flag => {
+            let truth = match value.trim().to_ascii_lowercase().as_str() {
+                "true" | "1" => 1,
+                "false" | "0" => 0,
+                _ => return Err(bad()),
+            };
+            clause.compare(&format!("({sql})"), sign, truth);
+        }
+        Kind::Time => match moment(value).ok_or_else(bad)? {
+            Moment::Millisecond(ms) => clause.compare(sql, sign, ms),
+            // Wire times show whole seconds: what a client saw has to find its row.
+            Moment::Second(secs) => clause.compare(&format!("({sql} / 1000)"), sign, secs),
+        },
+    }
+    Ok(())
+}
+
+fn list(clause: &mut Clause, field: &Field, negated: bool, condition: &Condition) -> Result<()> {
+    let values = condition.list().take(LIST_MAX + 1).collect::<Vec<_>>();
+    if values.len() > LIST_MAX {
+        let given = format!("more than {LIST_MAX} values");
+        return Err(DbError::bad_value(field.name, &given));
+    }
+    if field.kind == Kind::Text {
+        clause.list(&format!("({})", field.sql), negated, &values);
+        return Ok(());
+    }
+    clause.push(if negated { "NOT (" } else { "(" });
+    for (at, value) in values.into_iter().enumerate() {
+        clause.push(if at == 0 { "" } else { " OR " });
+        one(clause, field, Sign::Equal, value)?;
+    }
+    clause.push(")");
+    Ok(())
+}
+
+fn like(clause: &mut Clause, field: &Field, negated: bool, condition: &Condition) -> Result<()> {
+    let bad = || DbError::bad_value(field.name, &condition.value);
+    let pattern = like_pattern(&condition.value).ok_or_else(bad)?;
+    let sql = field.sql;
+    let sql = match field.kind {
+        Kind::Text => format!("({sql})"),
+        Kind::Number => format!("CAST(({sql}) AS TEXT)"),
+        Kind::Flag => format!("(CASE WHEN ({sql}) = 1 THEN 'true' ELSE 'false' END)"),
+        // A time has no one text; ask for a range.
+        Kind::Time => return Err(bad()),
+    };
+    clause.like(&sql, negated, &pattern);
+    Ok(())
+}
+
+/// A condition over tags holds if one tag meets it; its negation if none does.
+fn tag_condition(
+    clause: &mut Clause,
+    of: &Queryable,
+    kind: &'static str,
+    condition: &Condition,
+) -> Result<()> {
+    const TAG: Field = Field { name: "tag", sql: "t.tag", kind: Kind::Text };
+    let (exists, operator) = match condition.operator {
+        Operator::NotEqual => ("NOT EXISTS", Some(Operator::Equal)),
+        Operator::NotIn => ("NOT EXISTS", Some(Operator::In)),
+        Operator::NotLike => ("NOT EXISTS", Some(Operator::Like)),
+        Operator::IsNull => ("NOT EXISTS", None),
+        Operator::NotNull => ("EXISTS", None),
+        Operator::Equal
+        | Operator::Greater
+        | Operator::GreaterOrEqual
+        | Operator::Less
+        | Operator::LessOrEqual
+        | Operator::In
+        | Operator::Like => ("EXISTS", Some(condition.operator)),
+    };
+    clause.push(&format!(
+        "{exists} (SELECT 1 FROM tag t WHERE t.resource_uuid = {} AND t.kind = '{kind}'",
+        of.uuid
+    ));
+    if let Some(operator) = operator {
+        clause.push(" AND ");
+        let positive = Condition { operator, ..condition.clone() };
+        field_condition(clause, &TAG, &positive)?;
+    }
+    clause.push(")");
+    Ok(())
+}

@@ -1,0 +1,245 @@
+//! The text of every statement, the same for both databases.
+//!
+//! House rules: values are `$n`; integers are BIGINT; `CAST($n AS TEXT) IS NULL` where a NULL means "any" (PostgreSQL wants to know
+//! the type); NULL order is written out; whoever reads a row's state in a condition changes it in the same statement.
+
+macro_rules! job_columns {
+    () => {
+        "j.uuid, j.account_uuid, j.name, j.description, j.api_id, j.job_name, j.job_data, j.state, \
+         j.suspend_reason, j.generation, j.stage, j.stage_percent, j.waits_for, j.result_kind, \
+         j.result_detail, j.result_cause, j.image_uuid, j.node_uuid, j.created_ms, j.last_op_ms, \
+         j.finished_ms"
+    };
+}
+
+macro_rules! upload_columns {
+    () => {
+        "u.uuid AS u_uuid, u.job_uuid AS u_job_uuid, u.image_uuid AS u_image_uuid, \
+         u.account_uuid AS u_account_uuid, u.image_id AS u_image_id, \
+         u.completion AS u_completion, u.declared_length AS u_declared_length, \
+         u.expected_md5 AS u_expected_md5, u.expected_sha256 AS u_expected_sha256, \
+         u.offset_cached AS u_offset_cached, u.stored_cached AS u_stored_cached, \
+         u.fate AS u_fate, u.url_generation AS u_url_generation, u.owner_node AS u_owner_node, \
+         u.owner_epoch AS u_owner_epoch, u.lease_until_ms AS u_lease_until_ms, \
+         u.created_ms AS u_created_ms, u.last_byte_ms AS u_last_byte_ms"
+    };
+}
+
+macro_rules! image_columns {
+    () => {
+        "i.uuid, i.account_uuid, i.name, i.description, i.enabled, i.status, i.size, \
+         i.actual_size, i.md5, i.sha256, i.url, i.media_type, i.guest_os_type, i.platform, \
+         i.architecture, i.format, i.system, i.virtio, i.storage_uuid, i.created_ms, \
+         i.last_op_ms, i.deleted_ms"
+    };
+}
+
+macro_rules! image_insert {
+    () => {
+        "INSERT INTO image (uuid, account_uuid, name, description, enabled, status, size, \
+         actual_size, md5, sha256, url, media_type, guest_os_type, platform, architecture, \
+         format, system, virtio, storage_uuid, created_ms, last_op_ms, deleted_ms) VALUES \
+         ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
+         $20, $21, $22) "
+    };
+}
+
+pub(super) const JOB_SELECT: &str = concat!("SELECT ", job_columns!(), " FROM long_job j WHERE ");
+pub(super) const JOB_COUNT: &str = "SELECT COUNT(*) AS n FROM long_job j WHERE ";
+pub(super) const IMAGE_SELECT: &str = concat!("SELECT ", image_columns!(), " FROM image i WHERE ");
+pub(super) const IMAGE_COUNT: &str = "SELECT COUNT(*) AS n FROM image i WHERE ";
+
+// Turns: whoever counts what an account has takes its turn first, until the end of the transaction.
+
+pub(super) const TURN_TAKE: &str = "INSERT INTO account_turn (account_uuid, turns) VALUES ($1, 1) \
+     ON CONFLICT (account_uuid) DO UPDATE SET turns = account_turn.turns + 1";
+
+// Jobs.
+
+pub(super) const OPEN_UPLOADS_COUNT: &str =
+    "SELECT COUNT(*) AS n FROM long_job WHERE account_uuid = $1 AND finished_ms IS NULL";
+pub(super) const JOB_INSERT: &str = "INSERT INTO long_job (uuid, account_uuid, name, description, \
+     api_id, job_name, job_data, state, suspend_reason, generation, stage, stage_percent, \
+     waits_for, result_kind, result_detail, result_cause, image_uuid, upload_uuid, node_uuid, \
+     created_ms, last_op_ms, finished_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
+     $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) ON CONFLICT DO NOTHING";
+pub(super) const UPLOAD_INSERT: &str = "INSERT INTO upload (uuid, job_uuid, image_uuid, \
+     account_uuid, image_id, completion, declared_length, expected_md5, expected_sha256, \
+     offset_cached, stored_cached, fate, url_generation, owner_node, owner_epoch, \
+     lease_until_ms, created_ms, last_byte_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
+     $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT DO NOTHING";
+pub(super) const IMAGE_INSERT: &str = concat!(image_insert!(), "ON CONFLICT DO NOTHING");
+pub(super) const IMAGE_REPLACE: &str = concat!(
+    image_insert!(),
+    "ON CONFLICT (uuid) DO UPDATE SET account_uuid = excluded.account_uuid, \
+     name = excluded.name, description = excluded.description, enabled = excluded.enabled, \
+     status = excluded.status, size = excluded.size, actual_size = excluded.actual_size, \
+     md5 = excluded.md5, sha256 = excluded.sha256, url = excluded.url, \
+     media_type = excluded.media_type, guest_os_type = excluded.guest_os_type, \
+     platform = excluded.platform, architecture = excluded.architecture, \
+     format = excluded.format, system = excluded.system, virtio = excluded.virtio, \
+     storage_uuid = excluded.storage_uuid, created_ms = excluded.created_ms, \
+     last_op_ms = excluded.last_op_ms, deleted_ms = excluded.deleted_ms"
+);
+pub(super) const TAG_INSERT: &str =
+    "INSERT INTO tag (resource_uuid, kind, position, tag) VALUES ($1, $2, $3, $4)";
+pub(super) const TAGS_DELETE: &str = "DELETE FROM tag WHERE resource_uuid = $1";
+
+pub(super) const JOB_BY_UUID: &str = concat!(
+    "SELECT ",
+    job_columns!(),
+    " FROM long_job j WHERE j.uuid = $1 AND (CAST($2 AS TEXT) IS NULL OR j.account_uuid = $2)"
+);
+/// The compare-and-swap. Everything that follows from a move hangs on this one row: whoever gets it moves the rest.
+pub(super) const JOB_MOVE: &str = "UPDATE long_job SET generation = generation + 1, state = $3, \
+     suspend_reason = $4, stage = $5, stage_percent = $6, waits_for = $7, \
+     result_kind = COALESCE(CAST($8 AS TEXT), result_kind), \
+     result_detail = CASE WHEN CAST($8 AS TEXT) IS NULL THEN result_detail ELSE $9 END, \
+     result_cause = CASE WHEN CAST($8 AS TEXT) IS NULL THEN result_cause ELSE $10 END, \
+     node_uuid = COALESCE(CAST($11 AS TEXT), node_uuid), last_op_ms = $12, finished_ms = $13 \
+     WHERE uuid = $1 AND generation = $2 \
+     RETURNING uuid, generation, image_uuid, upload_uuid, api_id";
+pub(super) const JOB_EXISTS: &str = "SELECT COUNT(*) AS n FROM long_job WHERE uuid = $1";
+pub(super) const JOB_RENAME: &str = "UPDATE long_job SET \
+     name = COALESCE(CAST($3 AS TEXT), name), \
+     description = COALESCE(CAST($4 AS TEXT), description), last_op_ms = $5 \
+     WHERE uuid = $1 AND (CAST($2 AS TEXT) IS NULL OR account_uuid = $2)";
+/// Uploads go with it by their foreign key.
+pub(super) const JOB_DELETE: &str = "DELETE FROM long_job WHERE uuid = $1 \
+     AND (CAST($2 AS TEXT) IS NULL OR account_uuid = $2) AND finished_ms IS NOT NULL \
+     RETURNING uuid, api_id";
+pub(super) const JOBS_LIVE_OF: &str = concat!(
+    "SELECT ",
+    job_columns!(),
+    ", ",
+    upload_columns!(),
+    " FROM upload u JOIN long_job j ON j.upload_uuid = u.uuid \
+     WHERE u.image_id = $1 AND (CAST($2 AS TEXT) IS NULL OR j.account_uuid = $2) \
+     AND j.finished_ms IS NULL \
+     ORDER BY u.offset_cached DESC, j.created_ms DESC, j.uuid LIMIT $3"
+);
+pub(super) const JOBS_UNFINISHED: &str = concat!(
+    "SELECT ",
+    job_columns!(),
+    ", ",
+    upload_columns!(),
+    " FROM long_job j JOIN upload u ON u.uuid = j.upload_uuid \
+     WHERE j.finished_ms IS NULL AND j.uuid > $1 ORDER BY j.uuid LIMIT $2"
+);
+
+// Uploads.
+
+pub(super) const UPLOAD_BY_UUID: &str =
+    concat!("SELECT ", upload_columns!(), " FROM upload u WHERE u.uuid = $1");
+pub(super) const UPLOAD_OF_IMAGE: &str = concat!(
+    "SELECT ",
+    upload_columns!(),
+    " FROM upload u LEFT JOIN long_job j ON j.upload_uuid = u.uuid WHERE u.image_uuid = $1 \
+     ORDER BY u.created_ms DESC, CASE WHEN j.uuid IS NULL THEN 1 ELSE 0 END, u.uuid LIMIT 1"
+);
+/// The job first: a move takes its locks in the same order.
+pub(super) const TOUCH_JOB: &str = "UPDATE long_job SET stage_percent = $3 \
+     WHERE upload_uuid = $1 AND stage = 'receiving' AND finished_ms IS NULL \
+     AND EXISTS (SELECT 1 FROM upload WHERE upload.uuid = $1 AND upload.owner_epoch <= $2) \
+     RETURNING uuid, api_id";
+/// A touch that was overtaken by a later one does not take listings back.
+pub(super) const TOUCH_UPLOAD: &str = "UPDATE upload SET \
+     offset_cached = CASE WHEN offset_cached > $3 THEN offset_cached ELSE $3 END, \
+     stored_cached = $4, \
+     last_byte_ms = CASE WHEN last_byte_ms > $5 THEN last_byte_ms ELSE $5 END \
+     WHERE uuid = $1 AND owner_epoch <= $2";
+pub(super) const UPLOAD_LENGTH: &str = "UPDATE upload SET declared_length = $2 WHERE uuid = $1";
+pub(super) const UPLOAD_FATE: &str = "UPDATE upload SET fate = $2 WHERE uuid = $1";
+pub(super) const UPLOAD_URL_RAISE: &str = "UPDATE upload SET url_generation = url_generation + 1 \
+     WHERE uuid = $1 RETURNING uuid, url_generation";
+pub(super) const UPLOAD_LEASE: &str = "UPDATE upload SET owner_node = $2, lease_until_ms = $4, \
+     owner_epoch = CASE WHEN owner_node = $2 AND lease_until_ms > $3 \
+     THEN owner_epoch ELSE owner_epoch + 1 END \
+     WHERE uuid = $1 AND (owner_node IS NULL OR owner_node = $2 OR lease_until_ms <= $3) \
+     RETURNING uuid, owner_epoch";
+pub(super) const UPLOAD_EXISTS: &str = "SELECT COUNT(*) AS n FROM upload WHERE uuid = $1";
+pub(super) const LEASES_RENEW: &str =
+    "UPDATE upload SET lease_until_ms = $2 WHERE owner_node = $1 AND fate = 'open'";
+/// Followed by a list of placeholders and `)`.
+pub(super) const UPLOADS_KNOWN: &str = "SELECT uuid FROM upload WHERE fate = 'open' AND uuid IN (";
+
+// Images.
+
+pub(super) const IMAGE_BY_UUID: &str = concat!(
+    "SELECT ",
+    image_columns!(),
+    " FROM image i WHERE i.uuid = $1 AND (CAST($2 AS TEXT) IS NULL OR i.account_uuid = $2)"
+);
+pub(super) const IMAGE_MARK_DELETED: &str = "UPDATE image SET status = 'Deleted', \
+     deleted_ms = $3, last_op_ms = $3 WHERE uuid = $1 AND status = 'Ready' \
+     AND (CAST($2 AS TEXT) IS NULL OR account_uuid = $2)";
+pub(super) const IMAGE_DELETE: &str = "DELETE FROM image WHERE uuid = $1";
+pub(super) const IMAGES_DELETED: &str = concat!(
+    "SELECT ",
+    image_columns!(),
+    " FROM image i WHERE i.status = 'Deleted' AND i.deleted_ms < $1 \
+     ORDER BY i.deleted_ms, i.uuid LIMIT $2"
+);
+/// Followed by a list of placeholders and `)`.
+pub(super) const IMAGES_LISTED: &str =
+    concat!("SELECT ", image_columns!(), " FROM image i WHERE i.uuid IN (");
+/// Followed by a list of placeholders and [`TAGS_ORDER`].
+pub(super) const TAGS_SELECT: &str =
+    "SELECT resource_uuid, tag FROM tag WHERE kind = 'system' AND resource_uuid IN (";
+pub(super) const TAGS_ORDER: &str = ") ORDER BY resource_uuid, position";
+
+// Accounts and sessions.
+
+pub(super) const ACCOUNT_INSERT: &str = "INSERT INTO account \
+     (uuid, name, password_hash, admin, enabled, created_ms) VALUES ($1, $2, $3, $4, $5, $6) \
+     ON CONFLICT DO NOTHING";
+pub(super) const ACCOUNT_BY_NAME: &str = "SELECT uuid, name, password_hash, admin, enabled, \
+     created_ms FROM account WHERE name = $1";
+pub(super) const ACCOUNT_BY_UUID: &str = "SELECT uuid, name, password_hash, admin, enabled, \
+     created_ms FROM account WHERE uuid = $1";
+pub(super) const ACCOUNT_PASSWORD: &str = "UPDATE account SET password_hash = $2 WHERE uuid = $1";
+pub(super) const SESSIONS_COUNT: &str =
+    "SELECT COUNT(*) AS n FROM session WHERE account_uuid = $1 AND expires_ms > $2";
+pub(super) const SESSION_INSERT: &str = "INSERT INTO session \
+     (token_sha256, account_uuid, created_ms, expires_ms) VALUES ($1, $2, $3, $4)";
+pub(super) const SESSION_BY_TOKEN: &str = "SELECT s.token_sha256, s.created_ms AS s_created_ms, \
+     s.expires_ms AS s_expires_ms, a.uuid, a.name, a.password_hash, a.admin, a.enabled, \
+     a.created_ms FROM session s JOIN account a ON a.uuid = s.account_uuid \
+     WHERE s.token_sha256 = $1 AND s.expires_ms > $2 AND a.enabled";
+pub(super) const SESSION_RENEW: &str = "UPDATE session SET expires_ms = $2 WHERE token_sha256 = $1";
+pub(super) const SESSION_CLOSE: &str =
+    "DELETE FROM session WHERE token_sha256 = $1 OR expires_ms <= $2";
+
+// Calls and their progress.
+
+pub(super) const API_JOB_BEGIN: &str =
+    "INSERT INTO api_job (id, began_ms) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+pub(super) const API_JOB_FINISH: &str = "INSERT INTO api_job \
+     (id, success, body, began_ms, ended_ms) VALUES ($1, $2, $3, $4, $4) \
+     ON CONFLICT (id) DO UPDATE SET success = excluded.success, body = excluded.body, \
+     ended_ms = excluded.ended_ms";
+pub(super) const API_JOB_BY_ID: &str =
+    "SELECT id, success, body, ended_ms FROM api_job WHERE id = $1";
+pub(super) const API_JOBS_PRUNE: &str = "DELETE FROM api_job WHERE ended_ms < $1";
+/// A report that comes after the end of its job, or after a newer one, changes nothing.
+pub(super) const PROGRESS_SAVE: &str = "INSERT INTO progress (api_id, task_name, percent, time_ms) \
+     SELECT $1, $2, $3, $4 WHERE NOT EXISTS (SELECT 1 FROM long_job \
+     WHERE long_job.api_id = $1 AND long_job.finished_ms IS NOT NULL) \
+     ON CONFLICT (api_id) DO UPDATE SET task_name = excluded.task_name, \
+     percent = excluded.percent, time_ms = excluded.time_ms \
+     WHERE excluded.time_ms >= progress.time_ms";
+pub(super) const PROGRESS_BY_ID: &str =
+    "SELECT api_id, task_name, percent, time_ms FROM progress WHERE api_id = $1";
+pub(super) const PROGRESS_DELETE: &str = "DELETE FROM progress WHERE api_id = $1";
+
+// The service itself.
+
+pub(super) const STORAGE_INSERT: &str = "INSERT INTO storage (id, uuid, name, created_ms) \
+     VALUES (1, $1, $2, $3) ON CONFLICT DO NOTHING";
+pub(super) const STORAGE: &str = "SELECT uuid, name, created_ms FROM storage WHERE id = 1";
+pub(super) const SETTING_INSERT: &str =
+    "INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+pub(super) const SETTING: &str = "SELECT name, value FROM setting WHERE name = $1";
+pub(super) const PING_WRITE: &str = "INSERT INTO ping (id, times) VALUES (1, 1) \
+     ON CONFLICT (id) DO UPDATE SET times = ping.times + 1";
+pub(super) const PING_READ: &str = "SELECT times AS n FROM ping WHERE id = 1";

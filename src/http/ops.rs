@@ -1,0 +1,102 @@
+//! For people and machines that run the service: alive, ready, metrics, and a plain status page.
+
+use std::{fmt::Write, net::IpAddr};
+
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use serde::Serialize;
+
+use super::App;
+use crate::telemetry::CONTENT_TYPE;
+
+/// Mounts the operational routes.
+pub fn configure(config: &mut web::ServiceConfig) {
+    config
+        .route("/", web::get().to(status_page))
+        .route("/healthz", web::get().to(healthz))
+        .route("/readyz", web::get().to(readyz))
+        .route("/metrics", web::get().to(metrics));
+}
+
+/// `GET /healthz`: the process answers. Nothing else is asked, so that a slow disk does not get it killed.
+async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("alive\n")
+}
+
+#[derive(Serialize)]
+struct Ready {
+    ready: bool,
+    checks: Vec<ReadyCheck>,
+}
+
+#[derive(Serialize)]
+struct ReadyCheck {
+    name: &'static str,
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// `GET /readyz`: 200 if uploads can be taken, else 503, with a reason for each thing that is amiss.
+async fn readyz(app: web::Data<App>) -> HttpResponse {
+    let checks: Vec<_> = app
+        .uploads
+        .checks()
+        .await
+        .into_iter()
+        .map(|check| ReadyCheck {
+            name: check.name,
+            ok: check.problem.is_none(),
+            reason: check.problem,
+        })
+        .collect();
+    let ready = checks.iter().all(|check| check.ok);
+    let mut answer = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    answer.insert_header((header::CACHE_CONTROL, "no-store")).json(Ready { ready, checks })
+}
+
+/// `GET /metrics`: to callers on this machine, or to all if `http.metrics_public` is set.
+async fn metrics(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
+    let local = request.peer_addr().is_some_and(|peer| is_loopback(peer.ip()));
+    if !local && !app.settings.metrics_public {
+        return HttpResponse::Forbidden().content_type("text/plain; charset=utf-8").body(
+            "metrics are answered on this machine only; set http.metrics_public to change that\n",
+        );
+    }
+    app.measure();
+    HttpResponse::Ok().content_type(CONTENT_TYPE).body(app.metrics.render())
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_loopback(),
+        IpAddr::V6(address) => address.to_canonical().is_loopback(),
+    }
+}
+
+/// `GET /`: how the service does, for a person. The real page comes later.
+async fn status_page(app: web::Data<App>) -> HttpResponse {
+    let mut rows = String::new();
+    for check in app.uploads.checks().await {
+        let words = check.problem.as_deref().unwrap_or("in order");
+        let _ = write!(rows, "<tr><th>{}</th><td>{}</td></tr>", check.name, escaped(words));
+    }
+    let open = app.uploads.all_live().len();
+    let body = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Longshore</title>\
+         <h1>Longshore</h1><p>Resumable uploads of virtual-machine images, version {}.</p>\
+         <table>{rows}<tr><th>uploads in memory</th><td>{open}</td></tr></table>\
+         <p>Send an image with <code>longshore upload FILE</code>. \
+         Machines read <a href=\"/readyz\">readyz</a> and <a href=\"/metrics\">metrics</a>.</p></html>\n",
+        env!("CARGO_PKG_VERSION"),
+    );
+    HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'"))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(body)
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

@@ -1,0 +1,230 @@
+//! What a user does with a job: rename, suspend, resume, cancel, delete.
+//!
+//! Order of every change that takes bytes away from writers (design.md 3.6): compare-and-swap in the database, then the store
+//! returns once every writer has drained, then the answer.
+
+use super::{
+    JobError, JobView, Jobs,
+    moves::{Moved, Step, interrupted},
+};
+use crate::{
+    db::Deleted,
+    domain::{
+        account::{Caller, Scope},
+        ids::{ImageUuid, JobUuid},
+        image::ImageStatus,
+        job::{JobResult, LongJob, Stage},
+        job_state::{JobEvent, JobState},
+        upload::{UploadFate, UploadRecord},
+    },
+    uploads::JobSignals,
+};
+
+impl Jobs {
+    /// Renames a job in any state; `None` leaves a field.
+    pub async fn rename(
+        &self,
+        caller: Caller,
+        uuid: JobUuid,
+        name: Option<String>,
+        description: Option<String>,
+    ) -> Result<JobView, JobError> {
+        check_text("name", name.as_deref(), 255)?;
+        check_text("description", description.as_deref(), 2048)?;
+        let now_ms = self.parts.clock.now_ms();
+        let renamed =
+            self.parts.db.rename_job(uuid, caller.scope(), name, description, now_ms).await?;
+        let job = renamed.ok_or_else(|| not_found(uuid))?;
+        self.view(job).await
+    }
+
+    /// Suspends a job until it is resumed: it takes no bytes any more when this returns, and keeps all that came (our
+    /// extension `suspendLongJob`). Suspended by the user already: success. Once all bytes are here there is nothing to
+    /// suspend: `WrongState`.
+    pub async fn suspend(&self, caller: Caller, uuid: JobUuid) -> Result<JobView, JobError> {
+        let _alone = self.lock(uuid).await;
+        let moved = self.move_job(uuid, caller.scope(), |job| {
+            if job.state == JobState::Running && job.stage != Stage::Receiving {
+                return Err(JobError::WrongState {
+                    state: job.state,
+                    words: "all bytes have arrived and are being verified: there is nothing left to suspend"
+                        .to_owned(),
+                });
+            }
+            Ok(Some(
+                Step::new(JobEvent::SuspendAsked)
+                    .waits_for("resumeLongJob")
+                    .result(interrupted(uuid, "suspended by the user")),
+            ))
+        });
+        let job = moved.await?.job();
+        if let Some(upload) = self.upload_of(&job).await? {
+            self.parts.uploads.shut(&upload).await?;
+        }
+        self.view(job).await
+    }
+
+    /// Resumes a suspended job: it takes bytes when this returns, or is being finished if all of them are here. Not Suspended is
+    /// `WrongState` with ZStack's words.
+    pub async fn resume(&self, caller: Caller, uuid: JobUuid) -> Result<JobView, JobError> {
+        let job = self.resume_job(uuid, caller.scope()).await?;
+        self.view(job).await
+    }
+
+    pub(super) async fn resume_job(
+        &self,
+        uuid: JobUuid,
+        scope: Scope,
+    ) -> Result<LongJob, JobError> {
+        let _alone = self.lock(uuid).await;
+        let moved = self.move_job(uuid, scope, |_| {
+            Ok(Some(
+                Step::new(JobEvent::Resume)
+                    .stage(Stage::Receiving)
+                    .waits_for("the missing bytes")
+                    .result(JobResult::Event),
+            ))
+        });
+        let job = moved.await?.job();
+        if let Some(upload) = self.upload_of(&job).await? {
+            // Taken into memory, so that its idle clock runs although no byte comes.
+            self.parts.uploads.open(upload.uuid).await?;
+            self.parts.uploads.reopen(&upload).await?;
+            if self.parts.uploads.is_complete(upload.uuid).await? {
+                drop(self.complete(job.uuid, upload.uuid));
+            }
+        }
+        Ok(job)
+    }
+
+    /// Cancels a job: its bytes are gone and it is Canceled when this returns. Canceled already: success.
+    pub async fn cancel(&self, caller: Caller, uuid: JobUuid) -> Result<(), JobError> {
+        let moved = self
+            .move_job(uuid, caller.scope(), |_| Ok(Some(Step::new(JobEvent::CancelAsked))))
+            .await?;
+        self.clean_up(moved.job()).await
+    }
+
+    /// Brings a Canceling job to Canceled: removes its bytes, its image's record, its promise of space. Repeatable.
+    pub(super) async fn clean_up(&self, job: LongJob) -> Result<(), JobError> {
+        if job.state != JobState::Canceling {
+            return Ok(());
+        }
+        let _alone = self.lock(job.uuid).await;
+        // It may have succeeded while this waited: then the image stays, and its bytes are no upload's any more.
+        let Some(job) = self.parts.db.job(job.uuid, Scope::All).await? else { return Ok(()) };
+        if job.state != JobState::Canceling {
+            return Ok(());
+        }
+        if let Some(upload) = self.upload_of(&job).await? {
+            self.parts.uploads.discard(&upload).await?;
+        }
+        let detail = format!("long job[uuid:{}] has been canceled", job.uuid);
+        let moved = self.move_job(job.uuid, Scope::All, |_| {
+            Ok(Some(Step::new(JobEvent::CleanedUp).without_bytes(UploadFate::Discarded).result(
+                JobResult::Error {
+                    detail: detail.clone(),
+                    cause: "canceled by the user".to_owned(),
+                },
+            )))
+        });
+        match moved.await? {
+            Moved::Now(_) | Moved::Unchanged(_) => Ok(()),
+        }
+    }
+
+    /// Ends a job as Failed: its bytes and its image's record are gone, the reason stays. A job that has ended is left alone.
+    pub(super) async fn fail(
+        &self,
+        uuid: JobUuid,
+        detail: String,
+        cause: String,
+        fate: UploadFate,
+    ) -> Result<LongJob, JobError> {
+        let _alone = self.lock(uuid).await;
+        let moved = self.move_job(uuid, Scope::All, |_| {
+            Ok(Some(
+                Step::new(JobEvent::Fail)
+                    .without_bytes(fate)
+                    .result(JobResult::Error { detail: detail.clone(), cause: cause.clone() }),
+            ))
+        });
+        let job = moved.await?.job();
+        if matches!(job.state, JobState::Failed | JobState::Canceled)
+            && let Some(upload) = self.upload_of(&job).await?
+        {
+            self.parts.uploads.discard(&upload).await?;
+        }
+        Ok(job)
+    }
+
+    /// Deletes the record of a final job; the image stays. A job that does not exist is success (zstack.md 2.4).
+    pub async fn delete(&self, caller: Caller, uuid: JobUuid) -> Result<(), JobError> {
+        match self.parts.db.delete_job(uuid, caller.scope()).await? {
+            Deleted::Gone | Deleted::Missing => Ok(()),
+            Deleted::NotFinal => Err(JobError::WrongState {
+                state: JobState::Running,
+                words: "delete longjob only when it's succeeded, canceled, or failed".to_owned(),
+            }),
+        }
+    }
+
+    /// Deletes a Ready image: kept for a while as Deleted, or removed at once if `enforcing`. One that is deleted already is
+    /// success.
+    pub async fn delete_image(
+        &self,
+        caller: Caller,
+        uuid: ImageUuid,
+        enforcing: bool,
+    ) -> Result<(), JobError> {
+        let image = self.parts.db.image(uuid, caller.scope()).await?;
+        let image = image.ok_or_else(|| JobError::ImageNotFound { uuid: uuid.to_string() })?;
+        match image.status {
+            ImageStatus::Downloading => {
+                return Err(JobError::Invalid(format!(
+                    "image[uuid:{uuid}] is being uploaded: cancel its long job instead"
+                )));
+            }
+            ImageStatus::Ready => {
+                let now_ms = self.parts.clock.now_ms();
+                self.parts.db.mark_image_deleted(uuid, caller.scope(), now_ms).await?;
+            }
+            ImageStatus::Deleted => {}
+        }
+        if enforcing {
+            self.expunge(uuid).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes a deleted image for good: the bytes first, so that a crash leaves a record to try again from.
+    pub(super) async fn expunge(&self, image: ImageUuid) -> Result<(), JobError> {
+        self.parts.uploads.delete_image(image).await?;
+        Ok(self.parts.db.remove_image(image).await?)
+    }
+
+    /// The newest upload of a job's image, if it is this job's.
+    pub(super) async fn upload_of(&self, job: &LongJob) -> Result<Option<UploadRecord>, JobError> {
+        let upload = self.parts.db.upload_of_image(job.image).await?;
+        Ok(upload.filter(|upload| upload.job == job.uuid))
+    }
+}
+
+pub(super) fn not_found(uuid: JobUuid) -> JobError {
+    JobError::NotFound { uuid: uuid.to_string() }
+}
+
+/// A text of a job: at most `max` characters, none of them NUL.
+pub(super) fn check_text(field: &str, text: Option<&str>, max: usize) -> Result<(), JobError> {
+    let Some(text) = text else { return Ok(()) };
+    let actual = text.chars().count();
+    if actual > max {
+        return Err(JobError::Invalid(format!(
+            "field[{field}] exceeds max length of string. expected was <= {max}, actual was {actual}"
+        )));
+    }
+    if text.contains('\0') {
+        return Err(JobError::Invalid(format!("field[{field}] holds a NUL character")));
+    }
+    Ok(())
+}

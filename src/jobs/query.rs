@@ -1,0 +1,151 @@
+//! Questions about jobs, images and their progress.
+
+use super::{JobError, JobView, Jobs, UploadJobDetails, control::not_found};
+use crate::domain::{
+    account::{Caller, StorageRecord},
+    ids::{ApiId, JobUuid, UploadUuid},
+    image::{ImageRecord, ImageStatus},
+    image_id::ImageId,
+    job::{LongJob, TaskProgress},
+    query::{Condition, Operator, Page, Query},
+    upload::UploadRecord,
+};
+
+impl Jobs {
+    /// The job with what belongs to it.
+    pub async fn job(&self, caller: Caller, uuid: JobUuid) -> Result<JobView, JobError> {
+        let job = self.parts.db.job(uuid, caller.scope()).await?;
+        self.view(job.ok_or_else(|| not_found(uuid))?).await
+    }
+
+    /// Jobs that match.
+    pub async fn query(&self, caller: Caller, query: &Query) -> Result<Page<JobView>, JobError> {
+        let page = self.parts.db.jobs(query, caller.scope()).await?;
+        let uuids: Vec<_> = page.rows.iter().map(|job| job.image).collect();
+        let mut images: std::collections::HashMap<_, _> = self
+            .parts
+            .db
+            .images_by_uuid(&uuids)
+            .await?
+            .into_iter()
+            .map(|image| (image.uuid, image))
+            .collect();
+        let mut rows = Vec::with_capacity(page.rows.len());
+        for job in page.rows {
+            let image = images.remove(&job.image);
+            let upload = self.upload_shown(&job, image.as_ref()).await?;
+            rows.push(JobView { job, image, upload });
+        }
+        Ok(Page { rows, total: page.total })
+    }
+
+    /// Images that match, with the upload of those that are not Ready.
+    pub async fn query_images(
+        &self,
+        caller: Caller,
+        query: &Query,
+    ) -> Result<Page<(ImageRecord, Option<UploadRecord>)>, JobError> {
+        let page = self.parts.db.images(query, caller.scope()).await?;
+        let mut rows = Vec::with_capacity(page.rows.len());
+        for image in page.rows {
+            let upload = match image.status {
+                ImageStatus::Downloading => self.parts.db.upload_of_image(image.uuid).await?,
+                ImageStatus::Ready | ImageStatus::Deleted => None,
+            };
+            rows.push((image, upload));
+        }
+        Ok(Page { rows, total: page.total })
+    }
+
+    /// System tags of these images or jobs: (uuid as text, tag).
+    pub async fn tags(&self, resources: &[String]) -> Result<Vec<(String, String)>, JobError> {
+        Ok(self.parts.db.system_tags(resources).await?)
+    }
+
+    /// The jobs that are not final and carry this `IMAGE_ID`: largest offset first, then newest. One whose bytes the store
+    /// cannot find is left out, as ZStack leaves out one whose storage does not answer.
+    pub async fn details(
+        &self,
+        caller: Caller,
+        image_id: &ImageId,
+    ) -> Result<Vec<UploadJobDetails>, JobError> {
+        let mut found = Vec::new();
+        for (job, upload) in self.parts.db.live_jobs_of(image_id, caller.scope()).await? {
+            match self.parts.uploads.status(upload.uuid).await {
+                Ok(status) => {
+                    found.push(UploadJobDetails { job, upload, offset: status.offset });
+                }
+                Err(error) => {
+                    tracing::warn!(job = %job.uuid, %error, "an upload is left out of the details");
+                }
+            }
+        }
+        found.sort_by_key(|details| {
+            std::cmp::Reverse((details.offset, details.job.created_ms, details.job.uuid))
+        });
+        Ok(found)
+    }
+
+    /// The upload that the keyed URL means: the first that [`details`](Self::details) would list.
+    pub async fn live_upload(
+        &self,
+        caller: Caller,
+        image_id: &ImageId,
+    ) -> Result<Option<UploadUuid>, JobError> {
+        let details = self.details(caller, image_id).await?;
+        Ok(details.first().map(|first| first.upload.uuid))
+    }
+
+    /// The newest progress of an API call that the caller may see; `None` once its job has ended.
+    pub async fn progress(
+        &self,
+        caller: Caller,
+        api_id: ApiId,
+    ) -> Result<Option<TaskProgress>, JobError> {
+        let mine = Query {
+            conditions: vec![Condition {
+                field: "apiId".to_owned(),
+                operator: Operator::Equal,
+                value: api_id.to_string(),
+            }],
+            limit: 1,
+            ..Query::default()
+        };
+        let jobs = self.parts.db.jobs(&mine, caller.scope()).await?;
+        let Some(job) = jobs.rows.first().filter(|job| !job.state.is_final()) else {
+            return Ok(None);
+        };
+        let written = self.parts.db.progress(api_id).await?;
+        Ok(Some(written.unwrap_or_else(|| TaskProgress {
+            api_id,
+            task_name: "uploading image".to_owned(),
+            percent: 0,
+            time_ms: job.last_op_ms,
+        })))
+    }
+
+    /// The one storage: its record, and its room in bytes (total, free).
+    pub async fn storage(&self) -> Result<(StorageRecord, u64, u64), JobError> {
+        let space = self.parts.uploads.space().await?;
+        Ok((self.parts.storage.clone(), space.total_bytes, space.free_bytes))
+    }
+
+    pub(super) async fn view(&self, job: LongJob) -> Result<JobView, JobError> {
+        let scope = crate::domain::account::Scope::All;
+        let image = self.parts.db.image(job.image, scope).await?;
+        let upload = self.upload_shown(&job, image.as_ref()).await?;
+        Ok(JobView { job, image, upload })
+    }
+
+    /// The upload whose URL a job shows: only while its image is on its way.
+    async fn upload_shown(
+        &self,
+        job: &LongJob,
+        image: Option<&ImageRecord>,
+    ) -> Result<Option<UploadRecord>, JobError> {
+        match image.map(|image| image.status) {
+            Some(ImageStatus::Downloading) => self.upload_of(job).await,
+            Some(ImageStatus::Ready | ImageStatus::Deleted) | None => Ok(None),
+        }
+    }
+}

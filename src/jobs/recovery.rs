@@ -1,0 +1,127 @@
+//! What happens at start: nothing that was acknowledged is forgotten, nothing is left in a state that nobody leads on.
+
+use std::sync::Arc;
+
+use longshore_storage::StoreError;
+
+use super::{JobError, Jobs, finish::restarted, moves::Step};
+use crate::{
+    db::Leased,
+    domain::{
+        account::Scope,
+        job::LongJob,
+        job_state::{JobEvent, JobState},
+        upload::{UploadFate, UploadRecord},
+    },
+    uploads::UploadError,
+};
+
+/// Jobs that are recovered at once: their changes share database commits.
+const AT_ONCE: usize = 64;
+
+impl Jobs {
+    /// Before the first request: every job of this process that was at work comes back as Suspended(restart), its room is held
+    /// again. Reads rows only, no checkpoint. Jobs that another process holds are left alone.
+    pub async fn recover_states(&self) -> Result<Vec<(LongJob, UploadRecord)>, JobError> {
+        let mut ours = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.parts.db.unfinished_jobs(after, AT_ONCE as u64).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.uuid);
+            let recovered = page.into_iter().map(|(job, upload)| self.recover_state(job, upload));
+            for recovered in futures::future::join_all(recovered).await {
+                ours.extend(recovered?);
+            }
+        }
+        Ok(ours)
+    }
+
+    async fn recover_state(
+        &self,
+        job: LongJob,
+        upload: UploadRecord,
+    ) -> Result<Option<(LongJob, UploadRecord)>, JobError> {
+        let now_ms = self.parts.clock.now_ms();
+        let until_ms = now_ms + super::millis(self.parts.uploads.limits().lease);
+        let leased = self.parts.db.lease_upload(upload.uuid, self.parts.node, now_ms, until_ms);
+        let epoch = match leased.await? {
+            Leased::Ours { epoch } => epoch,
+            Leased::Held | Leased::Missing => return Ok(None),
+        };
+        let upload = UploadRecord { owner_epoch: epoch, ..upload };
+        self.parts.uploads.restore_promise(&upload);
+        let moved = self.move_job(job.uuid, Scope::All, |now| match now.state {
+            JobState::Waiting | JobState::Running => Ok(Some(
+                Step::new(JobEvent::NodeLost)
+                    .waits_for("the missing bytes")
+                    .result(restarted(now.uuid)),
+            )),
+            JobState::Suspended(_)
+            | JobState::Canceling
+            | JobState::Succeeded
+            | JobState::Failed
+            | JobState::Canceled => Ok(None),
+        });
+        match moved.await {
+            Ok(moved) => Ok(Some((moved.job(), upload))),
+            Err(JobError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// While requests are served already: finishes what has all its bytes, ends what was being canceled, tells what the
+    /// store has lost, clears strays.
+    pub fn spawn_recovery(self: &Arc<Self>, recovered: Vec<(LongJob, UploadRecord)>) {
+        let jobs = Arc::clone(self);
+        let work = async move {
+            let stopping = jobs.parts.stopping.clone();
+            stopping.run_until_cancelled(jobs.recover_bytes(recovered)).await;
+        };
+        self.parts.tasks.spawn_on(work, &self.parts.runtime);
+    }
+
+    pub(super) async fn recover_bytes(&self, recovered: Vec<(LongJob, UploadRecord)>) {
+        for (job, upload) in recovered {
+            if let Err(error) = self.recover_one(&job, &upload).await {
+                tracing::error!(job = %job.uuid, %error, "a job could not be recovered; it waits until it is resumed");
+            }
+        }
+        if let Err(error) = self.parts.uploads.reconcile_store().await {
+            tracing::error!(%error, "strays in the store could not be looked for; the next start will");
+        }
+    }
+
+    async fn recover_one(&self, job: &LongJob, upload: &UploadRecord) -> Result<(), JobError> {
+        if job.state == JobState::Canceling {
+            return self.clean_up(job.clone()).await;
+        }
+        match self.parts.uploads.is_complete(upload.uuid).await {
+            Ok(true) if by_itself(job.state) => {
+                match self.resume_job(job.uuid, Scope::All).await {
+                    // A slice woke it while this was looking: it will be finished by that one.
+                    Ok(_) | Err(JobError::WrongState { .. }) => Ok(()),
+                    Err(error) => Err(error),
+                }
+            }
+            Ok(_) => Ok(()),
+            Err(UploadError::Store(StoreError::NotFound { .. })) => {
+                if self.adopt_published(job).await? {
+                    self.parts.uploads.forget(upload.uuid);
+                    return Ok(());
+                }
+                let detail = "the storage has lost the bytes of this upload; start a new one";
+                let cause = "the upload was not in the store when the service started";
+                let failed =
+                    self.fail(job.uuid, detail.to_owned(), cause.to_owned(), UploadFate::Discarded);
+                failed.await.map(drop)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Whether a suspended job with all its bytes is finished without being asked: not if a user suspended it.
+fn by_itself(state: JobState) -> bool {
+    state.suspend_reason().is_some_and(crate::domain::job_state::SuspendReason::bytes_resume)
+}

@@ -1,0 +1,200 @@
+//! Housekeeping while the service runs: nothing waits for ever, nothing is kept for ever.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    JobError, Jobs, millis,
+    moves::{Step, interrupted},
+};
+use crate::{
+    domain::{
+        account::Scope,
+        clock::EpochMs,
+        ids::JobUuid,
+        job::{LongJob, Stage},
+        job_state::{JobEvent, JobState},
+        upload::{UploadFate, UploadRecord},
+    },
+    uploads::Live,
+};
+
+/// Jobs that are read at once.
+const PAGE: u64 = 200;
+/// Leases are renewed well before they end.
+const LEASE_EVERY: Duration = Duration::from_secs(15);
+/// Expiry is counted in days: a minute is exact enough.
+const EXPIRY_EVERY: Duration = Duration::from_mins(1);
+/// Purging is counted in hours and days.
+const PURGE_EVERY: Duration = Duration::from_mins(10);
+
+impl Jobs {
+    /// Supervises until the service stops.
+    pub fn spawn_supervisor(self: &Arc<Self>) {
+        let jobs = Arc::clone(self);
+        let work = async move {
+            let stopping = jobs.parts.stopping.clone();
+            stopping.run_until_cancelled(jobs.supervise()).await;
+            // What the last requests brought is written down before the database closes.
+            report_failure("write down", jobs.parts.uploads.write_down().await);
+        };
+        self.parts.tasks.spawn_on(work, &self.parts.runtime);
+    }
+
+    async fn supervise(&self) {
+        let mut tick = tokio::time::interval(self.parts.limits.tick);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut lease, mut expiry, mut purge) =
+            (Every::new(LEASE_EVERY), Every::new(EXPIRY_EVERY), Every::new(PURGE_EVERY));
+        loop {
+            tick.tick().await;
+            let now_ms = self.parts.clock.now_ms();
+            report_failure("write down", self.parts.uploads.write_down().await);
+            report_failure("suspend the silent", self.suspend_silent(now_ms).await);
+            if lease.is_due(now_ms) {
+                report_failure("renew leases", self.parts.uploads.renew_leases(now_ms).await);
+            }
+            if expiry.is_due(now_ms) {
+                report_failure("expire", self.expire(now_ms).await);
+            }
+            if purge.is_due(now_ms) {
+                report_failure("purge", self.purge(now_ms).await);
+            }
+        }
+    }
+
+    /// Suspends jobs in memory that have had bytes and get none; fails those that never had one.
+    pub(super) async fn suspend_silent(&self, now_ms: EpochMs) -> Result<(), JobError> {
+        for live in self.parts.uploads.all_live() {
+            let record = live.record();
+            if !live.gate_is_open() || self.is_finishing(record.job) {
+                continue;
+            }
+            let silent_ms = now_ms - live.silent_since_ms();
+            if live.last_byte_ms().is_some() {
+                if silent_ms > millis(self.parts.limits.idle_suspend) {
+                    self.went_silent(record.job, &live).await?;
+                }
+            } else if now_ms - record.created_ms > millis(self.parts.limits.idle_fail) {
+                self.never_began(record.job).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn went_silent(&self, job: JobUuid, live: &Live) -> Result<(), JobError> {
+        let _alone = self.lock(job).await;
+        let secs = self.parts.limits.idle_suspend.as_secs();
+        let cause = format!("uploading has been inactive more than {secs} sec");
+        let moved = self.move_job(job, Scope::All, |now| {
+            // All bytes are here: whoever finishes it is at work, or recovery will be.
+            if now.stage != Stage::Receiving || now.state != JobState::Running {
+                return Ok(None);
+            }
+            Ok(Some(
+                Step::new(JobEvent::WentSilent)
+                    .waits_for("more bytes")
+                    .result(interrupted(job, cause.clone())),
+            ))
+        });
+        // Without a record (deleted behind our back) nothing is left to suspend.
+        match moved.await {
+            Ok(_) | Err(JobError::NotFound { .. }) => {
+                live.close_gate();
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn never_began(&self, job: JobUuid) -> Result<(), JobError> {
+        let secs = self.parts.limits.idle_fail.as_secs();
+        let cause = format!("no byte arrived within {secs} sec");
+        let detail = format!("upload session expired: {cause}; start a new upload");
+        self.fail(job, detail, cause, UploadFate::Expired).await.map(drop)
+    }
+
+    /// Fails unfinished jobs whose last byte is too old, wherever they are.
+    pub(super) async fn expire(&self, now_ms: EpochMs) -> Result<(), JobError> {
+        let mut after = None;
+        loop {
+            let page = self.parts.db.unfinished_jobs(after, PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.uuid);
+            for (job, upload) in page {
+                if let Err(error) = self.expire_one(&job, &upload, now_ms).await {
+                    // One that cannot be removed must not keep all others.
+                    tracing::error!(job = %job.uuid, %error, "an upload could not be expired; it will be tried again");
+                }
+            }
+        }
+    }
+
+    async fn expire_one(
+        &self,
+        job: &LongJob,
+        upload: &UploadRecord,
+        now_ms: EpochMs,
+    ) -> Result<(), JobError> {
+        if job.state == JobState::Canceling {
+            return self.clean_up(job.clone()).await;
+        }
+        let touched = self.parts.uploads.touched(upload.uuid);
+        let last = touched.and_then(|live| live.last_byte_ms()).or(upload.last_byte_ms);
+        let limits = &self.parts.limits;
+        match last {
+            None if now_ms - upload.created_ms > millis(limits.idle_fail) => {
+                self.never_began(job.uuid).await
+            }
+            Some(last) if now_ms - last > millis(limits.expire) && !self.is_finishing(job.uuid) => {
+                let days = limits.expire.as_secs() / 86_400;
+                let cause = format!("the last byte arrived more than {days} days ago");
+                let detail = format!(
+                    "the upload expired: {cause}; its bytes were removed, start a new upload"
+                );
+                self.fail(job.uuid, detail, cause, UploadFate::Expired).await.map(drop)
+            }
+            None | Some(_) => Ok(()),
+        }
+    }
+
+    /// Removes for good what has been deleted or set aside long enough.
+    pub(super) async fn purge(&self, now_ms: EpochMs) -> Result<(), JobError> {
+        let limits = &self.parts.limits;
+        for image in self.parts.db.deleted_images(now_ms - millis(limits.expunge), PAGE).await? {
+            self.expunge(image.uuid).await?;
+            tracing::info!(image = %image.uuid, "a deleted image was removed for good");
+        }
+        for (name, bytes) in self.parts.uploads.purge_set_aside(limits.set_aside_kept).await? {
+            tracing::info!(name, bytes, "a stray in lost+found was removed");
+        }
+        self.parts.db.prune_api_jobs(now_ms - millis(limits.api_calls_kept)).await?;
+        Ok(())
+    }
+}
+
+fn report_failure<E: std::fmt::Display>(what: &str, outcome: Result<(), E>) {
+    if let Err(error) = outcome {
+        tracing::error!(%error, "housekeeping could not {what}; it will try again");
+    }
+}
+
+/// Something that is due at first, and then once in a while.
+struct Every {
+    period_ms: i64,
+    last_ms: Option<EpochMs>,
+}
+
+impl Every {
+    fn new(period: Duration) -> Self {
+        Self { period_ms: millis(period), last_ms: None }
+    }
+
+    fn is_due(&mut self, now_ms: EpochMs) -> bool {
+        // A clock that was set back must not stop housekeeping for ever.
+        let due = self.last_ms.is_none_or(|last| now_ms < last || now_ms - last >= self.period_ms);
+        if due {
+            self.last_ms = Some(now_ms);
+        }
+        due
+    }
+}

@@ -1,0 +1,111 @@
+//! From nothing to an upload that takes bytes: bounds, room, the store entry.
+
+use std::sync::Arc;
+
+use longshore_storage::{Owned, StoreError, UploadSpec, digest::DigestChoice};
+
+use super::{
+    Live, Uploads,
+    error::UploadError,
+    live,
+    space::{AHEAD_BYTES, NoRoom},
+};
+use crate::domain::{ids::UploadUuid, upload::UploadRecord};
+
+impl Uploads {
+    /// Makes the store entry of a new upload, checked against the limits and promised its room. Not yet known to any record: if
+    /// recording it fails, [`abandon`](Self::abandon) takes everything back; after a crash in between recovery sets it aside.
+    pub(crate) async fn prepare(
+        &self,
+        record: &UploadRecord,
+        digests: DigestChoice,
+    ) -> Result<(), UploadError> {
+        if let Some(length) = record.declared_length {
+            self.check_length(length)?;
+            self.promise(record.uuid, length).await?;
+        }
+        let spec = UploadSpec { declared_length: record.declared_length, digests };
+        let owned = Owned { key: live::key(record.uuid), epoch: record.owner_epoch };
+        let made = self.store.create(owned, spec).await;
+        if made.is_err() {
+            self.space.release(record.uuid);
+        }
+        Ok(made?)
+    }
+
+    /// The upload is recorded and its job runs: slices may come.
+    pub(crate) fn begin(&self, record: UploadRecord) -> Arc<Live> {
+        let epoch = record.owner_epoch;
+        self.remember(Live::new(record, epoch, true, self.clock.now_ms()))
+    }
+
+    /// Takes back what [`prepare`](Self::prepare) made. A failure leaves an empty stray that recovery sets aside.
+    pub(crate) async fn abandon(&self, record: &UploadRecord) {
+        self.space.release(record.uuid);
+        let owned = Owned { key: live::key(record.uuid), epoch: record.owner_epoch };
+        if let Err(error) = self.store.discard(owned).await {
+            tracing::warn!(upload = %record.uuid, %error, "an upload that was never recorded is left in the store");
+        }
+    }
+
+    /// Whether an upload may have this length at all.
+    pub(crate) fn check_length(&self, length: u64) -> Result<(), UploadError> {
+        let max = self.limits.upload_bytes_max;
+        if length > max {
+            return Err(UploadError::TooLarge { offered: length, max });
+        }
+        Ok(())
+    }
+
+    /// Promises an upload the room that it still needs.
+    pub(crate) async fn promise(&self, upload: UploadUuid, needed: u64) -> Result<(), UploadError> {
+        let space = self.store.space().await?;
+        let kept = space.total_bytes / 100 * self.limits.free_bytes_min_percent;
+        let writable = space.free_bytes.saturating_sub(kept);
+        let promised = self.space.promise(upload, needed, writable);
+        promised.map_err(|NoRoom { free, needed }| UploadError::NoRoom { free, needed })
+    }
+
+    /// Fixes the length of an open upload, in the store first: that is where the truth is. The first one stands.
+    pub(crate) async fn declare(&self, live: &Live, length: u64) -> Result<(), UploadError> {
+        let record = live.record();
+        match record.declared_length {
+            Some(declared) if declared == length => return Ok(()),
+            Some(declared) => {
+                return Err(StoreError::LengthConflict { offered: length, declared }.into());
+            }
+            None => {}
+        }
+        self.check_length(length)?;
+        self.promise(record.uuid, length.saturating_sub(record.stored_cached)).await?;
+        self.store.declare_length(live.owned, length).await?;
+        live.set_declared_length(length);
+        self.db.set_declared_length(record.uuid, length).await?;
+        Ok(())
+    }
+
+    /// Promises room to an upload of unknown length, a step ahead of what it has stored. A job without a byte holds none, so that
+    /// jobs that are never used cannot lock others out.
+    pub(crate) async fn promise_ahead(&self, live: &Live) -> Result<(), UploadError> {
+        let record = live.record();
+        if record.declared_length.is_none() {
+            self.promise(record.uuid, AHEAD_BYTES).await?;
+        }
+        Ok(())
+    }
+
+    /// Adjusts the promise to what is stored by now.
+    pub(crate) fn keep_promise(&self, live: &Live) {
+        let record = live.record();
+        if let Some(length) = record.declared_length {
+            self.space.adjust(record.uuid, length.saturating_sub(record.stored_cached));
+        }
+    }
+
+    /// At start: holds the room of an unfinished upload again.
+    pub fn restore_promise(&self, record: &UploadRecord) {
+        if let Some(length) = record.declared_length {
+            self.space.adjust(record.uuid, length.saturating_sub(record.stored_cached));
+        }
+    }
+}

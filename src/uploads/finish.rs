@@ -1,0 +1,158 @@
+//! The steps from the last byte to an image, and the steps back: each durable, each repeatable.
+
+use std::sync::Arc;
+
+use longshore_storage::{
+    Finished, ImageKey, Owned, StoreError, UploadKey,
+    inspect::{self, HEAD_BYTES},
+};
+
+use super::{Live, UploadError, Uploads, live};
+use crate::domain::{
+    clock::EpochMs,
+    ids::{ImageUuid, UploadUuid},
+    upload::UploadRecord,
+};
+
+/// What the content of an upload shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Probed {
+    /// Format by content.
+    pub format: &'static str,
+    /// Size of the disk inside; the length of the file where the format has no other.
+    pub virtual_size: u64,
+}
+
+impl Uploads {
+    /// Brings the digests of a complete upload to its end. Repeatable.
+    pub(crate) async fn finish(
+        &self,
+        live: &Live,
+        progress: Arc<dyn Fn(u64) + Send + Sync>,
+    ) -> Result<Finished, UploadError> {
+        Ok(self.store.finish(live.owned, progress).await?)
+    }
+
+    /// Looks at the first bytes of a complete upload.
+    pub(crate) async fn probe(&self, live: &Live, length: u64) -> Result<Probed, UploadError> {
+        let head_bytes = length.min(HEAD_BYTES as u64);
+        let head = self.store.read_upload(live.owned.key, 0..head_bytes).await?;
+        let probe = inspect::probe(&head);
+        Ok(Probed { format: probe.format, virtual_size: probe.virtual_size.unwrap_or(length) })
+    }
+
+    /// Makes the image of a finished upload. Repeatable.
+    pub(crate) async fn publish(&self, live: &Live, image: ImageUuid) -> Result<(), UploadError> {
+        Ok(self.store.publish(live.owned, ImageKey(image.0)).await?)
+    }
+
+    /// Whether every byte is stored; an upload that the store has lost is an error.
+    pub(crate) async fn is_complete(&self, upload: UploadUuid) -> Result<bool, UploadError> {
+        Ok(self.store.state(live::key(upload)).await?.is_complete())
+    }
+
+    /// Ends all writers of an upload and takes no bytes until [`reopen`](Self::reopen): what they had received is kept.
+    pub(crate) async fn shut(&self, record: &UploadRecord) -> Result<(), UploadError> {
+        if let Some(live) = self.touched(record.uuid) {
+            live.close_gate();
+        }
+        let state = self.store.revoke(self.owned(record)).await?;
+        if let Some(live) = self.touched(record.uuid) {
+            live.acknowledged(state.offset, state.stored_bytes());
+        }
+        Ok(())
+    }
+
+    /// Takes bytes again after [`shut`](Self::shut); the idle clock starts anew.
+    pub(crate) async fn reopen(&self, record: &UploadRecord) -> Result<(), UploadError> {
+        self.store.admit(self.owned(record)).await?;
+        if let Some(live) = self.touched(record.uuid) {
+            live.open_gate(self.clock.now_ms());
+        }
+        Ok(())
+    }
+
+    /// Removes the bytes of an upload and gives its room back. Idempotent, also when the store has lost it.
+    pub(crate) async fn discard(&self, record: &UploadRecord) -> Result<(), UploadError> {
+        if let Some(live) = self.touched(record.uuid) {
+            live.close_gate();
+        }
+        match self.store.discard(self.owned(record)).await {
+            Ok(()) | Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.forget(record.uuid);
+        Ok(())
+    }
+
+    /// Removes a published image. Idempotent.
+    pub(crate) async fn delete_image(&self, image: ImageUuid) -> Result<(), UploadError> {
+        match self.store.delete_image(ImageKey(image.0)).await {
+            Ok(()) | Err(StoreError::ImageNotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes down what has been learnt of all uploads since the last call, in one transaction.
+    pub async fn write_down(&self) -> Result<(), UploadError> {
+        let live = self.all_live();
+        let touches: Vec<_> = live.iter().filter_map(|live| live.take_touch()).collect();
+        if touches.is_empty() {
+            return Ok(());
+        }
+        let written = self.db.touch_uploads(touches).await;
+        if written.is_err() {
+            for live in &live {
+                live.touch_failed();
+            }
+        }
+        Ok(written?)
+    }
+
+    /// Keeps the uploads of this process its own for another lease.
+    pub async fn renew_leases(&self, now_ms: EpochMs) -> Result<(), UploadError> {
+        self.db.renew_leases(self.node, now_ms + super::millis(self.limits.lease)).await?;
+        Ok(())
+    }
+
+    /// Removes what has lain in the store's `lost+found` for `age`: names and bytes.
+    pub(crate) async fn purge_set_aside(
+        &self,
+        age: std::time::Duration,
+    ) -> Result<Vec<(String, u64)>, UploadError> {
+        Ok(self.store.purge_set_aside(age).await?)
+    }
+
+    /// Staging entries that no open upload knows: those of ended uploads are removed, all others set aside. Never deletes what no
+    /// record names.
+    pub async fn reconcile_store(&self) -> Result<(), UploadError> {
+        for page in self.store.uploads().await?.chunks(500) {
+            let uuids: Vec<_> = page.iter().map(|key| UploadUuid(key.0)).collect();
+            let known = self.db.known_open(uuids.clone()).await?;
+            for stray in uuids.into_iter().filter(|uuid| !known.contains(uuid)) {
+                self.clear_stray(stray).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn clear_stray(&self, stray: UploadUuid) -> Result<(), UploadError> {
+        match self.db.upload(stray).await? {
+            // Recorded as ended: the crash came between the record and the removal.
+            Some(record) if record.fate != crate::domain::upload::UploadFate::Open => {
+                self.discard(&record).await
+            }
+            // A request made it while this was looking.
+            Some(_) => Ok(()),
+            None => {
+                tracing::warn!(upload = %stray, "a staging entry without a record was moved to lost+found");
+                Ok(self.store.set_aside(UploadKey(stray.0)).await?)
+            }
+        }
+    }
+
+    pub(super) fn owned(&self, record: &UploadRecord) -> Owned {
+        let touched = self.touched(record.uuid).map(|live| live.owned);
+        touched.unwrap_or(Owned { key: live::key(record.uuid), epoch: record.owner_epoch })
+    }
+}

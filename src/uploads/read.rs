@@ -1,0 +1,186 @@
+//! Questions: where an upload stands, what an image holds.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use futures::{Stream, stream};
+use longshore_storage::{ImageKey, Space, StoreError, UploadState};
+
+use super::{UploadError, UploadStatus, Uploads, live};
+use crate::domain::{
+    account::{Caller, Scope},
+    ids::{ImageUuid, UploadUuid},
+    image::{ImageRecord, ImageStatus},
+    job::Stage,
+    upload::{UploadFate, UploadRecord},
+};
+
+/// Missing ranges that one answer lists.
+const MISSING_MAX: usize = 1000;
+/// Bytes of an image that are read at once.
+const READ_BYTES: u64 = 1 << 20;
+
+impl Uploads {
+    /// Where an upload stands. Never asks for bytes, never changes anything. `Gone` for one that was discarded or expired.
+    pub async fn status(&self, upload: UploadUuid) -> Result<UploadStatus, UploadError> {
+        let status = self.any_status(upload).await?;
+        match status.record.fate {
+            UploadFate::Open | UploadFate::Published => Ok(status),
+            fate @ (UploadFate::Discarded | UploadFate::Expired) => Err(UploadError::Gone { fate }),
+        }
+    }
+
+    /// Where an upload stands, also when it has come to nothing: for the answer to the request that sent its last byte.
+    pub(super) async fn any_status(&self, upload: UploadUuid) -> Result<UploadStatus, UploadError> {
+        let record = self.record(upload).await?;
+        let job = self.db.job(record.job, Scope::All).await?;
+        let mut job = job.ok_or(UploadError::NotFound)?;
+        if job.stage == Stage::Verifying
+            && let Some(live) = self.touched(upload)
+        {
+            job.stage_percent = live.verified_percent();
+        }
+        let image = self.db.image(record.image, Scope::All).await?;
+        let (length, offset, stored_bytes, missing) = match record.fate {
+            UploadFate::Published => {
+                let length = record.declared_length.unwrap_or(record.offset_cached);
+                (Some(length), length, length, Vec::new())
+            }
+            UploadFate::Open => match self.store.state(live::key(upload)).await {
+                Ok(state) => {
+                    let missing = missing(&state);
+                    (state.declared_length, state.offset, state.stored_bytes(), missing)
+                }
+                // Published a moment ago: the record read above is older than the store.
+                Err(StoreError::NotFound { .. }) if record.declared_length.is_some() => {
+                    let now = self.db.upload(upload).await?.ok_or(UploadError::NotFound)?;
+                    if now.fate == UploadFate::Open {
+                        return Err(StoreError::NotFound { key: live::key(upload) }.into());
+                    }
+                    let length = now.declared_length.unwrap_or(now.offset_cached);
+                    (Some(length), length, length, Vec::new())
+                }
+                Err(error) => return Err(error.into()),
+            },
+            UploadFate::Discarded | UploadFate::Expired => {
+                (record.declared_length, 0, 0, Vec::new())
+            }
+        };
+        Ok(UploadStatus { record, job, image, length, offset, stored_bytes, missing })
+    }
+
+    /// The upload's record, whatever has become of it; `NotFound` if there is none. For checking a capability's generation.
+    pub async fn record(&self, upload: UploadUuid) -> Result<UploadRecord, UploadError> {
+        if let Some(live) = self.touched(upload) {
+            return Ok(live.record());
+        }
+        self.db.upload(upload).await?.ok_or(UploadError::NotFound)
+    }
+
+    /// The newest upload of an image that the caller may see (ZStack slices with a session name the image).
+    pub async fn of_image(
+        &self,
+        caller: Caller,
+        image: ImageUuid,
+    ) -> Result<UploadRecord, UploadError> {
+        let record = self.db.upload_of_image(image).await?.ok_or(UploadError::NotFound)?;
+        match caller.scope() {
+            Scope::Account(account) if account != record.account => Err(UploadError::NotFound),
+            Scope::All | Scope::Account(_) => Ok(record),
+        }
+    }
+
+    /// Length of an image in the store, `None` if there is none.
+    pub(crate) async fn image_length(&self, image: ImageUuid) -> Result<Option<u64>, UploadError> {
+        match self.store.image_length(ImageKey(image.0)).await {
+            Ok(length) => Ok(Some(length)),
+            Err(StoreError::ImageNotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Room in the storage.
+    pub async fn space(&self) -> Result<Space, UploadError> {
+        Ok(self.store.space().await?)
+    }
+
+    /// A Ready image of the caller, and its length in the store.
+    pub async fn ready_image(
+        &self,
+        caller: Caller,
+        image: ImageUuid,
+    ) -> Result<(ImageRecord, u64), UploadError> {
+        let record = self.db.image(image, caller.scope()).await?.ok_or(UploadError::NotFound)?;
+        match record.status {
+            ImageStatus::Ready => {
+                let length = self.store.image_length(ImageKey(image.0)).await?;
+                Ok((record, length))
+            }
+            ImageStatus::Downloading | ImageStatus::Deleted => Err(UploadError::NotFound),
+        }
+    }
+
+    /// Bytes of a Ready image as a stream of blocks of at most 1 MiB, each read when the one before has been taken.
+    pub fn image_bytes(
+        &self,
+        image: ImageUuid,
+        range: Range<u64>,
+    ) -> impl Stream<Item = Result<Bytes, UploadError>> + 'static + use<> {
+        let store = Arc::clone(&self.store);
+        stream::try_unfold(range, move |range| {
+            let store = Arc::clone(&store);
+            async move {
+                if range.is_empty() {
+                    return Ok(None);
+                }
+                let end = range.end.min(range.start + READ_BYTES);
+                let bytes = store.read_image(ImageKey(image.0), range.start..end).await?;
+                if bytes.is_empty() {
+                    return Err(UploadError::Store(StoreError::Damaged {
+                        what: format!("image {image}"),
+                        message: "it is shorter than it was".to_owned(),
+                    }));
+                }
+                let next = range.start + bytes.len() as u64..range.end;
+                Ok(Some((bytes, next)))
+            }
+        })
+    }
+}
+
+/// What is missing below the declared length, or below the last stored byte while none is declared.
+fn missing(state: &UploadState) -> Vec<Range<u64>> {
+    let end = state.declared_length.or(state.extents.last().map(|last| last.end)).unwrap_or(0);
+    let starts = std::iter::once(0).chain(state.extents.iter().map(|extent| extent.end));
+    let ends = state.extents.iter().map(|extent| extent.start).chain(std::iter::once(end));
+    starts
+        .zip(ends)
+        .filter(|(start, end)| start < end)
+        .map(|(start, end)| start..end)
+        .take(MISSING_MAX)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_storage::UploadPhase;
+
+    use super::*;
+
+    #[test]
+    fn missing_is_what_extents_leave() {
+        let state = |declared_length, extents: Vec<Range<u64>>| UploadState {
+            declared_length,
+            offset: 0,
+            hashed_offset: 0,
+            writers: 0,
+            phase: UploadPhase::Open,
+            extents,
+        };
+        assert_eq!(missing(&state(Some(10), vec![])), vec![0..10]);
+        assert_eq!(missing(&state(Some(10), vec![0..3, 5..6])), vec![3..5, 6..10]);
+        assert_eq!(missing(&state(Some(10), vec![0..10])), Vec::<Range<u64>>::new());
+        assert_eq!(missing(&state(None, vec![4..6])), vec![0..4]);
+        assert_eq!(missing(&state(None, vec![])), Vec::<Range<u64>>::new());
+    }
+}

@@ -1,0 +1,287 @@
+//! Taking the body of a request: from the gate to the acknowledgement.
+
+use std::{pin::Pin, time::Duration};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use longshore_storage::{
+    Acknowledged, Chunk, Claimed, Ended, RangeWriter, StoreError, UploadState,
+};
+
+use super::{BodyError, Found, Live, Slice, UploadError, Uploads, Verdict, Written};
+use crate::domain::{ids::UploadUuid, upload::Completion};
+
+/// How the reading of a body came to its end.
+enum BodyEnd {
+    /// All of it was read.
+    Whole,
+    /// It broke off.
+    Broken(BodyError),
+    /// The store asked the writer to stop.
+    Stopped(Ended),
+    /// The service is stopping.
+    Draining,
+    /// The store refused a block.
+    Refused(StoreError),
+}
+
+impl Uploads {
+    /// Takes a request body. Answers when what it stored is durable, and, if it was the last one, waits up to `finish_wait` for
+    /// the verdict. Of a body that breaks off, what came is kept (unless under a checksum) and the error names the offset.
+    ///
+    /// Bytes for an upload that is published, or complete and being finished, are read away and answered as stored: a client
+    /// that lost the last answer must not have to send everything again.
+    pub async fn write<B>(
+        &self,
+        upload: UploadUuid,
+        slice: Slice,
+        mut body: B,
+    ) -> Result<Written, UploadError>
+    where
+        B: Stream<Item = Result<Bytes, BodyError>> + Unpin,
+    {
+        if self.draining.is_cancelled() {
+            return Err(UploadError::Draining { offset: 0 });
+        }
+        let live = match self.open(upload).await? {
+            Found::Open(live) => live,
+            Found::Published(record) => {
+                let length = record.declared_length.unwrap_or(record.offset_cached);
+                within(&slice, length)?;
+                self.drain(&mut body).await?;
+                return self.written(upload, true, None).await;
+            }
+        };
+        self.admit(&live, &slice).await?;
+        let outcome = self.store_body(&live, &slice, &mut body).await;
+        let duplicate = match outcome {
+            Ok(duplicate) => duplicate,
+            Err(error) => return Err(self.explain(&live, error).await),
+        };
+        self.conclude(&live, &slice, duplicate).await
+    }
+
+    /// Everything that is checked before a byte of the body is read.
+    async fn admit(&self, live: &Live, slice: &Slice) -> Result<(), UploadError> {
+        if let Some(total) = slice.total {
+            self.declare(live, total).await?;
+        }
+        if let Some(length) = live.record().declared_length {
+            within(slice, length)?;
+        } else {
+            self.check_length(slice.offset.saturating_add(slice.length.unwrap_or(0)))?;
+            self.promise_ahead(live).await?;
+        }
+        if !live.gate_is_open() {
+            self.signals()?.bytes_arrived(live.record().job).await?;
+        }
+        Ok(())
+    }
+
+    /// Claims, reads, acknowledges. Answers whether everything had been stored before.
+    async fn store_body<B>(
+        &self,
+        live: &Live,
+        slice: &Slice,
+        body: &mut B,
+    ) -> Result<bool, UploadError>
+    where
+        B: Stream<Item = Result<Bytes, BodyError>> + Unpin,
+    {
+        if slice.length == Some(0) {
+            return Ok(false);
+        }
+        let chunk = Chunk { offset: slice.offset, length: slice.length, checksum: slice.checksum };
+        let claimed = match self.store.write(live.owned, chunk.clone()).await {
+            // The job was suspended and resumed, or ended, between the gate and here: ask it, then try once more.
+            Err(StoreError::Revoked { .. }) => {
+                self.signals()?.bytes_arrived(live.record().job).await?;
+                self.store.write(live.owned, chunk).await?
+            }
+            other => other?,
+        };
+        let mut writer = match claimed {
+            Claimed::Writer(writer) => writer,
+            Claimed::AlreadyStored(state) => {
+                note(live, &state);
+                self.drain(body).await?;
+                return Ok(true);
+            }
+        };
+        let end = self.pump(live, writer.as_mut(), body).await;
+        let acknowledged = self.settle(live, writer, end).await?;
+        note(live, &acknowledged.state);
+        self.keep_promise(live);
+        if slice.is_whole && slice.length.is_none() {
+            self.declare(live, slice.offset + acknowledged.counted_bytes).await?;
+        }
+        Ok(false)
+    }
+
+    /// Moves bytes from the body to the writer until one of them ends.
+    async fn pump<B>(&self, live: &Live, writer: &mut dyn RangeWriter, body: &mut B) -> BodyEnd
+    where
+        B: Stream<Item = Result<Bytes, BodyError>> + Unpin,
+    {
+        let mut unflushed = false;
+        loop {
+            let wait = if unflushed { self.limits.flush_after } else { Duration::from_hours(1) };
+            let next = tokio::select! {
+                biased;
+                ended = writer.ended() => return BodyEnd::Stopped(ended),
+                () = self.draining.cancelled() => return BodyEnd::Draining,
+                next = tokio::time::timeout(wait, body.next()) => next,
+            };
+            let done = match next {
+                Ok(None) => return BodyEnd::Whole,
+                Ok(Some(Err(error))) => return BodyEnd::Broken(error),
+                Ok(Some(Ok(bytes))) => {
+                    live.byte_arrived(self.clock.now_ms());
+                    unflushed = true;
+                    writer.append(&bytes).await
+                }
+                Err(_quiet) => {
+                    unflushed = false;
+                    writer.flush().await
+                }
+            };
+            if let Err(error) = done {
+                return BodyEnd::Refused(error);
+            }
+        }
+    }
+
+    /// Counts what there is to count, and turns the end of the body into the answer.
+    async fn settle(
+        &self,
+        live: &Live,
+        writer: Box<dyn RangeWriter>,
+        end: BodyEnd,
+    ) -> Result<Acknowledged, UploadError> {
+        let error = match end {
+            BodyEnd::Whole => return Ok(writer.acknowledge().await?),
+            BodyEnd::Refused(error) => {
+                // What was written before is kept if it can be; the first error is the one that is told.
+                if let Ok(kept) = writer.interrupt().await {
+                    note(live, &kept.state);
+                }
+                return Err(error.into());
+            }
+            BodyEnd::Broken(error) => Some(error),
+            BodyEnd::Stopped(ended) => {
+                let kept = writer.interrupt().await?;
+                note(live, &kept.state);
+                return Err(match ended {
+                    Ended::Superseded | Ended::Failed => StoreError::Superseded.into(),
+                    Ended::Revoked => StoreError::Revoked { key: live.owned.key }.into(),
+                });
+            }
+            BodyEnd::Draining => None,
+        };
+        let kept = writer.interrupt().await?;
+        note(live, &kept.state);
+        self.keep_promise(live);
+        let offset = kept.state.offset;
+        Err(match error {
+            Some(error) => UploadError::Body { error, offset },
+            None => UploadError::Draining { offset },
+        })
+    }
+
+    /// Makes of a store's refusal what the client has to know: the job's state rather than the store's.
+    async fn explain(&self, live: &Live, error: UploadError) -> UploadError {
+        let record = live.record();
+        match &error {
+            UploadError::Store(StoreError::Revoked { .. }) => {
+                let job = self.db.job(record.job, crate::domain::account::Scope::All).await;
+                match job {
+                    Ok(Some(job)) => UploadError::NotTaking { state: job.state },
+                    Ok(None) => UploadError::NotFound,
+                    Err(error) => error.into(),
+                }
+            }
+            UploadError::Store(
+                failed @ (StoreError::NoSpace | StoreError::Io { .. } | StoreError::Damaged { .. }),
+            ) => {
+                let full = matches!(failed, StoreError::NoSpace);
+                if let Ok(signals) = self.signals() {
+                    signals.storage_failed(record.job, full, failed.to_string()).await;
+                }
+                error
+            }
+            _ => error,
+        }
+    }
+
+    /// If the upload is complete now: has its job finish it and waits a while for the verdict.
+    async fn conclude(
+        &self,
+        live: &Live,
+        slice: &Slice,
+        duplicate: bool,
+    ) -> Result<Written, UploadError> {
+        let record = live.record();
+        let complete = match record.completion {
+            Completion::ByLength => match record.declared_length {
+                // An empty upload, or one whose last bytes another request stored: ask the store.
+                Some(length) if record.offset_cached >= length || slice.length == Some(0) => {
+                    self.store.state(live.owned.key).await.is_ok_and(|state| state.is_complete())
+                }
+                _ => false,
+            },
+            Completion::Explicit => false,
+        };
+        let verdict = if complete { self.verdict(live).await? } else { None };
+        self.written(record.uuid, duplicate, verdict).await
+    }
+
+    async fn verdict(&self, live: &Live) -> Result<Option<Verdict>, UploadError> {
+        let record = live.record();
+        let mut verdict = self.signals()?.complete(record.job, record.uuid);
+        let decided = verdict.wait_for(Option::is_some);
+        let decided = tokio::time::timeout(self.limits.finish_wait, decided).await;
+        Ok(decided.ok().and_then(Result::ok).and_then(|verdict| verdict.clone()))
+    }
+
+    async fn written(
+        &self,
+        upload: UploadUuid,
+        duplicate: bool,
+        verdict: Option<Verdict>,
+    ) -> Result<Written, UploadError> {
+        Ok(Written { status: self.any_status(upload).await?, duplicate, verdict })
+    }
+
+    /// Reads a body away, as far as it goes.
+    async fn drain<B>(&self, body: &mut B) -> Result<(), UploadError>
+    where
+        B: Stream<Item = Result<Bytes, BodyError>> + Unpin,
+    {
+        let mut body = Pin::new(body);
+        while let Some(bytes) = body.next().await {
+            if bytes.is_err() || self.draining.is_cancelled() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a slice that does not lie inside the length, before any byte is read.
+fn within(slice: &Slice, length: u64) -> Result<(), UploadError> {
+    if let Some(total) = slice.total
+        && total != length
+    {
+        return Err(StoreError::LengthConflict { offered: total, declared: length }.into());
+    }
+    let end = slice.offset.checked_add(slice.length.unwrap_or(0));
+    match end {
+        Some(end) if end <= length => Ok(()),
+        Some(end) => Err(StoreError::BeyondLength { end, length }.into()),
+        None => Err(StoreError::BeyondLength { end: u64::MAX, length }.into()),
+    }
+}
+
+fn note(live: &Live, state: &UploadState) {
+    live.acknowledged(state.offset, state.stored_bytes());
+}
