@@ -1,0 +1,8 @@
+//! Tests through public interfaces, one binary so that they link once. Those that need PostgreSQL are ignored unless asked for:
+//! `REQUIRE_POSTGRES=1 cargo test --test integration -- --include-ignored`.
+
+mod db;
+mod support {
+    pub(crate) mod databases;
+    pub(crate) mod postgres;
+}
