@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{App as HttpApp, HttpServer, dev::ServerHandle, web};
+use actix_web::{App as HttpApp, HttpServer, dev::ServerHandle, middleware::from_fn, web};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use longshore_storage::{
@@ -162,7 +162,8 @@ impl Service {
             node,
             shutdown.soft().clone(),
         ));
-        let calls = Arc::new(ApiCalls::new(Arc::clone(&db), Arc::clone(&clock)));
+        let tasks = shutdown.tasks().clone();
+        let calls = Arc::new(ApiCalls::new(Arc::clone(&db), Arc::clone(&clock), tasks));
         let jobs = Jobs::new(JobParts {
             db,
             uploads: Arc::clone(&uploads),
@@ -223,7 +224,7 @@ fn listen(config: &Config, app: &App) -> Result<(actix_web::dev::Server, SocketA
     let server = HttpServer::new(move || {
         HttpApp::new()
             .app_data(web::Data::clone(&data))
-            .wrap(actix_web::middleware::from_fn(http::request_id::observe))
+            .wrap(from_fn(http::request_id::observe))
             .configure(http::configure)
     })
     .workers(config.workers)

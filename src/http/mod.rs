@@ -19,12 +19,6 @@ use crate::{
     uploads::Uploads,
 };
 
-/// Mounts every dialect. Handlers find [`App`] as `web::Data<App>`; [`request_id::observe`] is to be wrapped around it all.
-pub fn configure(config: &mut web::ServiceConfig) {
-    zstack::configure(config);
-    ops::configure(config);
-}
-
 /// What every handler may use; the same in all workers.
 #[derive(Clone)]
 pub struct App {
@@ -71,4 +65,9 @@ pub struct HttpSettings {
     pub body_rate_window: Duration,
     /// Whether `/metrics` answers beyond loopback.
     pub metrics_public: bool,
+}
+
+/// Mounts every route. Handlers find [`App`] as `web::Data<App>`; [`request_id::observe`] is to be wrapped around it all.
+pub fn configure(config: &mut web::ServiceConfig) {
+    config.configure(ops::configure).configure(zstack::configure);
 }

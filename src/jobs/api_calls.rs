@@ -94,10 +94,9 @@ struct Memory {
 }
 
 impl ApiCalls {
-    /// Over these records; calls run on the runtime that this is called on.
-    pub fn new(db: Arc<dyn Database>, clock: Arc<dyn Clock>) -> Self {
-        let (tasks, memory) = (TaskTracker::new(), Mutex::default());
-        Self { db, clock, runtime: Handle::current(), tasks, memory }
+    /// Over these records; calls run on the runtime that this is called on, as `tasks` that an orderly stop waits for.
+    pub fn new(db: Arc<dyn Database>, clock: Arc<dyn Clock>, tasks: TaskTracker) -> Self {
+        Self { db, clock, runtime: Handle::current(), tasks, memory: Mutex::default() }
     }
 
     /// Begins a call. When this answers `Started`, [`Self::look_up`] knows it, also for other requests.
@@ -169,12 +168,6 @@ impl ApiCalls {
                 Ok(CallState::Ended(result))
             }
         }
-    }
-
-    /// Returns when no call is at work any more. For an orderly stop, with a deadline of the caller's.
-    pub async fn drained(&self) {
-        self.tasks.close();
-        self.tasks.wait().await;
     }
 
     async fn finish(&self, id: ApiId, kept: Kept, result: ApiJobResult) {

@@ -54,20 +54,11 @@ fn new_job(work: &Work, params: &mut Params) -> Result<NewJob, Refusal> {
     if job_name != ADD_IMAGE_JOB {
         return Err(Refusal::invalid(format!("{job_name} is not an API")));
     }
-    let uuid = match params.text("resourceUuid", NAME_CHARS_MAX)? {
-        None => None,
-        Some(given) => {
-            Some(given.parse().ok().filter(|_| is_resource_uuid(&given)).ok_or_else(|| {
-                Refusal::invalid(format!(
-                    "invalid value[{given}] of field [resourceUuid]: give a UUID without dashes"
-                ))
-            })?)
-        }
-    };
+    let uuid = params.text("resourceUuid", NAME_CHARS_MAX)?.map(|uuid| chosen_uuid(&uuid));
     let image = job_data(params)?;
     let (system_tags, user_tags) = params.tags()?;
     Ok(NewJob {
-        uuid,
+        uuid: uuid.transpose()?,
         name: params.text("name", NAME_CHARS_MAX)?,
         description: params.text("description", DESCRIPTION_CHARS_MAX)?,
         image,
@@ -77,6 +68,16 @@ fn new_job(work: &Work, params: &mut Params) -> Result<NewJob, Refusal> {
         completion: Completion::ByLength,
         expected: ExpectedDigests::default(),
         length: None,
+    })
+}
+
+/// A job's uuid that the client chose.
+fn chosen_uuid(text: &str) -> Result<JobUuid, Refusal> {
+    text.parse().ok().filter(|_| is_resource_uuid(text)).ok_or_else(|| {
+        let text: String = text.chars().take(64).collect();
+        Refusal::invalid(format!(
+            "invalid value[{text}] of field [resourceUuid]: give a UUID without dashes"
+        ))
     })
 }
 

@@ -1,7 +1,7 @@
 //! ZStack's query string (zstack.md 1.6).
 
 use actix_web::{HttpResponse, web};
-use jiff::tz::TimeZone;
+use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Map, Value};
 
 use super::{
@@ -9,7 +9,7 @@ use super::{
     error::{Fault, Refusal},
 };
 use crate::{
-    domain::query::{CONDITIONS_MAX, Condition, LIMIT_DEFAULT, Operator, Query},
+    domain::query::{CONDITIONS_MAX, Condition, LIMIT_DEFAULT, Query},
     wire::zstack::{Element, Inventories, Schema, read_timestamp},
 };
 
@@ -96,38 +96,19 @@ fn conditions(query: &mut Query, text: &str, zone: &TimeZone) -> Result<(), Faul
              Valid query operators are [!=, >=, <=, !?=, !~=, ~=, ?=, =, >, <, is null, not null]"
         ))
     })?;
-    query.conditions.extend(on_times(condition, zone));
+    query.conditions.push(in_zone(condition, zone));
     if query.conditions.len() > CONDITIONS_MAX {
         return Err(Fault::bad_request(format!("at most {CONDITIONS_MAX} conditions are taken")));
     }
     Ok(())
 }
 
-/// The records hold milliseconds, the wire shows seconds: a time on the wire stands for its whole second.
-fn on_times(condition: Condition, zone: &TimeZone) -> Vec<Condition> {
-    if !["createDate", "lastOpDate"].contains(&condition.field.as_str()) {
-        return vec![condition];
-    }
-    let Some(second_ms) = read_timestamp(&condition.value, zone) else { return vec![condition] };
-    let last_ms = second_ms - second_ms.rem_euclid(1000) + 999;
-    let with = |operator, time_ms: i64| Condition {
-        field: condition.field.clone(),
-        operator,
-        value: time_ms.to_string(),
-    };
-    match condition.operator {
-        Operator::Equal => {
-            vec![with(Operator::GreaterOrEqual, second_ms), with(Operator::LessOrEqual, last_ms)]
-        }
-        Operator::Greater | Operator::LessOrEqual => vec![with(condition.operator, last_ms)],
-        Operator::GreaterOrEqual | Operator::Less => vec![with(condition.operator, second_ms)],
-        Operator::NotEqual
-        | Operator::In
-        | Operator::NotIn
-        | Operator::Like
-        | Operator::NotLike
-        | Operator::IsNull
-        | Operator::NotNull => vec![condition],
+/// A time on the wire is in the wire's time zone and does not say so; the records take it with one.
+fn in_zone(condition: Condition, zone: &TimeZone) -> Condition {
+    let is_time = ["createDate", "lastOpDate"].contains(&condition.field.as_str());
+    match read_timestamp(&condition.value, zone).map(Timestamp::from_millisecond) {
+        Some(Ok(time)) if is_time => Condition { value: time.to_string(), ..condition },
+        _ => condition,
     }
 }
 
@@ -212,7 +193,7 @@ pub(super) fn answer<T: Element + serde::Serialize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::zstack::LongJobInventory;
+    use crate::{domain::query::Operator, wire::zstack::LongJobInventory};
 
     fn read(query_string: &str) -> Result<Result<Asked, Refusal>, Fault> {
         super::read::<LongJobInventory>(query_string, &TimeZone::UTC)
@@ -287,20 +268,15 @@ mod tests {
     }
 
     #[test]
-    fn a_time_stands_for_its_whole_second() {
-        let conditions = |text: &str| {
-            let asked = read(&format!("q=createDate{text}")).unwrap().unwrap();
-            asked.query.conditions.into_iter().map(|c| (c.operator, c.value)).collect::<Vec<_>>()
+    fn times_get_the_zone_of_the_wire() {
+        let zone = TimeZone::get("Asia/Shanghai").unwrap();
+        let value = |text: &str| {
+            let asked = super::read::<LongJobInventory>(&format!("q={text}"), &zone);
+            asked.unwrap().unwrap().query.conditions.remove(0).value
         };
-        let row = |operator, value: &str| (operator, value.to_owned());
-        assert_eq!(
-            conditions("=Nov 20, 2026 4:05:00 PM"),
-            [
-                row(Operator::GreaterOrEqual, "1795190700000"),
-                row(Operator::LessOrEqual, "1795190700999"),
-            ]
-        );
-        assert_eq!(conditions("%3E2026-11-20 16:05:00"), [row(Operator::Greater, "1795190700999")]);
-        assert_eq!(conditions("%3E1795190700000"), [row(Operator::Greater, "1795190700000")]);
+        assert_eq!(value("createDate=Nov 21, 2026 12:05:00 AM"), "2026-11-20T16:05:00Z");
+        assert_eq!(value("lastOpDate%3E2026-11-21 00:05:00"), "2026-11-20T16:05:00Z");
+        assert_eq!(value("createDate%3E1795190700000"), "1795190700000");
+        assert_eq!(value("name=2026-11-21 00:05:00"), "2026-11-21 00:05:00");
     }
 }
