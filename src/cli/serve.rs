@@ -13,7 +13,11 @@ use std::{
 use actix_web::{App as HttpApp, HttpServer, dev::ServerHandle, middleware::from_fn, web};
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use longshore_storage::{StoreRecovery, digest::DigestChoice, local::{LocalStore, OsDisk}};
+use longshore_storage::{
+    StoreRecovery,
+    digest::DigestChoice,
+    local::{LocalStore, OsDisk},
+};
 
 use crate::{
     accounts::{Accounts, Capabilities, ServerKey, SessionLimits},
@@ -199,7 +203,11 @@ impl Service {
         match self.shutdown.drain(self.drain).await {
             Drained::InTime => tracing::info!("stopped; every upload is kept"),
             Drained::Hard { running, stuck } => {
-                tracing::warn!(running, stuck, "stopped before all work had ended; acknowledged bytes are kept");
+                tracing::warn!(
+                    running,
+                    stuck,
+                    "stopped before all work had ended; acknowledged bytes are kept"
+                );
             }
         }
         Ok(())
@@ -244,11 +252,8 @@ async fn open_store(config: &Config) -> Result<Arc<LocalStore>> {
 
 /// Refuses a database that belongs to another store: mixing them up would turn every upload into a stray.
 async fn bind_storage(db: &dyn Database, store: uuid::Uuid, now_ms: i64) -> Result<StorageRecord> {
-    let ours = StorageRecord {
-        uuid: StorageUuid(store),
-        name: "local".to_owned(),
-        created_ms: now_ms,
-    };
+    let ours =
+        StorageRecord { uuid: StorageUuid(store), name: "local".to_owned(), created_ms: now_ms };
     let bound = db.bind_storage(ours.clone()).await?;
     if bound.uuid != ours.uuid {
         bail!(
