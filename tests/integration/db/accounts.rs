@@ -1,7 +1,7 @@
 //! Accounts and sessions.
 
 use futures::future::join_all;
-use longshore::db::domain::{
+use longshore::domain::{
     account::{Account, SessionRecord},
     ids::AccountUuid,
 };
