@@ -5,6 +5,8 @@
 
 mod db;
 mod support {
+    pub(crate) mod app;
     pub(crate) mod databases;
     pub(crate) mod postgres;
 }
+mod zstack;
