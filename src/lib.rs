@@ -1,4 +1,6 @@
 //! Longshore: a resumable upload service for virtual-machine images. ARCHITECTURE.md is the map.
 
+pub mod client;
 pub mod db;
 pub mod domain;
+pub mod wire;
