@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The `longshore` program: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    longshore::cli::run()
+}
