@@ -130,7 +130,7 @@ async fn show(api: &Api, policy: &Policy, one: &One) -> Result<u8> {
 
 impl Download {
     async fn run(self, api: &Api) -> Result<u8> {
-        let policy = Policy::giving_up_after(Duration::from_secs(600));
+        let policy = Policy::giving_up_after(Duration::from_mins(10));
         let image = download::find_image(api, &policy, &silent(), &self.uuid).await?;
         let target = self.output.unwrap_or_else(|| default_target(&image));
         let name = target.display().to_string();
@@ -138,7 +138,7 @@ impl Download {
         let (events, stop) = (progress.sink(), CancellationToken::new());
         let theirs = stop.clone();
         let watch = super::on_interrupt(move || theirs.cancel());
-        let silence_max = Duration::from_secs(60);
+        let silence_max = Duration::from_mins(1);
         let download =
             download::Download { api, policy: &policy, silence_max, events: &events, stop: &stop };
         let end = download.run(&image, &target, self.force).await;

@@ -71,7 +71,8 @@ impl List {
             self.limit, self.start
         );
         for condition in &self.conditions {
-            query += &format!("&q={}", segment(condition));
+            query.push_str("&q=");
+            query.push_str(&segment(condition));
         }
         query
     }

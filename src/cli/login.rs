@@ -54,7 +54,8 @@ impl Login {
 pub async fn logout(connection: &Connection) -> Result<u8> {
     let folder = session::folder()?;
     let mut sessions = Sessions::load(&folder)?;
-    let server = sessions.server(connection.server.as_deref());
+    let api = Api::new(&sessions.server(connection.server.as_deref()), None)?;
+    let server = api.server().to_owned();
     let Some(session) = sessions.sessions.remove(&server) else {
         out::say(&format!("no session for {server} is kept"));
         return Ok(exit::OK);
@@ -63,7 +64,7 @@ pub async fn logout(connection: &Connection) -> Result<u8> {
         sessions.current = None;
     }
     sessions.save(&folder)?;
-    Api::new(&server, None)?.logout(&session.session).await?;
+    api.logout(&session.session).await?;
     out::say(&format!("logged out of {server}"));
     Ok(exit::OK)
 }

@@ -68,9 +68,9 @@ impl Connection {
         let sessions = session::Sessions::load(&session::folder()?)?;
         // The environment names a session for whatever server is asked, as a script wants it.
         let given = std::env::var("LONGSHORE_SESSION").ok().filter(|session| !session.is_empty());
-        let server = Api::new(&sessions.server(self.server.as_deref()), None)?.server().to_owned();
-        let session = given.or_else(|| sessions.sessions.get(&server).map(|s| s.session.clone()));
-        Ok(Api::new(&server, session)?)
+        let api = Api::new(&sessions.server(self.server.as_deref()), None)?;
+        let kept = sessions.sessions.get(api.server()).map(|kept| kept.session.clone());
+        Ok(api.with_session(given.or(kept)))
     }
 
     /// For calls that a person waits for.

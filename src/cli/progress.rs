@@ -158,7 +158,7 @@ impl Lines {
     fn on(&mut self, event: &Event) {
         match event {
             Event::Opened { file, length } => {
-                out::complain(&format!("{file}: {}", out::size(*length)))
+                out::complain(&format!("{file}: {}", out::size(*length)));
             }
             Event::Phase { phase, percent } => {
                 let same = self.phase.is_some_and(|(last, _)| last == *phase);

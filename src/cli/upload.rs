@@ -145,12 +145,11 @@ impl Upload {
     }
 
     async fn image(&self, file: &Path) -> Result<NewImage> {
-        let format = match &self.format {
-            Some(format) => format.clone(),
-            None => {
-                let file = file.to_path_buf();
-                tokio::task::spawn_blocking(move || format_of(&file)).await?.to_owned()
-            }
+        let format = if let Some(format) = &self.format {
+            format.clone()
+        } else {
+            let file = file.to_path_buf();
+            tokio::task::spawn_blocking(move || format_of(&file)).await?.to_owned()
         };
         let media = match self.media_type {
             Some(media) => media,

@@ -19,7 +19,7 @@ use crate::domain::{image_id::ImageId, job::ADD_IMAGE_JOB, tag::hex};
 /// One path segment: everything but RFC 3986's unreserved characters is escaped.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// A control call is small; longer silence than this is a broken connection.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// Between two looks at a running api-job, where the server does not say.
 const POLL_PAUSE: Duration = Duration::from_millis(250);
 /// An api-job that runs longer is reported instead of waited for.
@@ -75,6 +75,12 @@ impl Api {
         url.set_fragment(None);
         let http = http_client(&url)?;
         Ok(Self { http, server: url, session })
+    }
+
+    /// The same server with another session, or without one.
+    #[must_use]
+    pub fn with_session(self, session: Option<String>) -> Self {
+        Self { session, ..self }
     }
 
     /// Its address without a `/` at the end.
@@ -281,15 +287,15 @@ fn refusal(status: u16, text: &str, retry_after: Option<Duration>) -> ClientErro
     let said = part("details").filter(|details| !details.is_empty()).or(part("description"));
     let words = said.map_or_else(|| plain_words(status, text), str::to_owned);
     match (status, code.as_str()) {
-        (401 | 403, _) | (_, "ID.1000" | "ID.1001" | "ID.1002") => auth(words, &code),
-        (400, "") if words.contains("Authorization") => auth(words, &code),
+        (401 | 403, _) | (_, "ID.1000" | "ID.1001" | "ID.1002") => auth(&words, &code),
+        (400, "") if words.contains("Authorization") => auth(&words, &code),
         (507, _) | (_, "ID.1003") => ClientError::Space { words },
         (408 | 425 | 429 | 502..=504, "") => ClientError::Transient { words, retry_after },
         _ => ClientError::Refused { status, code, words },
     }
 }
 
-fn auth(words: String, code: &str) -> ClientError {
+fn auth(words: &str, code: &str) -> ClientError {
     let next = match code {
         "ID.1000" => "check the name of the account and the password",
         "ID.1002" => "ask the owner or an administrator",

@@ -99,7 +99,9 @@ impl Content {
     /// The bytes of a slice and their CRC-32C. Blocks. Looks for a change after reading, so that bytes of a changed
     /// file are not sent; a write between two looks is found at the end, by the digests of the whole.
     pub fn slice(&self, range: ByteRange, job: &str) -> Result<(Bytes, u32), ClientError> {
-        let length = usize::try_from(range.len()).expect("a slice is at most 16 MiB");
+        let length = usize::try_from(range.len()).map_err(|_| {
+            self.failed("read so much at once of it", std::io::ErrorKind::OutOfMemory.into())
+        })?;
         let mut buffer = vec![0; length];
         let read = self.file.read_exact_at(&mut buffer, range.start);
         // A file that was cut short shows as a failed read, but the change is what the person has to know.
@@ -191,7 +193,7 @@ impl BackgroundDigests {
             words: "the local digests were stopped before their end".to_owned(),
         };
         // Awaited in place: if this future is dropped, the thread is told to stop.
-        let task = self.task.as_mut().expect("only this call takes the task, and it consumes self");
+        let Some(task) = self.task.as_mut() else { return Err(stopped()) };
         let digests = task.await;
         self.task = None;
         digests.map_err(|_| stopped())??.ok_or_else(stopped)

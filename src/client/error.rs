@@ -29,7 +29,7 @@ pub enum ClientError {
         words: String,
     },
     /// A local file cannot be read or written.
-    #[error("{path}: cannot {doing}: {source}", path = path.display())]
+    #[error("{path}: cannot {doing}", path = path.display())]
     File {
         /// Which file.
         path: PathBuf,
@@ -181,7 +181,7 @@ fn is_tls(error: &reqwest::Error) -> bool {
             return true;
         }
         let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+        if inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some() {
             return true;
         }
         source = cause.source();

@@ -37,16 +37,17 @@ const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 pub fn http_client(server: &Url) -> Result<reqwest::Client, ClientError> {
     // The first call installs it; a later one finds it there, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = || {
+    let builder = {
         let builder = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")));
-        if is_loopback(server) { builder.no_proxy() } else { builder }
+        let builder = if is_loopback(server) { builder.no_proxy() } else { builder };
+        // Plain http must work in a bare container, which has no certificates of authorities to load.
+        if server.scheme() == "http" { builder.tls_certs_only([]) } else { builder }
     };
-    // A bare container has no certificates of authorities; plain http must work there all the same.
-    builder().build().or_else(|_| builder().tls_certs_only([]).build()).map_err(|error| {
-        ClientError::Usage { words: format!("no HTTP client for {server}: {error}") }
+    builder.build().map_err(|error| ClientError::Usage {
+        words: format!("no HTTP client for {}: {error}", server.host_str().unwrap_or_default()),
     })
 }
 

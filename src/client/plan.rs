@@ -171,6 +171,10 @@ mod tests {
         ByteRange { start, end }
     }
 
+    fn spot(byte: u64) -> usize {
+        usize::try_from(byte).unwrap()
+    }
+
     #[test]
     fn slices_are_cut_from_the_lowest_missing_bytes() {
         let mut plan = Plan::default();
@@ -259,7 +263,7 @@ mod tests {
             let missing: Vec<_> = ranges.iter().map(|&(start, len)| range(start, start + len)).collect();
             let mut wanted = vec![false; 3000];
             for r in &missing {
-                wanted[r.start as usize..r.end as usize].fill(true);
+                wanted[spot(r.start)..spot(r.end)].fill(true);
             }
             let mut stored = vec![false; 3000];
             let mut plan = Plan::default();
@@ -281,7 +285,7 @@ mod tests {
                     plan.failed(slice);
                 } else {
                     plan.landed(slice);
-                    for byte in slice.start as usize..slice.end as usize {
+                    for byte in spot(slice.start)..spot(slice.end) {
                         prop_assert!(wanted[byte] && !stored[byte]);
                         stored[byte] = true;
                     }

@@ -13,7 +13,7 @@ use super::{
 pub type Jitter = Arc<dyn Fn() -> f64 + Send + Sync>;
 
 /// Longest wait that a server may ask for; a wrong header must not stop a client for a day.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 /// Failures in a row before giving up is considered. One failure after a slice of half an hour proves nothing.
 const FAILURES_MIN: u32 = 3;
 
@@ -172,7 +172,7 @@ mod tests {
         let asked = Some(Duration::from_secs(7));
         assert_eq!(BACKOFF.wait(1, 0.0, asked), Duration::from_secs(7));
         assert_eq!(BACKOFF.wait(9, 1.0, asked), Duration::from_millis(7500));
-        assert_eq!(BACKOFF.wait(1, 0.0, Some(Duration::from_secs(86_400))), RETRY_AFTER_MAX);
+        assert_eq!(BACKOFF.wait(1, 0.0, Some(Duration::from_hours(24))), RETRY_AFTER_MAX);
     }
 
     #[test]
@@ -187,7 +187,7 @@ mod tests {
     fn giving_up_takes_time_and_several_failures_and_progress_resets_both() {
         let policy = Policy {
             backoff: BACKOFF,
-            give_up_after: Duration::from_secs(600),
+            give_up_after: Duration::from_mins(10),
             jitter: Arc::new(|| 0.0),
         };
         let start = Instant::now();

@@ -45,9 +45,9 @@ impl UploadOptions {
     pub fn new() -> Self {
         Self {
             limits: Limits::default(),
-            silence_max: Duration::from_secs(120),
+            silence_max: Duration::from_mins(2),
             verify: true,
-            policy: Policy::giving_up_after(Duration::from_secs(600)),
+            policy: Policy::giving_up_after(Duration::from_mins(10)),
         }
     }
 }
