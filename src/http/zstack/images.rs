@@ -27,7 +27,7 @@ const ADD: &str = "org.zstack.header.image.APIAddImageMsg";
 /// AddImage: the same upload as by a long job, answered with the image.
 pub(super) async fn add(call: Call, body: Body) -> Result<HttpResponse, Fault> {
     let params = body.params(ADD)?;
-    call.accept(Kept::Durably, |work| added(work, params)).await
+    call.accept(Kept::Durably, |work| Box::pin(added(work, params))).await
 }
 
 async fn added(work: Work, mut params: Params) -> Result<StoredReply, Refusal> {
