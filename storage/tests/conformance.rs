@@ -1,8 +1,15 @@
 //! Every backend keeps every promise.
 
-use longshore_storage::{conformance::MemoryFixture, conformance_tests};
+use longshore_storage::{
+    Durability,
+    conformance::{MemoryFixture, local::LocalFixture},
+    conformance_tests,
+};
 
 conformance_tests!(memory, MemoryFixture::new());
+conformance_tests!(local, LocalFixture::new(Durability::PowerLoss).await);
+conformance_tests!(local_process_crash, LocalFixture::new(Durability::ProcessCrash).await);
+conformance_tests!(local_losing_power, LocalFixture::losing_power().await);
 
 macro_rules! names {
     ({} $($module:ident: [$($case:ident,)*];)*) => {

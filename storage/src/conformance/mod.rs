@@ -12,6 +12,7 @@ pub mod control;
 pub mod digests;
 mod fixture;
 pub mod images;
+pub mod local;
 pub mod overlap;
 pub mod recovery;
 pub mod scenario;

@@ -44,9 +44,15 @@ struct State {
     /// Changing calls so far.
     calls: u64,
     file_syncs: u64,
-    /// The changing call at which the power goes.
-    cut_at: Option<u64>,
+    /// The changing call at which the power goes, or the process dies.
+    ends_at: Option<(u64, Ending)>,
     off: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    PowerCut,
+    Kill,
 }
 
 struct PowerFile {
@@ -59,7 +65,7 @@ impl PowerDisk {
     /// A disk on `root`, where everything that is there already is stable.
     pub fn new(inner: Arc<dyn Disk>, root: &Path, lie: Lie) -> io::Result<Self> {
         let model = Model::of_directory(root)?;
-        let state = State { model, lie, calls: 0, file_syncs: 0, cut_at: None, off: false };
+        let state = State { model, lie, calls: 0, file_syncs: 0, ends_at: None, off: false };
         Ok(Self { inner, state: Arc::new(Mutex::new(state)) })
     }
 
@@ -67,7 +73,21 @@ impl PowerDisk {
     /// may have had its effect.
     pub fn cut_at(&self, call: u64) {
         let mut state = self.state();
-        state.cut_at = Some(state.calls + call);
+        state.ends_at = Some((state.calls + call, Ending::PowerCut));
+    }
+
+    /// Lets the process die just before the changing call with this number, counted like that of [`cut_at`](Self::cut_at):
+    /// every call fails, and what was written stays in the cache of the system until a cut.
+    pub fn kill_at(&self, call: u64) {
+        let mut state = self.state();
+        state.ends_at = Some((state.calls + call, Ending::Kill));
+    }
+
+    /// After the death of a process: the disk works for the next one, unsynced as it is.
+    pub fn revive(&self) {
+        let mut state = self.state();
+        state.off = false;
+        state.ends_at = None;
     }
 
     /// Changing calls so far.
@@ -102,12 +122,17 @@ impl State {
         if self.off { Err(no_power()) } else { Ok(()) }
     }
 
-    /// Counts a changing call; answers whether the power goes with it.
+    /// Counts a changing call; answers whether the power goes with it. Fails where the process dies before it.
     fn change(&mut self) -> io::Result<bool> {
         self.on()?;
-        self.off = self.cut_at == Some(self.calls);
+        let ending = self.ends_at.filter(|(call, _)| *call == self.calls).map(|(_, ending)| ending);
         self.calls += 1;
-        Ok(self.off)
+        self.off = ending.is_some();
+        match ending {
+            Some(Ending::Kill) => Err(no_power()),
+            Some(Ending::PowerCut) => Ok(true),
+            None => Ok(false),
+        }
     }
 
     fn done<T>(&self, value: T) -> io::Result<T> {
