@@ -40,7 +40,7 @@ pub async fn open_local(
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
             Err(error) => return Err(error),
-            Ok(store) => return Ok(Arc::new(store)),
+            Ok(store) => return Ok(store),
         }
     }
 }
