@@ -254,7 +254,9 @@ mod tests {
 
     fn sample(extents: &[(u64, u64)], finished: bool) -> Checkpoint {
         let mut set = Extents::new();
-        extents.iter().for_each(|&(start, end)| set.insert(start..end));
+        for &(start, end) in extents {
+            set.insert(start..end);
+        }
         let mut state = DigestState::new(DigestChoice::BOTH);
         let hashed = usize::try_from(set.prefix().min(1000)).unwrap();
         state.update(&vec![7; hashed]);

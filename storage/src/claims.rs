@@ -264,7 +264,9 @@ mod tests {
                         let at = held.iter().position(|(holder, _)| *holder == id).unwrap();
                         let (_, parts) = held.remove(at);
                         if stores {
-                            parts.into_iter().for_each(|part| stored.insert(part));
+                            for part in parts {
+                                stored.insert(part);
+                            }
                         }
                         ledger.release(id);
                     },

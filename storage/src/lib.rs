@@ -19,6 +19,7 @@ pub mod conformance;
 pub mod digest;
 mod error;
 pub mod extents;
+pub mod kill;
 mod limits;
 pub mod local;
 pub mod memory;

@@ -121,7 +121,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn bytes(length: usize) -> Vec<u8> {
-        (0..length).map(|index| (index.wrapping_mul(2_654_435_761) >> 7) as u8).collect()
+        (0..length).map(|index| index.wrapping_mul(2_654_435_761).to_be_bytes()[4]).collect()
     }
 
     fn one_shot(bytes: &[u8]) -> Digests {
