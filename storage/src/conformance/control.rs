@@ -174,12 +174,13 @@ pub async fn a_fence_survives_a_crash(fixture: &dyn Fixture) {
     scenario.publish().await;
 }
 
-/// A request of a process that lost the upload counts nothing any more, and does not hold the new owner up.
+/// A request of a process that lost the upload counts nothing any more, and does not hold the new owner up. What it wrote
+/// while it owned the upload may count.
 pub async fn a_writer_of_an_old_epoch_counts_nothing(fixture: &dyn Fixture) {
     let mut scenario = Scenario::new(fixture, 97, 100_000).await;
     let wrong = super::scenario::content(93, 100_000);
     let mut old = scenario.writer(&(0..100_000)).await;
-    old.append(&wrong[..50_000]).await.expect("bytes are taken");
+    old.append(scenario.bytes(&(0..50_000))).await.expect("bytes are taken");
     scenario.owned.epoch = 2;
     fixture.store().admit(scenario.owned).await.expect("the new owner comes");
     let late = match old.append(&wrong[50_000..]).await {
@@ -187,6 +188,6 @@ pub async fn a_writer_of_an_old_epoch_counts_nothing(fixture: &dyn Fixture) {
         Err(error) => Err(error),
     };
     assert!(matches!(late, Err(StoreError::Fenced { current: 2, .. })), "{late:?}");
-    assert_eq!(scenario.state().await.stored_bytes(), 0);
+    assert!(scenario.state().await.stored_bytes() <= 50_000);
     scenario.publish().await;
 }

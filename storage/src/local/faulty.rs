@@ -122,11 +122,16 @@ impl FaultyDisk {
         Self { inner, record: Arc::default() }
     }
 
-    /// Lets the `nth` call from now on fail (the first one is 0), once. Answers nothing; see [`fired`](Self::fired).
+    /// Lets the `nth` call from now on fail (the first one is 0), once.
     pub fn fail(&self, hits: Hits, nth: u64, fault: Fault) {
         let mut record = self.record();
         record.plan = Some(Plan { hits, passes: nth, fault });
         record.fired = None;
+    }
+
+    /// Lets every call pass from now on.
+    pub fn heal(&self) {
+        self.record().plan = None;
     }
 
     /// The call that failed, if the plan has come true.

@@ -62,10 +62,11 @@ struct PowerFile {
 }
 
 impl PowerDisk {
-    /// A disk on `root`, where everything that is there already is stable.
-    pub fn new(inner: Arc<dyn Disk>, root: &Path, lie: Lie) -> io::Result<Self> {
+    /// An honest disk on `root`, where everything that is there already is stable.
+    pub fn new(inner: Arc<dyn Disk>, root: &Path) -> io::Result<Self> {
         let model = Model::of_directory(root)?;
-        let state = State { model, lie, calls: 0, file_syncs: 0, ends_at: None, off: false };
+        let state =
+            State { model, lie: Lie::None, calls: 0, file_syncs: 0, ends_at: None, off: false };
         Ok(Self { inner, state: Arc::new(Mutex::new(state)) })
     }
 
@@ -88,6 +89,13 @@ impl PowerDisk {
         let mut state = self.state();
         state.off = false;
         state.ends_at = None;
+    }
+
+    /// Goes wrong in this way from now on; syncs are counted anew.
+    pub fn lie(&self, lie: Lie) {
+        let mut state = self.state();
+        state.lie = lie;
+        state.file_syncs = 0;
     }
 
     /// Changing calls so far.
@@ -147,9 +155,8 @@ fn no_power() -> io::Error {
 impl DiskFile for PowerFile {
     fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
         let mut state = self.disk.state();
-        if !state.change()? {
-            self.inner.write_all_at(bytes, position)?;
-        }
+        state.change()?;
+        self.inner.write_all_at(bytes, position)?;
         state.model.change_data(self.file, DataChange::Write(position, bytes.to_vec()));
         state.done(())
     }
@@ -186,9 +193,8 @@ impl DiskFile for PowerFile {
 
     fn set_len(&self, length: u64) -> io::Result<()> {
         let mut state = self.disk.state();
-        if !state.change()? {
-            self.inner.set_len(length)?;
-        }
+        state.change()?;
+        self.inner.set_len(length)?;
         state.model.change_data(self.file, DataChange::SetLength(length));
         state.done(())
     }
@@ -216,18 +222,16 @@ impl Disk for PowerDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
-        if !state.change()? {
-            self.inner.rename(from, to)?;
-        }
+        state.change()?;
+        self.inner.rename(from, to)?;
         state.model.change_name(NameChange::Rename(from.to_owned(), to.to_owned()));
         state.done(())
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
-        if !state.change()? {
-            self.inner.remove_file(path)?;
-        }
+        state.change()?;
+        self.inner.remove_file(path)?;
         state.model.change_name(NameChange::Remove(path.to_owned()));
         state.done(())
     }

@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
+use longshore_storage::conformance::local::scratch;
 use longshore_storage::local::{
     OsDisk,
     disk::Disk,
@@ -10,14 +11,16 @@ use longshore_storage::local::{
 };
 
 fn power(root: &Path, lie: Lie) -> PowerDisk {
-    PowerDisk::new(Arc::new(OsDisk), root, lie).unwrap()
+    let disk = PowerDisk::new(Arc::new(OsDisk), root).unwrap();
+    disk.lie(lie);
+    disk
 }
 
 /// Runs `script` on a fresh directory for many seeds; answers in how many of them `path` was found as `expected`.
 fn found(lie: Lie, expected: &[u8], script: impl Fn(&PowerDisk, &Path)) -> u64 {
     let mut hits = 0;
     for seed in 0..40 {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = scratch();
         let disk = power(directory.path(), lie);
         script(&disk, directory.path());
         disk.cut(seed).unwrap();
@@ -71,7 +74,7 @@ fn a_lying_sync_loses_and_a_dropping_one_loses_for_ever() {
 
 #[test]
 fn a_rename_is_whole_or_not_there() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let (old, new) = (directory.path().join("old"), directory.path().join("file"));
     let mut moved = 0;
     for seed in 0..40 {
@@ -91,7 +94,7 @@ fn a_rename_is_whole_or_not_there() {
 
 #[test]
 fn a_killed_process_leaves_the_cache() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let disk = power(directory.path(), Lie::None);
     disk.kill_at(2);
     let file = disk.create_new(&directory.path().join("file")).unwrap();
@@ -105,7 +108,7 @@ fn a_killed_process_leaves_the_cache() {
 
 #[test]
 fn exactly_the_chosen_call_fails_and_everything_is_in_the_log() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let path = directory.path().join("file");
     let disk = FaultyDisk::new(Arc::new(OsDisk));
     disk.fail(Hits::Changes, 2, Fault::Torn);

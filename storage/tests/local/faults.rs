@@ -4,12 +4,12 @@ use std::{path::PathBuf, sync::Arc};
 
 use longshore_storage::{
     StoreError,
-    conformance::Backend,
+    conformance::{Backend, local::scratch},
     local::{
         OsDisk,
         disk::Disk,
         faulty::{Call, Event, Fault, FaultyDisk, Hits},
-        power::{Lie, PowerDisk},
+        power::PowerDisk,
     },
 };
 
@@ -41,19 +41,20 @@ fn speaks(error: &StoreError, fault: Fault) -> bool {
 
 /// Fails call after call of `way`; then, in turn, the store goes on as it is or is opened anew after a power cut.
 async fn every_call_fails_once(way: Way, hits: Hits, fault: Fault) -> u64 {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let root = directory.path();
     drop(open_plain(root).await);
     for nth in 0..CALLS_MAX {
         let mut fired = None;
         for heals_in_place in [true, false] {
-            let power = PowerDisk::new(Arc::new(OsDisk), root, Lie::None).unwrap();
+            let power = PowerDisk::new(Arc::new(OsDisk), root).unwrap();
             let disk = FaultyDisk::new(Arc::new(power.clone()));
             let store = open(root, Arc::new(disk.clone())).await;
             let client = Client::new(nth);
             disk.fail(hits, nth, fault);
             let answer = client.run(&store, way).await;
             fired = disk.fired();
+            disk.heal();
             let what = format!("{way:?}, {fault:?} at {hits:?} {nth}, {fired:?}: {answer:?}");
             if let Err(error) = &answer {
                 assert!(fired.is_some() && speaks(error, fault), "{what}");
@@ -112,7 +113,7 @@ async fn a_failed_start_is_repeated() {
     use longshore_storage::{Durability, local::LocalStore};
     for (hits, step) in [(Hits::Changes, 29), (Hits::Syncs, 1)] {
         for nth in (0..).step_by(step) {
-            let directory = tempfile::tempdir().unwrap();
+            let directory = scratch();
             let disk = FaultyDisk::new(Arc::new(OsDisk));
             disk.fail(hits, nth, Fault::Io);
             let limits = crate::script::limits();
@@ -142,7 +143,7 @@ fn after(log: &[Event], from: usize, is: impl Fn(&Event) -> bool) -> usize {
 /// Before an acknowledgement: all writes of the data, then a sync of the data, then the checkpoint, then its sync.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slice_is_acknowledged_after_data_and_checkpoint_are_synced() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let disk = FaultyDisk::new(Arc::new(OsDisk));
     let store = open(directory.path(), Arc::new(disk.clone())).await;
     let client = Client::new(1);

@@ -9,15 +9,13 @@ use longshore_storage::{
     UploadSpec,
     conformance::{
         Backend,
+        local::scratch,
         scenario::{
             assert_image, check_state, content, every_checksum, read_upload, reference_digests,
         },
     },
     digest::{ChunkChecksum, DigestChoice},
-    local::{
-        OsDisk,
-        power::{Lie, PowerDisk},
-    },
+    local::{OsDisk, power::PowerDisk},
 };
 use proptest::{
     prelude::*,
@@ -90,7 +88,7 @@ struct World<'a> {
 
 impl<'a> World<'a> {
     async fn new(root: &'a Path) -> Self {
-        let disk = PowerDisk::new(Arc::new(OsDisk), root, Lie::None).unwrap();
+        let disk = PowerDisk::new(Arc::new(OsDisk), root).unwrap();
         let store = open(root, Arc::new(disk.clone())).await;
         let owned = Owned { key: UploadKey(Uuid::new_v4()), epoch: 1 };
         let content = content(7, LENGTH);
@@ -232,7 +230,7 @@ impl<'a> World<'a> {
     async fn reopen(&mut self, cut: Option<u64>) {
         if let Some(seed) = cut {
             self.disk.cut(seed).unwrap();
-            self.disk = PowerDisk::new(Arc::new(OsDisk), self.root, Lie::None).unwrap();
+            self.disk = PowerDisk::new(Arc::new(OsDisk), self.root).unwrap();
         } else {
             self.disk.kill_at(0);
         }
@@ -348,7 +346,7 @@ fn random_scripts_keep_every_acknowledged_byte() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let outcome = runner.run(&prop::collection::vec(step(), 1..20), |steps| {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = scratch();
         runtime.block_on(async {
             let mut world = World::new(directory.path()).await;
             for step in steps {

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use longshore_storage::{
-    conformance::Backend,
+    conformance::{Backend, local::scratch},
     local::{
         OsDisk,
         power::{Lie, PowerDisk},
@@ -17,14 +17,15 @@ const CALLS_MAX: u64 = 400;
 
 /// A disk on `root`, and a store that is open on it.
 async fn power(root: &Path, lie: Lie) -> (PowerDisk, Arc<dyn Backend>) {
-    let disk = PowerDisk::new(Arc::new(OsDisk), root, lie).unwrap();
+    let disk = PowerDisk::new(Arc::new(OsDisk), root).unwrap();
     let store = open(root, Arc::new(disk.clone())).await;
+    disk.lie(lie);
     (disk, store)
 }
 
 /// An empty store, so that the scripts do not begin with making its folders.
 async fn directory() -> tempfile::TempDir {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     drop(open_plain(directory.path()).await);
     directory
 }

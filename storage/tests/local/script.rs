@@ -1,6 +1,7 @@
 //! One client's way with one upload, what it was told on the way, and whether the store keeps its word.
 
 use std::{
+    fmt::Write as _,
     fs::File,
     io::Write as _,
     ops::Range,
@@ -15,7 +16,7 @@ use longshore_storage::{
         Backend,
         local::{local_leftovers, open_local},
         quick_limits,
-        scenario::{content, read_upload, reference_digests},
+        scenario::{content, reference_digests},
     },
     digest::DigestChoice,
     local::{OsDisk, disk::Disk},
@@ -23,12 +24,12 @@ use longshore_storage::{
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-pub const LENGTH: u64 = 120_000;
+pub(crate) const LENGTH: u64 = 120_000;
 const SLICE: u64 = 30_000;
 
 /// What a script does after the bytes are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub(crate) enum Way {
     /// Create, four slices at once, finish, publish.
     Publish,
     /// Create, four slices at once, discard.
@@ -38,21 +39,22 @@ pub enum Way {
 }
 
 impl Way {
-    pub const ALL: [Self; 3] = [Self::Publish, Self::Discard, Self::BackToFront];
+    pub(crate) const ALL: [Self; 3] = [Self::Publish, Self::Discard, Self::BackToFront];
 }
 
 /// What the client was told; everything in it must be true for ever.
-#[derive(Debug, Default)]
-pub struct Told {
-    pub created: bool,
-    pub stored: Vec<Range<u64>>,
-    pub offset: u64,
-    pub finished: bool,
+#[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one answer that a client has or not")]
+pub(crate) struct Told {
+    pub(crate) created: bool,
+    pub(crate) stored: Vec<Range<u64>>,
+    pub(crate) offset: u64,
+    pub(crate) finished: bool,
     /// Asked for, and told.
-    pub publishing: bool,
-    pub published: bool,
-    pub discarding: bool,
-    pub discarded: bool,
+    pub(crate) publishing: bool,
+    pub(crate) published: bool,
+    pub(crate) discarding: bool,
+    pub(crate) discarded: bool,
 }
 
 impl Told {
@@ -68,13 +70,13 @@ impl Told {
         let mut line = format!("{} ", self.offset);
         line.extend(flags.map(|flag| if flag { 'y' } else { 'n' }));
         for range in &self.stored {
-            line += &format!(" {}-{}", range.start, range.end);
+            write!(line, " {}-{}", range.start, range.end).unwrap();
         }
         line + "\n"
     }
 
     /// What the last whole line of a journal says.
-    pub fn read(journal: &str) -> Self {
+    pub(crate) fn read(journal: &str) -> Self {
         let whole = journal.rsplit_once('\n').map_or("", |(whole, _)| whole);
         let Some(line) = whole.lines().last() else { return Self::default() };
         let mut words = line.split(' ');
@@ -96,22 +98,22 @@ impl Told {
 
 /// One upload of one client.
 #[derive(Clone)]
-pub struct Client {
-    pub owned: Owned,
-    pub image: ImageKey,
-    pub content: Arc<Vec<u8>>,
-    pub told: Arc<Mutex<Told>>,
+pub(crate) struct Client {
+    pub(crate) owned: Owned,
+    pub(crate) image: ImageKey,
+    pub(crate) content: Arc<Vec<u8>>,
+    pub(crate) told: Arc<Mutex<Told>>,
     /// Where the client writes down what it was told, for who comes after a kill.
-    pub journal: Option<Arc<File>>,
+    pub(crate) journal: Option<Arc<File>>,
 }
 
 impl Client {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self::named(seed, Uuid::new_v4())
     }
 
     /// A client whose names follow from `uuid`.
-    pub fn named(seed: u64, uuid: Uuid) -> Self {
+    pub(crate) fn named(seed: u64, uuid: Uuid) -> Self {
         let owned = Owned { key: UploadKey(uuid), epoch: 1 };
         let image = ImageKey(Uuid::from_u128(!uuid.as_u128()));
         let content = Arc::new(content(seed, LENGTH));
@@ -127,7 +129,7 @@ impl Client {
     }
 
     /// Goes the whole way, or as far as the store lets it. May be called again after an error: every step is repeatable.
-    pub async fn run(&self, store: &Arc<dyn Backend>, way: Way) -> Result<()> {
+    pub(crate) async fn run(&self, store: &Arc<dyn Backend>, way: Way) -> Result<()> {
         self.create(store, way).await?;
         if way == Way::BackToFront {
             for start in [90_000, 60_000, 30_000, 0] {
@@ -143,7 +145,7 @@ impl Client {
         }
     }
 
-    pub async fn create(&self, store: &Arc<dyn Backend>, way: Way) -> Result<()> {
+    pub(crate) async fn create(&self, store: &Arc<dyn Backend>, way: Way) -> Result<()> {
         let declared_length = (way != Way::BackToFront).then_some(LENGTH);
         let spec = UploadSpec { declared_length, digests: DigestChoice::BOTH };
         store.create(self.owned, spec).await?;
@@ -151,7 +153,7 @@ impl Client {
         Ok(())
     }
 
-    pub async fn send_all_at_once(&self, store: &Arc<dyn Backend>) -> Result<()> {
+    pub(crate) async fn send_all_at_once(&self, store: &Arc<dyn Backend>) -> Result<()> {
         let mut slices = JoinSet::new();
         for start in (0..LENGTH).step_by(30_000) {
             let (client, store) = (self.clone(), Arc::clone(store));
@@ -164,7 +166,7 @@ impl Client {
         worst
     }
 
-    pub async fn send(&self, store: &Arc<dyn Backend>, range: Range<u64>) -> Result<()> {
+    pub(crate) async fn send(&self, store: &Arc<dyn Backend>, range: Range<u64>) -> Result<()> {
         let (offset, length) = (range.start, Some(range.end - range.start));
         let chunk = Chunk { offset, length, checksum: None };
         let state = match store.write(self.owned, chunk).await? {
@@ -183,7 +185,7 @@ impl Client {
         Ok(())
     }
 
-    pub async fn publish(&self, store: &Arc<dyn Backend>) -> Result<()> {
+    pub(crate) async fn publish(&self, store: &Arc<dyn Backend>) -> Result<()> {
         if !self.told.lock().unwrap().finished {
             let finished = store.finish(self.owned, Arc::new(|_| {})).await?;
             let expected = reference_digests(&self.content, DigestChoice::BOTH);
@@ -209,44 +211,44 @@ impl Client {
     }
 
     /// Compares what the store has with what the client was told. The error says which promise is broken.
-    pub async fn check(&self, store: &dyn Backend) -> std::result::Result<(), String> {
+    pub(crate) async fn check(&self, store: &dyn Backend) -> std::result::Result<(), String> {
         let has_image = store.images().await.unwrap().contains(&self.image);
         if has_image {
             self.check_image(store).await?;
         }
-        let told = self.told.lock().unwrap();
-        let (created, publishing, discarding) = (told.created, told.publishing, told.discarding);
-        let (published, discarded, offset) = (told.published, told.discarded, told.offset);
-        let stored = told.stored.clone();
-        drop(told);
-        if published && !has_image {
+        let told = self.told.lock().unwrap().clone();
+        let (begun, discarding) = (told.created, told.discarding);
+        if told.published && !has_image {
             return Err("the published image is gone".to_owned());
         }
-        if has_image && !publishing {
+        if has_image && !told.publishing {
             return Err("an image appeared that nobody published".to_owned());
         }
         let state = match store.state(self.owned.key).await {
-            Ok(_) if discarded => return Err("the discarded upload is back".to_owned()),
+            Ok(_) if told.discarded => return Err("the discarded upload is back".to_owned()),
             Ok(state) => state,
             Err(StoreError::NotFound { .. }) => {
-                let may_be_gone = !created || has_image || discarding;
+                let may_be_gone = !begun || has_image || discarding;
                 return if may_be_gone { Ok(()) } else { Err("the upload is gone".to_owned()) };
             }
+            // Of two removals only the second may survive: who discards again ends that too.
+            Err(StoreError::Damaged { .. }) if discarding && !told.discarded => return Ok(()),
             Err(error) => return Err(format!("the state cannot be read: {error}")),
         };
         if discarding || has_image {
             return Ok(()); // half gone: only what comes next matters
         }
-        if state.offset < offset {
-            return Err(format!("offset {offset} was acknowledged, {} is there", state.offset));
+        if state.offset < told.offset {
+            return Err(format!("{} was acknowledged, {} is there", told.offset, state.offset));
         }
-        for range in stored {
+        for range in told.stored {
             let kept = state.extents.iter().any(|e| e.start <= range.start && range.end <= e.end);
             if !kept {
                 return Err(format!("{range:?} was acknowledged: {state:?}"));
             }
         }
-        let bytes = read_upload(store, self.owned.key, state.offset).await;
+        let bytes = store.read_upload(self.owned.key, 0..state.offset).await;
+        let bytes = bytes.map_err(|error| format!("stored bytes cannot be read: {error}"))?;
         if bytes != self.bytes(&(0..state.offset)) {
             return Err(format!("bytes below the offset {} differ", state.offset));
         }
@@ -260,7 +262,7 @@ impl Client {
     }
 
     /// Goes the way to its end on a healthy store; nothing may be left but what belongs there, and in the end nothing.
-    pub async fn complete(&self, store: Arc<dyn Backend>, root: &Path, way: Way) {
+    pub(crate) async fn complete(&self, store: Arc<dyn Backend>, root: &Path, way: Way) {
         let (published, discarding) = {
             let told = self.told.lock().unwrap();
             (told.published, told.discarding)
@@ -283,7 +285,7 @@ impl Client {
 }
 
 /// Limits for scripts: whoever waits, waits short.
-pub fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     Limits {
         claim_silent: Duration::from_millis(100),
         claim_wait: Duration::from_secs(5),
@@ -294,11 +296,11 @@ pub fn limits() -> Limits {
 }
 
 /// Opens the store in `root` on `disk`.
-pub async fn open(root: &Path, disk: Arc<dyn Disk>) -> Arc<dyn Backend> {
+pub(crate) async fn open(root: &Path, disk: Arc<dyn Disk>) -> Arc<dyn Backend> {
     open_local(root, disk, limits(), Durability::PowerLoss).await.expect("the store can be opened")
 }
 
 /// Opens the store in `root` on the file system as it is.
-pub async fn open_plain(root: &Path) -> Arc<dyn Backend> {
+pub(crate) async fn open_plain(root: &Path) -> Arc<dyn Backend> {
     open(root, Arc::new(OsDisk)).await
 }
