@@ -8,8 +8,8 @@ use std::{
 
 use crate::conformance::scenario::Dice;
 
-/// Unit in which a write may be torn, in bytes.
-const SECTOR_BYTES: usize = 512;
+/// Unit in which a write may be torn, in bytes: smaller than any sector, so that a record of one sector is torn too.
+const SECTOR_BYTES: usize = 64;
 
 /// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

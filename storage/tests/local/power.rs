@@ -97,6 +97,41 @@ async fn an_offset_read_after_a_kill_survives_a_power_cut() {
     panic!("the script makes more than {CALLS_MAX} calls");
 }
 
+/// The process dies at every call, and the power goes while another one opens what it left: the record that the first one
+/// had acknowledged is not given up for one that was only in the cache.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn opening_after_a_kill_endangers_nothing() {
+    let directory = directory().await;
+    let root = directory.path();
+    let mut cuts = 0;
+    for call in 0..CALLS_MAX {
+        let mut died = false;
+        for later in 0..8 {
+            let client = Client::new(call);
+            let (disk, store) = power(root, Lie::None).await;
+            disk.kill_at(call);
+            let answer = client.run(&store, Way::BackToFront).await;
+            died = disk.is_off();
+            assert!(died || answer.is_ok());
+            drop(store);
+            disk.revive();
+            let store = open(root, Arc::new(disk.clone())).await;
+            disk.cut_at(later % 2);
+            cuts += u64::from(store.state(client.owned.key).await.is_err() && disk.is_off());
+            disk.cut(call << 8 | later).unwrap();
+            drop(store);
+            let store = open_plain(root).await;
+            assert_eq!(client.check(&*store).await, Ok(()), "killed at {call}, cut {later}");
+            client.complete(store, root, Way::BackToFront).await;
+        }
+        if !died {
+            assert!(cuts > 20, "only {cuts} cuts while an upload was opened");
+            return;
+        }
+    }
+    panic!("the script makes more than {CALLS_MAX} calls");
+}
+
 /// A failed sync loses its data although the next one succeeds (Linux does that): nothing of it is ever acknowledged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn data_of_a_failed_sync_is_never_acknowledged() {
