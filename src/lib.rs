@@ -9,3 +9,4 @@ pub mod jobs;
 pub mod shutdown;
 pub mod telemetry;
 pub mod uploads;
+pub mod wire;

@@ -1,6 +1,10 @@
 //! HTTP: routes, extractors and error mappings; one folder for each dialect. Thin: parse, call one use case, shape the answer.
 
+pub mod body;
+pub mod headers;
+pub mod multipart;
 pub mod ops;
+pub mod problem;
 
 use std::{sync::Arc, time::Duration};
 
