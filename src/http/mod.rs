@@ -1,10 +1,15 @@
 //! HTTP: routes, extractors and error mappings; one folder for each dialect. Thin: parse, call one use case, shape the answer.
 
 pub mod body;
+pub mod caller;
+pub mod download;
 pub mod headers;
+pub mod imagestore;
 pub mod multipart;
+pub mod native;
 pub mod ops;
 pub mod problem;
+pub mod target;
 
 use std::{sync::Arc, time::Duration};
 
@@ -63,5 +68,9 @@ pub struct HttpSettings {
 
 /// Mounts every route.
 pub fn configure(config: &mut actix_web::web::ServiceConfig) {
-    config.configure(ops::configure);
+    config
+        .configure(ops::configure)
+        .configure(imagestore::configure)
+        .configure(native::configure)
+        .configure(download::configure);
 }

@@ -7,9 +7,9 @@ use actix_web::{HttpResponse, http::StatusCode, http::header};
 use super::headers::BadHeader;
 use crate::{
     accounts::AccountError,
-    domain::image_id::InvalidImageId,
+    domain::{image_id::InvalidImageId, job_state::JobState},
     jobs::JobError,
-    uploads::UploadError,
+    uploads::{UploadError, Verdict},
     wire::problem::{PROBLEM_JSON, Problem, code},
 };
 
@@ -115,7 +115,7 @@ pub fn answer(fault: &Fault, request_id: String) -> HttpResponse {
         response.insert_header(("Upload-Offset", offset.to_string()));
     }
     if let Some(after_ms) = problem.retry_after_ms {
-        response.insert_header((header::RETRY_AFTER, after_ms.div_ceil(1000).max(1).to_string()));
+        response.insert_header((header::RETRY_AFTER, retry_after_secs(after_ms)));
     }
     if problem.code == code::UNAUTHENTICATED {
         response.insert_header((header::WWW_AUTHENTICATE, "OAuth"));
@@ -128,6 +128,22 @@ pub fn answer(fault: &Fault, request_id: String) -> HttpResponse {
     }
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     response.content_type(PROBLEM_JSON).body(body)
+}
+
+/// `Retry-After` for a time in milliseconds.
+pub fn retry_after_secs(after_ms: u64) -> String {
+    after_ms.div_ceil(1000).max(1).to_string()
+}
+
+/// What the request that sent the last byte has to be told of an upload that came to nothing.
+pub fn bad_end(verdict: Option<&Verdict>) -> Option<Fault> {
+    match verdict? {
+        Verdict::Failed { detail } => Some(RequestFault::Failed { detail: detail.clone() }.into()),
+        Verdict::Stopped {
+            state: state @ (JobState::Canceling | JobState::Canceled | JobState::Failed),
+        } => Some(UploadError::NotTaking { state: *state }.into()),
+        Verdict::Ready { .. } | Verdict::Stopped { .. } => None,
+    }
 }
 
 /// Whether the connection is of no more use: its body is broken, too slow, or the service is stopping.
