@@ -29,6 +29,10 @@ impl Jobs {
     /// Records a job, its image and its upload, and starts it: the answer is Running and has its upload. Everything is there
     /// when this returns, durable, or nothing is.
     pub async fn submit(&self, caller: Caller, new: NewJob) -> Result<JobView, JobError> {
+        self.whole(move |jobs| async move { jobs.submit_whole(caller, new).await }).await
+    }
+
+    async fn submit_whole(&self, caller: Caller, new: NewJob) -> Result<JobView, JobError> {
         let invalid = |error: &dyn std::fmt::Display| JobError::Invalid(error.to_string());
         let mut request = new.image.clone().checked().map_err(|error| invalid(&error))?;
         let declared = read_tags(&new.system_tags).map_err(|error| invalid(&error))?;
@@ -51,6 +55,8 @@ impl Jobs {
         let upload = self.upload_record(caller, named, &new, declared, length, expected, now_ms);
         let job = self.job_record(caller, named, &new, &request, now_ms)?;
 
+        // Whoever finds the record before this has ended, and cancels it, waits until it is in memory to be taken out.
+        let _alone = self.lock(named.job).await;
         self.parts.uploads.prepare(&upload, self.parts.digests).await?;
         let created = self.record(new, job.clone(), image.clone(), upload.clone()).await;
         if let Err(error) = created {
