@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod db;
+mod lifecycle;
 mod support {
     pub(crate) mod app;
     pub(crate) mod databases;
