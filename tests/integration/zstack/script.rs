@@ -146,9 +146,9 @@ impl Names {
 
 fn matches_pattern(path: &str, pattern: &str, actual: &Value) {
     let hex = |digits| {
-        actual.as_str().is_some_and(|text| {
-            text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit())
-        })
+        actual
+            .as_str()
+            .is_some_and(|text| text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit()))
     };
     let fits = match pattern {
         "<any>" => true,
