@@ -87,7 +87,7 @@ fn given_id(request: &ServiceRequest) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::{App, HttpResponse, middleware::from_fn, test, web};
+    use actix_web::{App, HttpResponse, middleware::from_fn, test as http_test, web};
 
     use super::*;
 
@@ -109,16 +109,16 @@ mod tests {
 
     #[actix_web::test]
     async fn a_plain_id_is_echoed_and_others_are_replaced() {
-        let app = test::init_service(App::new().wrap(from_fn(observe)).default_service(web::to(
+        let app = http_test::init_service(App::new().wrap(from_fn(observe)).default_service(web::to(
             |request: HttpRequest| async move { HttpResponse::Ok().body(RequestId::of(&request)) },
         )))
         .await;
         for (given, kept) in [("abc-1", true), ("a b", false), ("", false)] {
-            let request = test::TestRequest::get().insert_header((X_REQUEST_ID, given));
-            let response = test::call_service(&app, request.to_request()).await;
-            let answered = response.headers()[&X_REQUEST_ID].to_str().unwrap().to_owned();
+            let request = http_test::TestRequest::get().insert_header((X_REQUEST_ID, given));
+            let response = http_test::call_service(&app, request.to_request()).await;
+            let answered = response.headers().get(X_REQUEST_ID).unwrap().to_str().unwrap().to_owned();
             assert_eq!(answered == given, kept, "{given}");
-            assert_eq!(test::read_body(response).await, answered);
+            assert_eq!(http_test::read_body(response).await, answered);
         }
     }
 }

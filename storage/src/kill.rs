@@ -9,7 +9,7 @@ pub const KILL_POINTS: &[&str] = &[
     "checkpoint.after_data_sync",
     "checkpoint.after_slot_write",
     "checkpoint.after_slot_sync",
-    "checkpoint.grow_before_rename",
+    "checkpoint.before_rename",
     "finish.before_checkpoint",
     "finish.after_checkpoint",
     "publish.before_rename",

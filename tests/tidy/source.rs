@@ -165,6 +165,35 @@ pub(crate) fn is_test_file(path: &str) -> bool {
         || path.starts_with("storage/src/conformance")
 }
 
+/// Modules that `path` declares for tests only with `#[cfg(test)] mod name;`: their paths without an ending.
+pub(crate) fn test_modules(path: &str, text: &str) -> Vec<String> {
+    let code = code_only(text);
+    let stem = path.trim_end_matches(".rs");
+    let folder = match stem.rsplit_once('/') {
+        Some((folder, "mod" | "lib" | "main")) => folder,
+        _ => stem,
+    };
+    let mut found = Vec::new();
+    for region in test_regions(&code) {
+        let declared = code[region].trim_start_matches("#[cfg(test)]");
+        if let Some(at) = words(declared, "mod").first() {
+            let name = declared[at + "mod".len()..].trim();
+            if !name.is_empty() && name.bytes().all(is_word) {
+                found.push(format!("{folder}/{name}"));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_module_for_tests_only_is_known_by_its_declaration() {
+    let text = "mod a;\n#[cfg(test)]\npub(crate) mod b;\n#[cfg(test)]\nmod c { mod d; }\n#[cfg(test)]\nuse e;";
+    assert_eq!(test_modules("src/client/mod.rs", text), ["src/client/b"]);
+    assert_eq!(test_modules("src/client.rs", text), ["src/client/b"]);
+    assert_eq!(test_modules("src/lib.rs", text), ["src/b"]);
+}
+
 #[test]
 fn comments_and_strings_are_no_code_and_lines_stay() {
     let text = "a // b\n/* c /* d */ e */ f(\"g\\\"h\", r#\"i\"j\"#, 'k', '\\'', b\"l\") 'm n\n";

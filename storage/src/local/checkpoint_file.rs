@@ -54,12 +54,12 @@ impl CheckpointFile {
         both[slot_bytes..slot_bytes + record.len()].copy_from_slice(&record);
         file.write_all_at(&both, 0).map_err(io_error("write a checkpoint"))?;
         shared.sync_file(&*file).map_err(io_error("sync a checkpoint"))?;
-        kill_point("checkpoint.grow_before_rename");
+        kill_point("checkpoint.before_rename");
         let path = shared.layout.staging(key, StagingFile::Checkpoint);
         disk.rename(&new, &path).map_err(io_error("name a checkpoint"))?;
         kill_point(named);
-        let shard = shared.layout.upload_shard(key);
-        shared.sync_dir(&shard).map_err(io_error("sync the directory of an upload"))?;
+        let folder = shared.layout.upload_shard(key);
+        shared.sync_dir(&folder).map_err(io_error("sync the directory of an upload"))?;
         Ok(Self { file, slot_bytes, newest: 0, sequence: checkpoint.sequence })
     }
 
@@ -91,6 +91,18 @@ impl CheckpointFile {
         }
         let sequence = checkpoint.sequence;
         Ok(Some((Self { file, slot_bytes, newest, sequence }, checkpoint)))
+    }
+
+    /// Writes the newest record, as it was read, once more over itself and makes it and its name durable. The other slot is
+    /// not touched: until this returns it may be the only record that is really on stable storage.
+    pub(super) fn rewrite(&self, shared: &Shared, checkpoint: &Checkpoint) -> Result<()> {
+        let position = (self.newest * self.slot_bytes) as u64;
+        let record = checkpoint.encode();
+        self.file.write_all_at(&record, position).map_err(io_error("write a checkpoint"))?;
+        shared.sync_file(&*self.file).map_err(io_error("sync a checkpoint"))?;
+        // It may have been renamed over a smaller one just before the end of the process.
+        let folder = shared.layout.upload_shard(checkpoint.key);
+        shared.sync_dir(&folder).map_err(io_error("sync the directory of an upload"))
     }
 
     /// Makes `checkpoint` the newest record, durably, and gives it its sequence number. The record before it stays whole

@@ -120,7 +120,7 @@ impl Entries {
             Some(Entry::Upload(upload)) if upload.is_over() => {
                 // Its last write must have landed before anybody may claim the same range again.
                 upload.quiet().await;
-                locked(&self.asserted).remove(&key);
+                self.doubt(key);
                 *guard = None;
             }
             Some(entry) => {
@@ -144,18 +144,17 @@ impl Entries {
     fn open_files(&self, key: UploadKey) -> Result<Option<Entry>> {
         let shared = &self.shared;
         let opened = CheckpointFile::open(&*shared.disk, &shared.layout, key)?;
-        let Some((mut slots, mut checkpoint)) = opened else {
+        let Some((slots, checkpoint)) = opened else {
             return Ok(None);
         };
-        let data = match self.open_data(key, &checkpoint)? {
-            Some(data) => data,
-            None => return Ok(Some(Entry::Published(Arc::new(checkpoint)))),
+        let Some(data) = self.open_data(key, &checkpoint)? else {
+            return Ok(Some(Entry::Published(Arc::new(checkpoint))));
         };
-        if !locked(&self.asserted).contains(&key) {
+        if !self.is_asserted(key) {
             // What was read may lie in the cache alone: a process that was killed between writing and syncing it leaves it
             // so, and after a failed sync the cache even says that it is clean. Writing it once more makes it true.
-            slots.write(shared, &mut checkpoint)?;
-            locked(&self.asserted).insert(key);
+            slots.rewrite(shared, &checkpoint)?;
+            self.assert_durable(key);
         }
         let revoked = locked(&self.revoked).contains(&key);
         let upload = Upload::new(Arc::clone(shared), data, slots, checkpoint, revoked);
@@ -200,9 +199,18 @@ impl Entries {
         })
     }
 
-    /// A record that was just made durable needs no second writing.
+    fn is_asserted(&self, key: UploadKey) -> bool {
+        locked(&self.asserted).contains(&key)
+    }
+
+    /// A record, and its name, that were just made durable need no second writing.
     pub(super) fn assert_durable(&self, key: UploadKey) {
         locked(&self.asserted).insert(key);
+    }
+
+    /// After an error nobody knows what is on stable storage.
+    pub(super) fn doubt(&self, key: UploadKey) {
+        locked(&self.asserted).remove(&key);
     }
 
     pub(super) fn set_revoked(&self, key: UploadKey, revoked: bool) {

@@ -106,9 +106,10 @@ fn list_shards<T: Ord>(
         let names = shared.disk.list(&path);
         let names = names.map_err(|error| StoreError::from_io("list a directory", &error))?;
         for name in names {
-            match key_of(&name) {
-                Some(key) => keys.push(key),
-                None => tracing::warn!(name, "a file in the store is none of ours; left alone"),
+            if let Some(key) = key_of(&name) {
+                keys.push(key);
+            } else {
+                tracing::warn!(name, "a file in the store is none of ours; left alone");
             }
         }
     }

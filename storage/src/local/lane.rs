@@ -131,6 +131,7 @@ pub(super) struct Lane {
     ended: watch::Sender<Option<Ended>>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each with its own way out")]
 struct LaneInner {
     /// First byte after what the writer has been given, taken into a block or not.
     reserved: u64,

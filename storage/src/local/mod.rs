@@ -154,6 +154,7 @@ impl UploadStore for LocalStore {
             None => {
                 let (shared, entries) = (self.entries.shared(), Arc::clone(&self.entries));
                 let job = move || {
+                    entries.doubt(owned.key);
                     let upload = publishing::create(&shared, owned, spec)?;
                     entries.assert_durable(owned.key);
                     entries.set_revoked(owned.key, false);

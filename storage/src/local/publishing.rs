@@ -70,13 +70,13 @@ pub(super) fn publish_rest(shared: &Shared, key: UploadKey, image: ImageKey) -> 
     let layout = &shared.layout;
     let sync = io_error("sync the directory of an image");
     shared.sync_dir(&layout.image_shard(image)).map_err(sync)?;
-    let shard = layout.upload_shard(key);
-    shared.sync_dir(&shard).map_err(io_error("sync the directory of an upload"))?;
+    let folder = layout.upload_shard(key);
+    shared.sync_dir(&folder).map_err(io_error("sync the directory of an upload"))?;
     kill_point("publish.after_dir_sync");
     remove_if_there(shared, key, StagingFile::CheckpointNew)?;
     remove_if_there(shared, key, StagingFile::Checkpoint)?;
     kill_point("publish.after_checkpoint_remove");
-    shared.sync_dir(&shard).map_err(io_error("sync the directory of an upload"))
+    shared.sync_dir(&folder).map_err(io_error("sync the directory of an upload"))
 }
 
 /// Removes whatever there is of an upload. The checkpoint goes first: data alone is nothing.
@@ -137,10 +137,10 @@ impl Entries {
             Some(Entry::Upload(upload)) => {
                 {
                     let mut inner = upload.lock();
-                    match upload.enter(&mut inner, owned) {
-                        Err(error @ StoreError::Fenced { .. }) => return Err(error),
-                        // It may have failed just now: the files can go all the same.
-                        Ok(()) | Err(_) => {}
+                    // Any other refusal means that it has failed just now: the files can go all the same.
+                    if let Err(error @ StoreError::Fenced { .. }) = upload.enter(&mut inner, owned)
+                    {
+                        return Err(error);
                     }
                 }
                 upload.close().await;

@@ -60,11 +60,8 @@ impl IoQueue {
         if queues.closed {
             return false;
         }
-        if sync {
-            queues.syncs.push_back(job)
-        } else {
-            queues.quick.push_back(job)
-        }
+        let queue = if sync { &mut queues.syncs } else { &mut queues.quick };
+        queue.push_back(job);
         self.queued.fetch_add(1, Ordering::Relaxed);
         drop(queues);
         self.wake.notify_one();
@@ -77,11 +74,11 @@ impl IoQueue {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
-        let closed = |_| StoreError::Io {
+        let closed = || StoreError::Io {
             action: "reach the storage",
             message: "the store is being closed".to_owned(),
         };
-        let permit = Arc::clone(&self.admission).acquire_owned().await.map_err(|_| closed(()))?;
+        let permit = Arc::clone(&self.admission).acquire_owned().await.map_err(|_| closed())?;
         let (answer, result) = oneshot::channel();
         let job = Box::new(move || {
             // Nobody may listen any more; the job counts all the same.
@@ -89,9 +86,9 @@ impl IoQueue {
             drop(permit);
         });
         if !self.submit(job) {
-            return Err(closed(()));
+            return Err(closed());
         }
-        result.await.map_err(|_| closed(()))
+        result.await.map_err(|_| closed())
     }
 
     /// Jobs that wait for a thread.
@@ -102,7 +99,14 @@ impl IoQueue {
     fn work(&self) {
         let mut queues = locked(&self.queues);
         loop {
-            let job = if let Some(job) = queues.quick.pop_front() {
+            // Some threads prefer syncs, so that a flood of writes never keeps an answer waiting; one thread never takes
+            // a sync, so that a flood of syncs never stops the writes.
+            let job = if queues.syncing < self.syncs_max.div_ceil(2)
+                && let Some(job) = queues.syncs.pop_front()
+            {
+                queues.syncing += 1;
+                (job, true)
+            } else if let Some(job) = queues.quick.pop_front() {
                 (job, false)
             } else if queues.syncing < self.syncs_max
                 && let Some(job) = queues.syncs.pop_front()
@@ -198,8 +202,8 @@ impl HashQueues {
 pub(super) struct Threads {
     pub(super) io: Arc<IoQueue>,
     pub(super) hash: Arc<HashQueues>,
-    io_threads: Vec<JoinHandle<()>>,
-    hash_threads: Vec<JoinHandle<()>>,
+    writing: Vec<JoinHandle<()>>,
+    hashing: Vec<JoinHandle<()>>,
 }
 
 impl Threads {
@@ -215,16 +219,16 @@ impl Threads {
         });
         let workers = (0..hash_threads.max(1)).map(|_| HashQueue::default()).collect();
         let hash = Arc::new(HashQueues { workers });
-        let mut threads = Self { io, hash, io_threads: Vec::new(), hash_threads: Vec::new() };
+        let mut threads = Self { io, hash, writing: Vec::new(), hashing: Vec::new() };
         for index in 0..io_count {
             let queue = Arc::clone(&threads.io);
             let builder = std::thread::Builder::new().name(format!("store-io-{index}"));
-            threads.io_threads.push(builder.spawn(move || queue.work())?);
+            threads.writing.push(builder.spawn(move || queue.work())?);
         }
         for index in 0..threads.hash.workers.len() {
             let queues = Arc::clone(&threads.hash);
             let builder = std::thread::Builder::new().name(format!("store-hash-{index}"));
-            threads.hash_threads.push(builder.spawn(move || queues.work(index))?);
+            threads.hashing.push(builder.spawn(move || queues.work(index))?);
         }
         Ok(threads)
     }
@@ -234,9 +238,9 @@ impl Drop for Threads {
     fn drop(&mut self) {
         // I/O first: its last jobs still hand blocks to the hash workers.
         self.io.close();
-        let ended = panicked(&mut self.io_threads);
+        let ended = panicked(&mut self.writing);
         self.hash.close();
-        let ended = ended + panicked(&mut self.hash_threads);
+        let ended = ended + panicked(&mut self.hashing);
         if ended > 0 {
             tracing::error!(threads = ended, "threads of the store had panicked");
         }
@@ -245,5 +249,5 @@ impl Drop for Threads {
 
 /// Waits for the threads and counts those that had panicked.
 fn panicked(threads: &mut Vec<JoinHandle<()>>) -> usize {
-    threads.drain(..).map(JoinHandle::join).filter(|ended| ended.is_err()).count()
+    threads.drain(..).map(JoinHandle::join).filter(std::result::Result::is_err).count()
 }

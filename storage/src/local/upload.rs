@@ -272,19 +272,22 @@ impl Upload {
         self.quiet().await;
     }
 
-    /// Takes note of parts of a block that a lane has written; answers those that count now.
+    /// Takes note of parts of a block that a lane has written; answers those that count now and are to be hashed.
     pub(super) fn written(self: &Arc<Self>, lane: &Lane, parts: &[Range<u64>]) -> Vec<Range<u64>> {
         let bytes: u64 = parts.iter().map(|part| part.end - part.start).sum();
         add(&self.shared.counters.written_bytes, bytes);
         let mut inner = self.lock();
+        let hashes = inner.choice.md5 || inner.choice.sha256;
         inner.sync.dirty = true;
         inner.sync.unsynced_bytes += bytes;
         // A fenced or failed writer changes nothing any more, although its last write has landed in its own claim.
         let counts = !lane.checked && inner.failed.is_none() && lane.epoch == inner.epoch;
         if counts && !parts.is_empty() {
             self.count(&mut inner, parts);
-            if inner.choice.md5 || inner.choice.sha256 {
+            if hashes {
                 inner.in_pipeline.extend_from_slice(parts);
+            } else {
+                self.kick_catch_up(&mut inner);
             }
         }
         if inner.sync.unsynced_bytes >= self.shared.limits.writeback_bytes {
@@ -292,7 +295,7 @@ impl Upload {
         }
         drop(inner);
         self.beat();
-        if counts { parts.to_vec() } else { Vec::new() }
+        if counts && hashes { parts.to_vec() } else { Vec::new() }
     }
 
     /// Makes parts count; a checkpoint follows by itself when many bytes have come without one.

@@ -85,6 +85,7 @@ impl RangeWriter for LocalWriter {
     async fn acknowledge(self: Box<Self>) -> Result<Acknowledged> {
         let whole = self.lane.close(Closing::Acknowledge);
         let (outcome, error) = self.settled().await;
+        let ended = error.clone();
         match (outcome, error) {
             (Outcome::Mismatch(actual), _) => {
                 return Err(StoreError::ChecksumMismatch { offset: self.lane.start, actual });
@@ -99,7 +100,11 @@ impl RangeWriter for LocalWriter {
             (Outcome::Nothing, None) => {}
         }
         let state = self.lane.upload.all_durable().await?;
-        if whole { Ok(self.acknowledged(state)) } else { Err(self.wrong_length()) }
+        match ended {
+            _ if whole => Ok(self.acknowledged(state)),
+            Some(error) => Err(error),
+            None => Err(self.wrong_length()),
+        }
     }
 
     async fn interrupt(self: Box<Self>) -> Result<Acknowledged> {

@@ -142,8 +142,9 @@ async fn renaming_leaves_the_rest_and_the_generation(#[case] db: TestDb) {
 #[case::postgres(TestDb::postgres().await)]
 #[tokio::test]
 async fn nul_is_refused_and_names_its_field(#[case] db: TestDb) {
+    type Change = fn(&mut NewUploadJob, String);
     let bad = "a\0b".to_owned();
-    let changes: [(&str, fn(&mut NewUploadJob, String)); 6] = [
+    let changes: [(&str, Change); 6] = [
         ("name", |new, bad| new.job.name = bad),
         ("description", |new, bad| new.job.description = Some(bad)),
         ("jobData", |new, bad| new.job.job_data = bad),

@@ -44,10 +44,10 @@ async fn epochs_rise_with_every_change_of_hands(#[case] db: TestDb) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_of_many_nodes_gets_a_lease_that_ended(#[case] db: TestDb) {
     let uuid = recorded(&db).await.upload.uuid;
-    for round in 1..=5_u64 {
+    for (round, now) in (1..=5).zip((100..).step_by(100)) {
         let nodes = (0..20).map(|_| {
             let db = db.db.clone();
-            let (now, until) = (round as i64 * 100, round as i64 * 100 + 100);
+            let until = now + 100;
             tokio::spawn(async move {
                 db.lease_upload(uuid, NodeUuid::random(), now, until).await.unwrap()
             })

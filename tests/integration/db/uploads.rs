@@ -160,3 +160,39 @@ async fn strays_are_those_without_an_open_upload(#[case] db: TestDb) {
     assert_eq!(db.db.known_open(asked).await.unwrap(), [open.upload.uuid]);
     assert!(db.db.known_open(Vec::new()).await.unwrap().is_empty());
 }
+
+/// Touches of the same uploads in any order, and moves of their jobs between them: nobody waits for the other in turn.
+#[rstest]
+#[case::sqlite(TestDb::sqlite().await)]
+#[ignore = "needs PostgreSQL"]
+#[case::postgres(TestDb::postgres().await)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn touches_and_moves_do_not_deadlock(#[case] db: TestDb) {
+    let mut all = Vec::new();
+    for _ in 0..8 {
+        all.push(recorded(&db).await);
+    }
+    let mut tasks = Vec::new();
+    for at in 0..40 {
+        let mut touches =
+            all.iter().map(|new| touch(new.upload.uuid, 0, at, 9)).collect::<Vec<_>>();
+        if at % 2 == 0 {
+            touches.reverse();
+        }
+        let database = db.db.clone();
+        tasks.push(tokio::spawn(async move { database.touch_uploads(touches).await }));
+        let generation = i64::try_from(at / 8).unwrap() + 1;
+        let change = MoveJob {
+            fate: Some(UploadFate::Open),
+            ..to(&all[usize::try_from(at % 8).unwrap()], generation, JobState::Running)
+        };
+        let database = db.db.clone();
+        tasks.push(tokio::spawn(async move { database.move_job(change).await.map(drop) }));
+    }
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    for new in &all {
+        assert_eq!(db.db.upload(new.upload.uuid).await.unwrap().unwrap().offset_cached, 39);
+    }
+}

@@ -98,4 +98,14 @@ impl TestDb {
             sqlx::query_scalar(sql).fetch_all(&mut conn).await.unwrap()
         }
     }
+
+    /// SQLite's plan for a statement, a line each.
+    pub(crate) async fn explain(&self, sql: &str) -> Vec<String> {
+        use sqlx::Row;
+        let sql = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+        let options = SqliteConnectOptions::new().filename(self.file().unwrap());
+        let mut conn = SqliteConnection::connect_with(&options).await.unwrap();
+        let rows = sqlx::query(sql).fetch_all(&mut conn).await.unwrap();
+        rows.iter().map(|row| row.get("detail")).collect()
+    }
 }

@@ -128,8 +128,8 @@ async fn half_made_uploads_are_listed_and_can_be_made_again() {
 async fn bytes_behind_the_end_of_a_chunk_that_never_counted_are_cut_off() {
     let bench = Bench::new();
     let owned = bench.create(None).await;
-    let mut writer = bench.writer(owned, checked(0, &[9; 50_000])).await.unwrap();
-    writer.append(&[9; 40_000]).await.unwrap();
+    let mut writer = bench.writer(owned, checked(0, &vec![9; 50_000])).await.unwrap();
+    writer.append(&vec![9; 40_000]).await.unwrap();
     writer.flush().await.unwrap();
     writer.interrupt().await.unwrap();
     bench.send(owned, chunk(0, Some(100)), &[1; 100]).await.unwrap();
@@ -149,4 +149,32 @@ async fn the_end_of_a_process_only_needs_no_sync() {
     bench.send(owned, chunk(0, None), &[1; 10]).await.unwrap();
     assert_eq!(bench.store.statistics().syncs, 0);
     assert_eq!(bench.after_kill().finish(owned).await.unwrap().digests, digests(&[1; 10]));
+}
+
+/// The newest record may not be on stable storage although it can be read: opening makes it so, and leaves the older one alone
+/// until then.
+#[tokio::test]
+async fn opening_writes_over_the_newest_record_only() {
+    let bench = Bench::new();
+    let owned = bench.create(None).await;
+    for byte in 0..5 {
+        bench.send(owned, chunk(byte, Some(1)), &[1]).await.unwrap();
+    }
+    let path = bench.store.shared.layout.staging(owned.key, StagingFile::Checkpoint);
+    let bench = bench.reopen();
+    let before = std::fs::read(&path).unwrap();
+    assert_eq!(bench.store.state(owned.key).await.unwrap().offset, 5);
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    let syncs = bench.store.statistics().syncs;
+    assert!(syncs > 0, "the record and its name were synced");
+    // The same again costs nothing, and a torn newest record leaves the older one.
+    bench.store.state(owned.key).await.unwrap();
+    assert_eq!(bench.store.statistics().syncs, syncs);
+    let slot = before.len() / 2;
+    let newest = usize::from(before[slot + 16] > before[16]) * slot;
+    let mut torn = before;
+    torn[newest + 130] ^= 0xff;
+    let bench = bench.reopen();
+    std::fs::write(&path, torn).unwrap();
+    assert_eq!(bench.store.state(owned.key).await.unwrap().offset, 4);
 }

@@ -21,8 +21,8 @@ async fn one_sync_serves_everybody_who_waits() {
     disk.faults.sync_millis.store(100, Ordering::SeqCst);
     let before = disk.faults.syncs.load(Ordering::SeqCst);
     let send = |start| bench.send(owned, chunk(start, Some(1_000)), &[5; 1_000]);
-    let sent = tokio::join!(send(0), send(1_000), send(2_000), send(3_000));
-    let counted = [sent.0, sent.1, sent.2, sent.3].map(|sent| sent.unwrap().counted_bytes);
+    let all = tokio::join!(send(0), send(1_000), send(2_000), send(3_000));
+    let counted = [all.0, all.1, all.2, all.3].map(|sent| sent.unwrap().counted_bytes);
     assert_eq!(counted, [1_000; 4]);
     let syncs = disk.faults.syncs.load(Ordering::SeqCst) - before;
     // Two syncs (data, checkpoint) for the first, two for all who came meanwhile.
@@ -72,7 +72,7 @@ async fn a_full_disk_fails_one_writer_and_keeps_the_others() {
     other.append(&[1; 10_000]).await.unwrap();
     other.acknowledge().await.unwrap();
     bench.send(owned, chunk(0, Some(10_000)), &[1; 10_000]).await.unwrap();
-    assert_eq!(bench.finish(owned).await.unwrap().digests, digests(&[1; 20_000]));
+    assert_eq!(bench.finish(owned).await.unwrap().digests, digests(&vec![1; 20_000]));
 }
 
 /// Fails the Nth sync, for every N, until a whole life of an upload meets no failure: after each failure the same steps

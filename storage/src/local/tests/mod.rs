@@ -4,6 +4,7 @@ mod crash;
 mod fault_disk;
 mod faults;
 mod lifecycle;
+mod storm;
 mod writing;
 
 use std::{ops::Range, path::Path, sync::Arc, time::Duration};
@@ -119,8 +120,11 @@ fn open(root: &Path, disk: Arc<dyn Disk>, limits: Limits) -> Arc<LocalStore> {
 }
 
 fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
+    let mut entries: Vec<_> =
+        std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap()).collect();
+    // A checkpoint before its data, as a kill would find them: never a record of bytes that come later.
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
         let target = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
             std::fs::create_dir_all(&target).unwrap();
