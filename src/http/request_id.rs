@@ -109,14 +109,17 @@ mod tests {
 
     #[actix_web::test]
     async fn a_plain_id_is_echoed_and_others_are_replaced() {
-        let app = http_test::init_service(App::new().wrap(from_fn(observe)).default_service(web::to(
-            |request: HttpRequest| async move { HttpResponse::Ok().body(RequestId::of(&request)) },
-        )))
+        let app = http_test::init_service(App::new().wrap(from_fn(observe)).default_service(
+            web::to(|request: HttpRequest| async move {
+                HttpResponse::Ok().body(RequestId::of(&request))
+            }),
+        ))
         .await;
         for (given, kept) in [("abc-1", true), ("a b", false), ("", false)] {
             let request = http_test::TestRequest::get().insert_header((X_REQUEST_ID, given));
             let response = http_test::call_service(&app, request.to_request()).await;
-            let answered = response.headers().get(X_REQUEST_ID).unwrap().to_str().unwrap().to_owned();
+            let answered =
+                response.headers().get(X_REQUEST_ID).unwrap().to_str().unwrap().to_owned();
             assert_eq!(answered == given, kept, "{given}");
             assert_eq!(http_test::read_body(response).await, answered);
         }

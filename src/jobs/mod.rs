@@ -17,7 +17,6 @@ use std::{
     time::Duration,
 };
 
-use longshore_storage::digest::DigestChoice;
 use tokio::sync::{OwnedMutexGuard, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -25,6 +24,8 @@ pub use api_calls::{
     ApiCalls, Begun, CALL_TIMEOUT, CallFailure, CallState, Kept, RESULT_KEPT_MS, TellFailure,
 };
 pub use error::JobError;
+
+pub use crate::db::{ApiJobResult, DbError};
 
 use crate::{
     db::Database,
@@ -37,7 +38,7 @@ use crate::{
         job::LongJob,
         upload::{Completion, ExpectedDigests, UploadRecord},
     },
-    uploads::{JobSignals, Uploads, Verdict},
+    uploads::{DigestChoice, JobSignals, Uploads, Verdict},
 };
 
 /// A new upload job, whatever dialect it came in.

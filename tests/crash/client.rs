@@ -54,7 +54,8 @@ impl Session {
         let data = json!({"name": image_id, "url": "upload://x", "format": "raw"}).to_string();
         let mut tags = vec![format!("uploadImage::{image_id}")];
         tags.extend(length.map(|length| format!("imageSize::{length}")));
-        let body = json!({"params": {"jobName": "APIAddImageMsg", "jobData": data}, "systemTags": tags});
+        let body =
+            json!({"params": {"jobName": "APIAddImageMsg", "jobData": data}, "systemTags": tags});
         let request = self.http.post(format!("{}/zstack/v1/longjobs", self.base)).json(&body);
         let answer = request.header(header::AUTHORIZATION, self.authorization()).send().await;
         let accepted: Value = answer.unwrap().json().await.unwrap();
@@ -151,8 +152,7 @@ impl Session {
             assert!(matches!(state.state.as_str(), "Running" | "Suspended"), "stuck: {state:?}");
             // Before the first slice of an upload without a declared length nothing is listed.
             let nothing_yet = state.offset == 0 && state.missing.is_empty();
-            let missing =
-                if nothing_yet { vec![0..bytes.len() as u64] } else { state.missing };
+            let missing = if nothing_yet { vec![0..bytes.len() as u64] } else { state.missing };
             for range in &missing {
                 for at in (range.start..range.end).step_by(4 << 20) {
                     let end = range.end.min(at + (4 << 20));

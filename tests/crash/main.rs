@@ -145,7 +145,8 @@ async fn cycle(number: u64, data: &Path, scratch: &Path, random: &mut Random) ->
     let path = session.submit(&name, (number % 2 == 0).then_some(length)).await;
     for _ in 0..=random.below(2) {
         let state = session.state(&path).await;
-        let missing = if state.missing.is_empty() && state.state != "Succeeded" && state.offset == 0 {
+        let missing = if state.missing.is_empty() && state.state != "Succeeded" && state.offset == 0
+        {
             // The length is not declared before the first slice of half of the cycles.
             vec![0..length]
         } else {

@@ -11,7 +11,6 @@ use super::{
     reply::{Mark, StoredReply, call_failure, defect_words, json, refused},
 };
 use crate::{
-    db::ApiJobResult,
     domain::{account::Caller, ids::ApiId},
     http::{
         App,
@@ -19,7 +18,7 @@ use crate::{
         request_id::RequestId,
         session::{NoSession, session_token},
     },
-    jobs::{Begun, CALL_TIMEOUT, Kept},
+    jobs::{ApiJobResult, Begun, CALL_TIMEOUT, Kept},
     wire::zstack::{Accepted, Code, Reply, Schema},
 };
 

@@ -6,15 +6,13 @@ use actix_web::{
     HttpResponse, ResponseError,
     http::{StatusCode, header::ContentType},
 };
-use longshore_storage::StoreError;
 
 use super::reply::json;
 use crate::{
     accounts::AccountError,
-    db::DbError,
     http::{json::BodyFault, links::BadHost, session::NoSession},
-    jobs::JobError,
-    uploads::UploadError,
+    jobs::{DbError, JobError},
+    uploads::{StoreError, UploadError},
     wire::zstack::{Code, ErrorCode, ErrorEnvelope},
 };
 

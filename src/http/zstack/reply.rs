@@ -6,10 +6,9 @@ use uuid::Uuid;
 
 use super::error::Refusal;
 use crate::{
-    db::ApiJobResult,
     domain::ids::UploadUuid,
     http::{App, links::Base},
-    jobs::CallFailure,
+    jobs::{ApiJobResult, CallFailure},
     wire::zstack::{Code, ErrorEnvelope},
 };
 

@@ -8,9 +8,8 @@ use super::{
     reply::{StoredReply, call_failure, json, text_of_json},
 };
 use crate::{
-    db::DbError,
     domain::ids::ApiId,
-    jobs::CallState,
+    jobs::{CallState, DbError},
     wire::zstack::{Empty, Inventories, Schema, progress_inventory},
 };
 
