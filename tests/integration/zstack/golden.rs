@@ -86,7 +86,6 @@ async fn replay(
         }
         assert_eq!(status, call.status, "{at}: {text}");
         let actual = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{at}: {e}: {text}"));
-        println!("{at}: {status} {text}");
         names.compare("", &call.answer, &actual);
         return;
     }
