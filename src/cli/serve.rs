@@ -77,7 +77,8 @@ impl ServeArgs {
 pub fn run(args: &ServeArgs, environment: Vec<(OsString, OsString)>) -> Result<()> {
     let config = Config::load(&args.flags(), environment)?;
     if args.check_config {
-        return show_config(&config);
+        show_config(&config);
+        return Ok(());
     }
     telemetry::init(config.log_format, &config.log_filter)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -98,14 +99,13 @@ pub fn run(args: &ServeArgs, environment: Vec<(OsString, OsString)>) -> Result<(
 }
 
 #[expect(clippy::print_stdout, reason = "the answer of --check-config is its output")]
-fn show_config(config: &Config) -> Result<()> {
+fn show_config(config: &Config) {
     for setting in config.effective() {
         println!("{setting}");
     }
     for warning in &config.warnings {
         println!("warning: {warning}");
     }
-    Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "shown once and never logged: logs are kept and shipped")]
@@ -151,7 +151,7 @@ impl Service {
             per_account_max: config.sessions.per_account_max,
         };
         let accounts = Accounts::new(Arc::clone(&db), Arc::clone(&clock), sessions);
-        let given = config.admin_password.as_ref().map(|password| password.expose());
+        let given = config.admin_password.as_ref().map(crate::config::Secret::expose);
         let first_password = accounts.ensure_admin(given).await?;
 
         let uploads = Arc::new(Uploads::new(

@@ -1,3 +1,5 @@
 //! The words of each dialect as types: what goes over the wire, without a rule about it. Shared by the server and the client.
 
+pub mod native;
+pub mod problem;
 pub mod zstack;
