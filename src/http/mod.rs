@@ -1,11 +1,20 @@
 //! HTTP: routes, extractors and error mappings; one folder for each dialect. Thin: parse, call one use case, shape the answer.
 
+pub mod body;
+pub mod caller;
 pub mod cors;
+pub mod download;
+pub mod headers;
+pub mod imagestore;
 pub mod json;
 pub mod links;
+pub mod multipart;
+pub mod native;
 pub mod ops;
+pub mod problem;
 pub mod request_id;
 pub mod session;
+pub mod target;
 pub mod zstack;
 
 use std::{sync::Arc, time::Duration};
@@ -69,5 +78,10 @@ pub struct HttpSettings {
 
 /// Mounts every route. Handlers find [`App`] as `web::Data<App>`; [`request_id::observe`] is to be wrapped around it all.
 pub fn configure(config: &mut web::ServiceConfig) {
-    config.configure(ops::configure).configure(zstack::configure);
+    config
+        .configure(ops::configure)
+        .configure(imagestore::configure)
+        .configure(native::configure)
+        .configure(download::configure)
+        .configure(zstack::configure);
 }

@@ -1,0 +1,174 @@
+//! Our own dialect: `PUT` with `Content-Range`, state as JSON, one-request uploads.
+
+mod one_request;
+mod put_headers;
+mod state;
+
+use std::time::Duration;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{Method, StatusCode, header},
+    web,
+};
+
+pub use state::upload_state;
+
+use super::{
+    App,
+    body::{BodyLimits, LimitedBody, RequestBody, drain_rest},
+    caller::{caller, request_id},
+    headers::digest,
+    problem::{self, Fault, RequestFault},
+    target::{Right, Target},
+};
+use crate::{
+    domain::{
+        account::Caller,
+        ids::UploadUuid,
+        upload::{UploadFate, UploadRecord},
+    },
+    uploads::{Slice, UploadError, UploadStatus, Verdict, Written},
+};
+use put_headers::PutHeaders;
+
+/// Methods of the upload URL.
+pub const UPLOAD_METHODS: &str = "GET, HEAD, PUT, POST, DELETE, OPTIONS";
+
+/// A refused body is read away this far, so that the client comes to read the answer; then the connection is closed.
+const REST_BYTES_MAX: u64 = 4 << 20;
+const REST_WAIT: Duration = Duration::from_secs(2);
+
+/// Mounts `PUT /uploads/<IMAGE_ID>`.
+pub fn configure(config: &mut web::ServiceConfig) {
+    config.service(web::resource("/uploads/{image_id}").default_service(web::to(one_request::put)));
+}
+
+/// A request in our own dialect on the upload URL.
+pub async fn serve(
+    app: &App,
+    request: &HttpRequest,
+    target: Result<Target, Fault>,
+    payload: web::Payload,
+) -> HttpResponse {
+    let mut body = LimitedBody::new(payload, BodyLimits::of(&app.settings));
+    let answered = match target {
+        Ok(target) => answer(app, request, &target, &mut body).await,
+        Err(fault) => Err(fault),
+    };
+    settle(request, answered, &mut body).await
+}
+
+async fn answer(
+    app: &App,
+    request: &HttpRequest,
+    target: &Target,
+    body: &mut RequestBody,
+) -> Result<HttpResponse, Fault> {
+    match *request.method() {
+        Method::GET => {
+            let status = app.uploads.status(target.record.uuid).await?;
+            Ok(show(StatusCode::OK, &status, None))
+        }
+        Method::HEAD => Ok(head(&app.uploads.status(target.record.uuid).await?)),
+        Method::PUT => {
+            let headers = PutHeaders::read(request)?;
+            let slice = headers.slice_for(&target.record)?;
+            let written = write(app, target.record.uuid, slice, body).await?;
+            Ok(show(StatusCode::OK, &written.status, written.verdict.as_ref()))
+        }
+        Method::DELETE => delete(app, request, target).await,
+        // Methods are not our enum.
+        _ => Err(RequestFault::Method { allow: UPLOAD_METHODS }.into()),
+    }
+}
+
+/// Sends the answer, after the rest of a refused body as far as it is small.
+async fn settle(
+    request: &HttpRequest,
+    answered: Result<HttpResponse, Fault>,
+    body: &mut RequestBody,
+) -> HttpResponse {
+    if !answered.as_ref().is_err_and(problem::closes) {
+        drain_rest(body, REST_BYTES_MAX, REST_WAIT).await;
+    }
+    answered.unwrap_or_else(|fault| problem::answer(&fault, request_id(request)))
+}
+
+/// Writes a body; an upload that came to nothing by it is an error.
+async fn write(
+    app: &App,
+    upload: UploadUuid,
+    slice: Slice,
+    body: &mut RequestBody,
+) -> Result<Written, Fault> {
+    let written = app.uploads.write(upload, slice, body).await?;
+    problem::bad_end(written.verdict.as_ref()).map_or(Ok(written), Err)
+}
+
+/// Cancels the upload; a finished one is an image, and only its owner may delete that.
+async fn delete(app: &App, request: &HttpRequest, target: &Target) -> Result<HttpResponse, Fault> {
+    let UploadRecord { job, image, account, fate, .. } = target.record;
+    match fate {
+        UploadFate::Open => {
+            let by = match target.right {
+                Right::Capability => Caller { account, admin: false },
+                Right::Session(caller) => caller,
+            };
+            app.jobs.cancel(by, job).await?;
+        }
+        UploadFate::Published => {
+            let by = match target.right {
+                Right::Session(caller) => caller,
+                Right::Capability => caller(app, request).await.map_err(owner_only)?,
+            };
+            if !by.admin && by.account != account {
+                return Err(RequestFault::OwnerOnly.into());
+            }
+            app.jobs.delete_image(by, image, false).await?;
+        }
+        UploadFate::Discarded | UploadFate::Expired => {
+            return Err(UploadError::Gone { fate }.into());
+        }
+    }
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Without a session the URL is all that the client has, and here that is not enough.
+fn owner_only(fault: Fault) -> Fault {
+    match fault {
+        Fault::Request(RequestFault::NoSession) => RequestFault::OwnerOnly.into(),
+        other => other,
+    }
+}
+
+/// The state as JSON, its offset also as a header.
+fn show(code: StatusCode, status: &UploadStatus, verdict: Option<&Verdict>) -> HttpResponse {
+    let state = upload_state(status, verdict);
+    let mut response = HttpResponse::build(code);
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    response.insert_header(("Upload-Offset", state.offset.to_string()));
+    if let Some(digest) = digest::render(state.md5.as_deref(), state.sha256.as_deref()) {
+        response.insert_header(("Repr-Digest", digest));
+    }
+    response.json(state)
+}
+
+/// What an unmarked HEAD is answered: the headers of all dialects together.
+fn head(status: &UploadStatus) -> HttpResponse {
+    let is_complete = matches!(status.record.fate, UploadFate::Published)
+        || status.length.is_some_and(|length| length == status.offset);
+    let mut response = HttpResponse::Ok();
+    response
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header(("Upload-Offset", status.offset.to_string()))
+        .insert_header(("Upload-Complete", if is_complete { "?1" } else { "?0" }));
+    match status.length {
+        Some(length) => response.insert_header(("Upload-Length", length.to_string())),
+        None => response.insert_header(("Upload-Defer-Length", "1")),
+    };
+    response.finish()
+}
+
+#[cfg(test)]
+mod tests;
