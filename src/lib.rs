@@ -1,6 +1,7 @@
 //! Longshore: a resumable upload service for virtual-machine images. ARCHITECTURE.md is the map.
 
 pub mod accounts;
+pub mod cli;
 pub mod config;
 pub mod db;
 pub mod domain;

@@ -10,10 +10,14 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{App as HttpApp, HttpServer, dev::ServerHandle, web};
+use actix_web::{App as HttpApp, HttpServer, dev::ServerHandle, middleware::from_fn, web};
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use longshore_storage::{StoreRecovery, digest::DigestChoice, local::{LocalStore, OsDisk}};
+use longshore_storage::{
+    StoreRecovery,
+    digest::DigestChoice,
+    local::{LocalStore, OsDisk},
+};
 
 use crate::{
     accounts::{Accounts, Capabilities, ServerKey, SessionLimits},
@@ -25,7 +29,7 @@ use crate::{
         ids::{NodeUuid, StorageUuid},
     },
     http::{self, App, HttpSettings},
-    jobs::{JobLimits, JobParts, Jobs},
+    jobs::{ApiCalls, JobLimits, JobParts, Jobs},
     shutdown::{Drained, Shutdown},
     telemetry::{self, Metrics},
     uploads::{UploadLimits, Uploads},
@@ -73,7 +77,8 @@ impl ServeArgs {
 pub fn run(args: &ServeArgs, environment: Vec<(OsString, OsString)>) -> Result<()> {
     let config = Config::load(&args.flags(), environment)?;
     if args.check_config {
-        return show_config(&config);
+        show_config(&config);
+        return Ok(());
     }
     telemetry::init(config.log_format, &config.log_filter)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -94,14 +99,13 @@ pub fn run(args: &ServeArgs, environment: Vec<(OsString, OsString)>) -> Result<(
 }
 
 #[expect(clippy::print_stdout, reason = "the answer of --check-config is its output")]
-fn show_config(config: &Config) -> Result<()> {
+fn show_config(config: &Config) {
     for setting in config.effective() {
         println!("{setting}");
     }
     for warning in &config.warnings {
         println!("warning: {warning}");
     }
-    Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "shown once and never logged: logs are kept and shipped")]
@@ -147,7 +151,7 @@ impl Service {
             per_account_max: config.sessions.per_account_max,
         };
         let accounts = Accounts::new(Arc::clone(&db), Arc::clone(&clock), sessions);
-        let given = config.admin_password.as_ref().map(|password| password.expose());
+        let given = config.admin_password.as_ref().map(crate::config::Secret::expose);
         let first_password = accounts.ensure_admin(given).await?;
 
         let uploads = Arc::new(Uploads::new(
@@ -158,6 +162,8 @@ impl Service {
             node,
             shutdown.soft().clone(),
         ));
+        let tasks = shutdown.tasks().clone();
+        let calls = Arc::new(ApiCalls::new(Arc::clone(&db), Arc::clone(&clock), tasks));
         let jobs = Jobs::new(JobParts {
             db,
             uploads: Arc::clone(&uploads),
@@ -175,6 +181,7 @@ impl Service {
             accounts: Arc::new(accounts),
             capabilities: Arc::new(Capabilities::new(&key)),
             jobs: Arc::clone(&jobs),
+            calls,
             uploads,
             settings: Arc::new(http_settings(config)),
             metrics: Arc::new(Metrics::new()),
@@ -196,7 +203,11 @@ impl Service {
         match self.shutdown.drain(self.drain).await {
             Drained::InTime => tracing::info!("stopped; every upload is kept"),
             Drained::Hard { running, stuck } => {
-                tracing::warn!(running, stuck, "stopped before all work had ended; acknowledged bytes are kept");
+                tracing::warn!(
+                    running,
+                    stuck,
+                    "stopped before all work had ended; acknowledged bytes are kept"
+                );
             }
         }
         Ok(())
@@ -211,7 +222,10 @@ async fn stop_when(shutdown: Shutdown, server: ServerHandle) {
 fn listen(config: &Config, app: &App) -> Result<(actix_web::dev::Server, SocketAddr)> {
     let data = web::Data::new(app.clone());
     let server = HttpServer::new(move || {
-        HttpApp::new().app_data(web::Data::clone(&data)).configure(http::configure)
+        HttpApp::new()
+            .app_data(web::Data::clone(&data))
+            .wrap(from_fn(http::request_id::observe))
+            .configure(http::configure)
     })
     .workers(config.workers)
     .max_connections(config.http.connections_max)
@@ -238,11 +252,8 @@ async fn open_store(config: &Config) -> Result<Arc<LocalStore>> {
 
 /// Refuses a database that belongs to another store: mixing them up would turn every upload into a stray.
 async fn bind_storage(db: &dyn Database, store: uuid::Uuid, now_ms: i64) -> Result<StorageRecord> {
-    let ours = StorageRecord {
-        uuid: StorageUuid(store),
-        name: "local".to_owned(),
-        created_ms: now_ms,
-    };
+    let ours =
+        StorageRecord { uuid: StorageUuid(store), name: "local".to_owned(), created_ms: now_ms };
     let bound = db.bind_storage(ours.clone()).await?;
     if bound.uuid != ours.uuid {
         bail!(

@@ -225,8 +225,8 @@ fn secrets_are_neither_debugged_nor_listed_nor_quoted_in_errors() {
     let password = ("LONGSHORE_ADMIN_PASSWORD", "hush-hush-1");
     let database = "postgres://longshore:p@ss-hush-hush@db.example/ls?password=hush-hush";
     let config = from_environment(&[password, ("LONGSHORE_DATABASE_URL", database)]).unwrap();
-    let all: String = config.effective().iter().map(|effective| format!("{effective}\n")).collect();
-    for text in [format!("{config:?}"), format!("{config:#?}"), all] {
+    let all: Vec<_> = config.effective().iter().map(ToString::to_string).collect();
+    for text in [format!("{config:?}"), format!("{config:#?}"), all.join("\n")] {
         assert!(!text.contains("hush-hush"), "{text}");
         assert!(text.contains("redacted") && text.contains("db.example"), "{text}");
     }

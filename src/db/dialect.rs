@@ -25,14 +25,21 @@ pub(super) enum Value {
     Flag(Option<bool>),
 }
 
-/// A row on its way out. Errors name the column; rows.rs adds table and key.
+/// A column is missing or holds another type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unreadable;
+
+/// What a column holds; `None` is NULL.
+pub(super) type Read<T> = std::result::Result<Option<T>, Unreadable>;
+
+/// A row on its way out; rows.rs turns `Unreadable` into an error that names table, key and column.
 pub(super) trait Fields: Send + Sync {
     /// A TEXT column.
-    fn text(&self, column: &'static str) -> Option<Option<String>>;
+    fn text(&self, column: &'static str) -> Read<String>;
     /// A BIGINT column.
-    fn int(&self, column: &'static str) -> Option<Option<i64>>;
+    fn int(&self, column: &'static str) -> Read<i64>;
     /// A BOOLEAN column.
-    fn flag(&self, column: &'static str) -> Option<Option<bool>>;
+    fn flag(&self, column: &'static str) -> Read<bool>;
 }
 
 /// One of the two databases.
@@ -127,7 +134,7 @@ impl<'c, D: Dialect> Link<'c, D> {
     /// Runs a statement with one row of one number named `n`.
     pub(super) async fn number(&mut self, sql: SqlText, values: Vec<Value>) -> Result<u64> {
         let rows = self.all(sql, values).await?;
-        let number = rows.first().and_then(|row| row.int("n")).flatten();
+        let number = rows.first().and_then(|row| row.int("n").ok().flatten());
         number.and_then(|n| u64::try_from(n).ok()).ok_or_else(|| DbError::Refused {
             message: "a statement that counts answered no number".to_owned(),
         })
@@ -152,16 +159,16 @@ fn no_nul(values: &[Value]) -> Result<()> {
 macro_rules! dialect {
     ($db:ty, $row:ty, $arguments:ty, $writer:ty) => {
         impl Fields for $row {
-            fn text(&self, column: &'static str) -> Option<Option<String>> {
-                self.try_get(column).ok()
+            fn text(&self, column: &'static str) -> Read<String> {
+                self.try_get(column).map_err(|_| Unreadable)
             }
 
-            fn int(&self, column: &'static str) -> Option<Option<i64>> {
-                self.try_get(column).ok()
+            fn int(&self, column: &'static str) -> Read<i64> {
+                self.try_get(column).map_err(|_| Unreadable)
             }
 
-            fn flag(&self, column: &'static str) -> Option<Option<bool>> {
-                self.try_get(column).ok()
+            fn flag(&self, column: &'static str) -> Read<bool> {
+                self.try_get(column).map_err(|_| Unreadable)
             }
         }
 

@@ -3,6 +3,13 @@
 //! What the traits promise, both databases keep; the same tests run on both. Every write is one transaction: it is there whole
 //! and durable when the method returns, or not at all. No method holds a transaction while it waits for anything but the
 //! database. A lost race is an outcome, never an error and never silence.
+//!
+//! A method whose caller goes away does its work whole or not at all. Text with U+0000 in it is `BadValue` before it reaches the
+//! database, numbers above 2^63 - 1 as well. A row that this version cannot read is `CorruptRow`. Every wait has an end
+//! ([`DbOptions::wait_ms`]), and then the error is `Unavailable`.
+//!
+//! [`open`] gives the one implementation: statement texts in `statements.rs`, the grammar of queries in `query.rs`, what differs
+//! between the databases in `dialect.rs`, how each commits in `sqlite.rs` and `postgres.rs`.
 
 mod accounts;
 mod clause;
@@ -53,9 +60,9 @@ pub struct NewUploadJob {
     pub image: ImageRecord,
     /// Its upload.
     pub upload: UploadRecord,
-    /// System tags of the job, in order.
+    /// System tags of the job, in order. They are recorded for the image as well, and go with whichever of the two goes.
     pub system_tags: Vec<String>,
-    /// User tags of the job, in order.
+    /// User tags of the job, in order; also of the image.
     pub user_tags: Vec<String>,
     /// Uploads that are not final which the account may have; one more is [`Created::TooManyOpenUploads`].
     pub open_uploads_max: u64,
@@ -67,7 +74,7 @@ pub struct NewUploadJob {
 pub enum Created {
     /// Recorded.
     Recorded,
-    /// One of its identifiers is taken.
+    /// One of its identifiers (job, image, upload) is taken; nothing was changed. Told also where the account is full.
     Duplicate,
     /// The account has as many unfinished uploads as it may have.
     TooManyOpenUploads,
@@ -105,7 +112,8 @@ pub struct MoveJob {
 pub enum ImageChange {
     /// Nothing.
     Keep,
-    /// It is replaced as a whole by this record.
+    /// It is replaced as a whole by this record, and made if it is gone. A record with the uuid of another job's image is
+    /// refused.
     Replace(Box<ImageRecord>),
     /// Its row goes (failed or canceled uploads leave no image).
     Remove,
@@ -142,7 +150,11 @@ pub trait JobRepository: Send + Sync + 'static {
     async fn create_upload_job(&self, new: NewUploadJob) -> Result<Created>;
     /// The job, if the scope may see it.
     async fn job(&self, uuid: JobUuid, scope: Scope) -> Result<Option<LongJob>>;
-    /// Jobs that match a query. Fields are those of ZStack's LongJobInventory (zstack.md 2.1); an unknown one is `UnknownField`.
+    /// Jobs that match a query. Fields are those of ZStack's LongJobInventory (zstack.md 2.1), `accountUuid`, `stage`,
+    /// `stagePercent`, `suspendReason`, `waitsFor`, and `__systemTag__` and `__userTag__`; an unknown one is `UnknownField`.
+    /// Text compares bytewise, LIKE without regard to the case of ASCII letters. NULL meets only `is null` and sorts last. A time
+    /// without milliseconds means any in its second. Rows of equal order come by uuid; without a sort, by creation. At most
+    /// `LIMIT_DEFAULT` rows, 500 values in a list and 2,000 in a query.
     async fn jobs(&self, query: &Query, scope: Scope) -> Result<Page<LongJob>>;
     /// Moves a job by compare-and-swap on its generation, image and upload in the same step.
     async fn move_job(&self, change: MoveJob) -> Result<Applied>;
@@ -181,7 +193,8 @@ pub trait UploadRepository: Send + Sync + 'static {
     /// The newest upload of an image.
     async fn upload_of_image(&self, image: ImageUuid) -> Result<Option<UploadRecord>>;
     /// Writes down offsets and times for listings, all in one transaction. Rows whose upload is gone are passed over; a row
-    /// whose owner epoch is higher than the given one is left alone.
+    /// whose owner epoch is higher than the given one is left alone. Also the percent of the job, where it is receiving and not
+    /// final (no new generation), and its progress as `uploading image`. An offset never goes back.
     async fn touch_uploads(&self, touches: Vec<UploadTouch>) -> Result<()>;
     /// Writes down the declared length. The store decided that it may.
     async fn set_declared_length(&self, uuid: UploadUuid, length: u64) -> Result<()>;
@@ -239,9 +252,10 @@ pub enum Leased {
 pub trait ImageRepository: Send + Sync + 'static {
     /// The image, if the scope may see it.
     async fn image(&self, uuid: ImageUuid, scope: Scope) -> Result<Option<ImageRecord>>;
-    /// Images that match a query. Fields are those of ZStack's ImageInventory (zstack.md 3.2).
+    /// Images that match a query, as [`JobRepository::jobs`]. Fields are those of ZStack's ImageInventory (zstack.md 3.2),
+    /// `accountUuid`, `sha256Sum`, `backupStorageRefs.backupStorageUuid`, and tags. Deleted images are among them.
     async fn images(&self, query: &Query, scope: Scope) -> Result<Page<ImageRecord>>;
-    /// The images with these identifiers, in no order; for rendering a list of jobs. At most 1,000.
+    /// The images with these identifiers, in no order; for rendering a list of jobs. Any number; one statement per 1,000.
     async fn images_by_uuid(&self, uuids: &[ImageUuid]) -> Result<Vec<ImageRecord>>;
     /// Marks an image that is Ready as deleted. Answers whether there was one.
     async fn mark_image_deleted(
@@ -250,7 +264,7 @@ pub trait ImageRepository: Send + Sync + 'static {
         scope: Scope,
         now_ms: EpochMs,
     ) -> Result<bool>;
-    /// Removes the row of an image for good.
+    /// Removes the row of an image for good, and its tags. Idempotent.
     async fn remove_image(&self, uuid: ImageUuid) -> Result<()>;
     /// Images whose status is Deleted since before `before_ms`, at most `limit`, oldest first.
     async fn deleted_images(&self, before_ms: EpochMs, limit: u64) -> Result<Vec<ImageRecord>>;
@@ -292,11 +306,12 @@ pub trait ApiJobRepository: Send + Sync + 'static {
     async fn finish_api_job(&self, id: ApiId, result: ApiJobResult, now_ms: EpochMs) -> Result<()>;
     /// What is known of a call: `None` unknown, `Some(None)` running.
     async fn api_job(&self, id: ApiId) -> Result<Option<Option<ApiJobResult>>>;
-    /// Removes calls that ended before `before_ms`; answers how many.
+    /// Removes calls that ended before `before_ms`; answers how many. Calls that run stay.
     async fn prune_api_jobs(&self, before_ms: EpochMs) -> Result<u64>;
-    /// Replaces the newest progress of a call.
+    /// Replaces the newest progress of a call. A report older than the one there, or after the end of the call's job, changes
+    /// nothing.
     async fn save_progress(&self, progress: TaskProgress) -> Result<()>;
-    /// The newest progress of a call that has not ended.
+    /// The newest progress of a call whose job has not ended.
     async fn progress(&self, id: ApiId) -> Result<Option<TaskProgress>>;
 }
 
@@ -314,7 +329,7 @@ pub struct ApiJobResult {
 pub trait ServiceRepository: Send + Sync + 'static {
     /// Records the storage on first use; afterwards answers the recorded one, whatever is given. The caller compares.
     async fn bind_storage(&self, storage: StorageRecord) -> Result<StorageRecord>;
-    /// Answers if the database can be read and written at this moment.
+    /// Answers if the database can be read and written at this moment. Costs a commit.
     async fn ping(&self) -> Result<()>;
     /// Answers a named secret-free setting of the service, recorded on first use.
     async fn setting(&self, name: &str, first_value: &str) -> Result<String>;

@@ -6,6 +6,7 @@ use sqlx::{
     Connection, PgConnection, Pool, Postgres,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::time::{sleep, timeout};
 
 use super::{
     DbError, Result,
@@ -34,8 +35,7 @@ impl Writer for PoolWriter {
             match self.attempt(&write).await {
                 Err(Failure::LostRace(error)) if attempt >= ATTEMPTS_MAX => return Err(error),
                 Err(Failure::LostRace(_)) => {
-                    tokio::time::sleep(Duration::from_millis(PAUSE_MS << (attempt - 1).min(4)))
-                        .await;
+                    sleep(Duration::from_millis(PAUSE_MS << (attempt - 1).min(4))).await;
                     attempt += 1;
                 }
                 Err(Failure::Other(error)) => return Err(error),
@@ -94,9 +94,12 @@ pub(super) async fn open(url: &str, options: &DbOptions) -> Result<SqlDatabase<P
                   postgres://user:password@host:5432/database"
             .to_owned(),
     })?;
-    // Without a limit on statements: a migration of a large table takes its time.
-    let mut conn =
-        PgConnection::connect_with(&connect).await.map_err(|e| DbError::from_sqlx(&e))?;
+    let wait_max = Duration::from_millis(options.wait_ms);
+    // Its own connection, without a limit on statements: a migration of a large table takes its time.
+    let mut conn = match timeout(wait_max, PgConnection::connect_with(&connect)).await {
+        Ok(conn) => conn.map_err(|e| DbError::from_sqlx(&e))?,
+        Err(_) => return Err(DbError::unavailable("nobody answers at its address")),
+    };
     let migrator = super::open::migrator(super::open::POSTGRES);
     migrator.run(&mut conn).await.map_err(|e| migrate_error(&e))?;
     conn.close().await.map_err(|e| DbError::from_sqlx(&e))?;
@@ -105,7 +108,7 @@ pub(super) async fn open(url: &str, options: &DbOptions) -> Result<SqlDatabase<P
     let connect = connect.options([("statement_timeout", wait.as_str())]);
     let pool = PgPoolOptions::new()
         .max_connections(options.connections_max)
-        .acquire_timeout(Duration::from_millis(options.wait_ms))
+        .acquire_timeout(wait_max)
         .connect_lazy_with(connect);
     let writer = PoolWriter { pool: pool.clone(), counters: Arc::clone(&options.counters) };
     Ok(SqlDatabase::new(pool, writer))

@@ -8,7 +8,7 @@ use crate::domain::{
 
 use super::{
     DbError, Result,
-    clause::{Clause, LIST_MAX, Sign, like_pattern},
+    clause::{Clause, LIST_MAX, Sign, VALUES_MAX, like_pattern},
     dialect::{Dialect, SqlText},
     query_time::{Moment, moment},
     sql::SqlDatabase,
@@ -201,19 +201,22 @@ fn conditions(of: &Queryable, query: &Query, scope: Scope) -> Result<Clause> {
             "__userTag__" => tag_condition(&mut clause, of, "user", condition)?,
             name => field_condition(&mut clause, field(of, name)?, condition)?,
         }
+        if clause.is_too_large() {
+            return Err(DbError::bad_value("q", &format!("more than {VALUES_MAX} values")));
+        }
     }
     Ok(clause)
 }
 
 fn field_condition(clause: &mut Clause, field: &Field, condition: &Condition) -> Result<()> {
-    let sql = field.sql;
+    let (sql, value) = (field.sql, condition.value.as_str());
     match condition.operator {
-        Operator::Equal => compare(clause, field, Sign::Equal, condition),
-        Operator::NotEqual => compare(clause, field, Sign::NotEqual, condition),
-        Operator::Greater => compare(clause, field, Sign::Greater, condition),
-        Operator::GreaterOrEqual => compare(clause, field, Sign::GreaterOrEqual, condition),
-        Operator::Less => compare(clause, field, Sign::Less, condition),
-        Operator::LessOrEqual => compare(clause, field, Sign::LessOrEqual, condition),
+        Operator::Equal => compare(clause, field, Sign::Equal, value),
+        Operator::NotEqual => compare(clause, field, Sign::NotEqual, value),
+        Operator::Greater => compare(clause, field, Sign::Greater, value),
+        Operator::GreaterOrEqual => compare(clause, field, Sign::GreaterOrEqual, value),
+        Operator::Less => compare(clause, field, Sign::Less, value),
+        Operator::LessOrEqual => compare(clause, field, Sign::LessOrEqual, value),
         Operator::In => list(clause, field, false, condition),
         Operator::NotIn => list(clause, field, true, condition),
         Operator::Like => like(clause, field, false, condition),
@@ -230,11 +233,7 @@ fn field_condition(clause: &mut Clause, field: &Field, condition: &Condition) ->
 }
 
 /// One comparison with one value, which has to fit the field.
-fn compare(clause: &mut Clause, field: &Field, sign: Sign, condition: &Condition) -> Result<()> {
-    one(clause, field, sign, &condition.value)
-}
-
-fn one(clause: &mut Clause, field: &Field, sign: Sign, value: &str) -> Result<()> {
+fn compare(clause: &mut Clause, field: &Field, sign: Sign, value: &str) -> Result<()> {
     let bad = || DbError::bad_value(field.name, value);
     let sql = field.sql;
     match field.kind {
@@ -273,7 +272,7 @@ fn list(clause: &mut Clause, field: &Field, negated: bool, condition: &Condition
     clause.push(if negated { "NOT (" } else { "(" });
     for (at, value) in values.into_iter().enumerate() {
         clause.push(if at == 0 { "" } else { " OR " });
-        one(clause, field, Sign::Equal, value)?;
+        compare(clause, field, Sign::Equal, value)?;
     }
     clause.push(")");
     Ok(())

@@ -11,7 +11,10 @@ use crate::domain::{
     upload::{Completion, ExpectedDigests, UploadFate, UploadRecord},
 };
 
-use super::{ApiJobResult, DbError, Result, dialect::Fields};
+use super::{
+    ApiJobResult, DbError, Result,
+    dialect::{Fields, Read},
+};
 
 /// One row of a table, with the name of its key for errors.
 pub(super) struct RowOf<'r, F> {
@@ -26,14 +29,14 @@ impl<'r, F: Fields> RowOf<'r, F> {
     }
 
     fn corrupt(&self, column: &'static str) -> DbError {
-        let key = self.row.text(self.key).flatten().unwrap_or_default();
+        let key = self.row.text(self.key).ok().flatten().unwrap_or_default();
         // Joined statements select columns of an upload as `u_...`.
         let column = column.strip_prefix("u_").unwrap_or(column);
         DbError::CorruptRow { table: self.table, key, column }
     }
 
-    fn some<T>(&self, column: &'static str, value: Option<Option<T>>) -> Result<T> {
-        value.flatten().ok_or_else(|| self.corrupt(column))
+    fn some<T>(&self, column: &'static str, value: Read<T>) -> Result<T> {
+        value.ok().flatten().ok_or_else(|| self.corrupt(column))
     }
 
     pub(super) fn text(&self, column: &'static str) -> Result<String> {
@@ -41,7 +44,7 @@ impl<'r, F: Fields> RowOf<'r, F> {
     }
 
     fn text_or_null(&self, column: &'static str) -> Result<Option<String>> {
-        self.row.text(column).ok_or_else(|| self.corrupt(column))
+        self.row.text(column).map_err(|_| self.corrupt(column))
     }
 
     pub(super) fn int(&self, column: &'static str) -> Result<i64> {
@@ -49,7 +52,7 @@ impl<'r, F: Fields> RowOf<'r, F> {
     }
 
     fn int_or_null(&self, column: &'static str) -> Result<Option<i64>> {
-        self.row.int(column).ok_or_else(|| self.corrupt(column))
+        self.row.int(column).map_err(|_| self.corrupt(column))
     }
 
     /// A length or count: never negative.

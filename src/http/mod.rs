@@ -2,20 +2,28 @@
 
 pub mod body;
 pub mod caller;
+pub mod cors;
 pub mod download;
 pub mod headers;
 pub mod imagestore;
+pub mod json;
+pub mod links;
 pub mod multipart;
 pub mod native;
 pub mod ops;
 pub mod problem;
+pub mod request_id;
+pub mod session;
 pub mod target;
+pub mod zstack;
 
 use std::{sync::Arc, time::Duration};
 
+use actix_web::web;
+
 use crate::{
     accounts::{Accounts, Capabilities},
-    jobs::Jobs,
+    jobs::{ApiCalls, Jobs},
     telemetry::Metrics,
     uploads::Uploads,
 };
@@ -29,6 +37,8 @@ pub struct App {
     pub capabilities: Arc<Capabilities>,
     /// The control plane.
     pub jobs: Arc<Jobs>,
+    /// Asynchronous calls and their results.
+    pub calls: Arc<ApiCalls>,
     /// The data plane.
     pub uploads: Arc<Uploads>,
     /// Bounds and names.
@@ -66,10 +76,11 @@ pub struct HttpSettings {
     pub metrics_public: bool,
 }
 
-/// Mounts every route.
-pub fn configure(config: &mut actix_web::web::ServiceConfig) {
+/// Mounts every route. Handlers find [`App`] as `web::Data<App>`; [`request_id::observe`] is to be wrapped around it all.
+pub fn configure(config: &mut web::ServiceConfig) {
     config
         .configure(ops::configure)
+        .configure(zstack::configure)
         .configure(imagestore::configure)
         .configure(native::configure)
         .configure(download::configure);

@@ -5,7 +5,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longshore_storage::{Finished, StoreError};
 use tokio::sync::watch;
 
 use super::{
@@ -22,7 +21,7 @@ use crate::{
         tag::hex,
         upload::{UploadFate, UploadRecord},
     },
-    uploads::{Found, JobSignals, Live, Probed, UploadError, Verdict},
+    uploads::{Finished, Found, JobSignals, Live, Probed, StoreError, UploadError, Verdict},
 };
 
 /// How often the percentage of a long verification is written down.

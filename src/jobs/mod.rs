@@ -1,5 +1,6 @@
 //! The control plane: long jobs from their submission to their image, recovery and supervision.
 
+mod api_calls;
 mod control;
 mod error;
 mod finish;
@@ -16,11 +17,15 @@ use std::{
     time::Duration,
 };
 
-use longshore_storage::digest::DigestChoice;
 use tokio::sync::{OwnedMutexGuard, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use api_calls::{
+    ApiCalls, Begun, CALL_TIMEOUT, CallFailure, CallState, Kept, RESULT_KEPT_MS, TellFailure,
+};
 pub use error::JobError;
+
+pub use crate::db::{ApiJobResult, DbError};
 
 use crate::{
     db::Database,
@@ -33,7 +38,7 @@ use crate::{
         job::LongJob,
         upload::{Completion, ExpectedDigests, UploadRecord},
     },
-    uploads::{JobSignals, Uploads, Verdict},
+    uploads::{DigestChoice, JobSignals, Uploads, Verdict},
 };
 
 /// A new upload job, whatever dialect it came in.

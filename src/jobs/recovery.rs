@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use longshore_storage::StoreError;
-
 use super::{JobError, Jobs, finish::restarted, moves::Step};
 use crate::{
     db::Leased,
@@ -13,7 +11,7 @@ use crate::{
         job_state::{JobEvent, JobState},
         upload::{UploadFate, UploadRecord},
     },
-    uploads::UploadError,
+    uploads::{StoreError, UploadError},
 };
 
 /// Jobs that are recovered at once: their changes share database commits.

@@ -25,7 +25,10 @@ pub use error::{BodyError, UploadError};
 pub use finish::Probed;
 pub use health::Check;
 pub use live::{Live, percent};
-pub use longshore_storage::digest::ChunkChecksum;
+pub use longshore_storage::{
+    Finished, ImageKey, StoreError, UploadKey,
+    digest::{ChunkChecksum, DigestChoice},
+};
 pub use signals::{JobSignals, Verdict};
 pub use space::SpaceLedger;
 

@@ -51,13 +51,9 @@ impl Uploads {
                     let missing = missing(&state);
                     (state.declared_length, state.offset, state.stored_bytes(), missing)
                 }
-                // Published a moment ago: the record read above is older than the store.
-                Err(StoreError::NotFound { .. }) if record.declared_length.is_some() => {
-                    let now = self.db.upload(upload).await?.ok_or(UploadError::NotFound)?;
-                    if now.fate == UploadFate::Open {
-                        return Err(StoreError::NotFound { key: live::key(upload) }.into());
-                    }
-                    let length = now.declared_length.unwrap_or(now.offset_cached);
+                // Published a moment ago: the store is ahead of the record that was read above.
+                Err(StoreError::NotFound { .. }) if self.is_publishing(&record).await? => {
+                    let length = record.declared_length.unwrap_or(record.offset_cached);
                     (Some(length), length, length, Vec::new())
                 }
                 Err(error) => return Err(error.into()),
@@ -67,6 +63,17 @@ impl Uploads {
             }
         };
         Ok(UploadStatus { record, job, image, length, offset, stored_bytes, missing })
+    }
+
+    /// Whether the bytes of an upload that the store does not find are becoming, or have become, an image: between the rename
+    /// and its record a question must not be answered by "not found", or clients start again from nothing.
+    pub(super) async fn is_publishing(&self, record: &UploadRecord) -> Result<bool, UploadError> {
+        let now = self.db.upload(record.uuid).await?;
+        if now.is_some_and(|now| now.fate == UploadFate::Published) {
+            return Ok(true);
+        }
+        let job = self.db.job(record.job, Scope::All).await?;
+        Ok(job.is_some_and(|job| job.stage == Stage::Publishing && !job.state.is_final()))
     }
 
     /// The upload's record, whatever has become of it; `NotFound` if there is none. For checking a capability's generation.

@@ -56,6 +56,12 @@ impl Uploads {
         let outcome = self.store_body(&live, &slice, &mut body).await;
         let duplicate = match outcome {
             Ok(duplicate) => duplicate,
+            Err(UploadError::Store(StoreError::NotFound { .. }))
+                if self.is_publishing(&live.record()).await? =>
+            {
+                self.drain(&mut body).await?;
+                return self.written(upload, true, None).await;
+            }
             Err(error) => return Err(self.explain(&live, error).await),
         };
         self.conclude(&live, &slice, duplicate).await

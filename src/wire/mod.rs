@@ -1,4 +1,5 @@
-//! The JSON of each dialect as serde types, shared by the server's adapters and the client.
+//! The words of each dialect as types: what goes over the wire, without a rule about it. Shared by the server and the client.
 
 pub mod native;
 pub mod problem;
+pub mod zstack;

@@ -12,9 +12,13 @@
 //! * **I7** a staging entry that no record knows is set aside, never deleted, at recovery.
 //! * **I8** every operation ends: each wait has a bound, and whoever waits is told why it ended.
 
+pub mod checkpoint;
+pub mod claims;
 pub mod digest;
 mod error;
+pub mod extents;
 pub mod inspect;
+pub mod kill;
 mod limits;
 pub mod local;
 mod store;

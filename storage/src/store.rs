@@ -140,7 +140,9 @@ pub struct Acknowledged {
 pub trait UploadStore: Send + Sync + 'static {
     /// Makes an empty upload that survives a power cut from the moment this returns.
     ///
-    /// Calling it again with the same specification changes nothing; with another one it is `AlreadyExists`.
+    /// Calling it again with the same specification changes nothing; with another one it is `AlreadyExists`. A specification
+    /// without a length is also the same as one whose length was declared later. After [`discard`](Self::discard), and after
+    /// [`publish`](Self::publish) has returned, the key is free and makes a new, empty upload: keys are never reused by callers.
     async fn create(&self, owned: Owned, spec: UploadSpec) -> Result<()>;
 
     /// Answers the durable truth of one upload: never less than what was acknowledged, never a byte that is not on
@@ -181,7 +183,12 @@ pub trait UploadStore: Send + Sync + 'static {
     ) -> Result<Finished>;
 
     /// Turns the finished upload into the image `image` atomically: afterwards the image is there whole under its name, durable,
-    /// or not at all (I5). Idempotent, also when a crash came between any two of its steps; the same pair must be given.
+    /// or not at all (I5). Idempotent, also when a crash came between any two of its steps; the same pair must be given, another
+    /// image, or one that is there already, is `AlreadyExists`. Finishes first where that was not done.
+    ///
+    /// Once this has returned the store knows nothing of the upload (`NotFound`): keep what [`finish`](Self::finish) answered
+    /// before calling. Between a crash in the middle and the repetition, the state has the phase `Published` and finishing
+    /// still answers.
     async fn publish(&self, owned: Owned, image: ImageKey) -> Result<()>;
 
     /// Ends all writers and removes the upload, leaving nothing behind (I6). Idempotent: an upload that is not there is success.
@@ -252,7 +259,8 @@ pub trait ImageStore: Send + Sync + 'static {
 ///
 /// # Cancellation
 /// Dropping the writer, or the future of [`append`](Self::append), never tears a write: blocks that were handed over are still written and the
-/// claim is released when the last of them has returned. A dropped writer counts nothing of a checked chunk.
+/// claim is released when the last of them has returned. A dropped writer counts nothing of a checked chunk. After a dropped `append`
+/// nobody knows how much of its bytes was taken: go on with [`interrupt`](Self::interrupt) or drop; everything else is refused.
 #[async_trait]
 pub trait RangeWriter: Send {
     /// Takes the next bytes of the body, in order. Waits while the bounded queue of this writer is full, so that a slow

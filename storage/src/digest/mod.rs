@@ -1,5 +1,11 @@
 //! Digests that follow an upload, and checksums of single chunks.
 
+mod chunk;
+mod state;
+
+pub use chunk::ChunkHasher;
+pub use state::{BLOCK_BYTES, DigestState, SavedDigests};
+
 /// Which digests follow the bytes of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DigestChoice {

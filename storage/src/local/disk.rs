@@ -4,6 +4,10 @@
 
 use std::{fs, io, path::Path, sync::Arc};
 
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "a file is asked for its length, never for emptiness"
+)]
 /// An open file of the store. Positions are explicit: one descriptor serves all writers of an upload.
 pub trait DiskFile: Send + Sync {
     /// Writes all of `bytes` at `position`.

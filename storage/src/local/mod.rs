@@ -1,3 +1,303 @@
 //! The default backend: files of one local directory.
+//!
+//! # Files
+//! `STORE` (format and identity), `lock` (held for life), `uploads/<2 hex>/<uuid>.data` and `.checkpoint`,
+//! `images/<2 hex>/<uuid>`, `lost+found/`. Shard folders are made and synced once, at the birth of the store.
+//!
+//! # The way of a byte
+//! `append` copies it into a block of its writer; an I/O thread writes the block; a hash worker hashes it while the next
+//! block is written; the syncer of the upload syncs the data, writes a checkpoint, syncs that, and everybody who waits is
+//! answered. Slices ahead of the prefix are hashed when the prefix reaches them, read back mostly from the cache.
 
+mod buffers;
+mod checkpoint_file;
+mod claiming;
+mod completing;
 pub mod disk;
+mod entries;
+mod format;
+mod hashing;
+mod housekeeping;
+mod images;
+mod lane;
+mod layout;
+mod os_disk;
+mod publishing;
+mod shared;
+mod statistics;
+mod syncing;
+#[cfg(test)]
+mod tests;
+mod threads;
+mod upload;
+mod writer;
+
+use std::{path::Path, sync::Arc, time::Instant};
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use self::{
+    buffers::Buffers,
+    disk::Disk,
+    entries::{Entries, Entry},
+    format::DirectoryLock,
+    layout::Layout,
+    shared::Shared,
+    statistics::{Counters, get},
+    threads::Threads,
+    upload::Upload,
+};
+use crate::{
+    checkpoint::{Checkpoint, DigestProgress},
+    error::{Result, StoreError},
+    limits::{Durability, Limits},
+    store::{
+        Chunk, Claimed, Finished, ImageKey, Owned, UploadKey, UploadPhase, UploadSpec, UploadState,
+        UploadStore,
+    },
+};
+
+pub use os_disk::OsDisk;
+pub use statistics::Statistics;
+
+/// The store of one local directory; one process per directory.
+///
+/// Dropping it ends all writers, lets the threads end what is queued and then gives the directory free. Revoke uploads before,
+/// so that what their writers have received is durable.
+pub struct LocalStore {
+    // Dropped in this order: no thread may touch the directory once the lock is gone.
+    entries: Arc<Entries>,
+    shared: Arc<Shared>,
+    threads: Option<Threads>,
+    store_uuid: Uuid,
+    _lock: DirectoryLock,
+}
+
+impl LocalStore {
+    /// Opens the store in `root`, or makes one there. Blocks: call it at the start. `Unusable` says in words what is wrong: in
+    /// use by another process, another or a newer format, not writable.
+    pub fn open(
+        root: &Path,
+        disk: Arc<dyn Disk>,
+        limits: Limits,
+        durability: Durability,
+    ) -> Result<Arc<Self>> {
+        let layout = Layout::new(root);
+        let lock = format::lock(&*disk, &layout)?;
+        let store_uuid = format::open_or_make(&*disk, &layout)?;
+        let threads = Threads::start(limits.io_threads, limits.hash_threads).map_err(|error| {
+            StoreError::Unusable {
+                message: format!("The threads of the store could not be started ({error})."),
+            }
+        })?;
+        let shared = Arc::new(Shared {
+            disk,
+            layout,
+            limits,
+            durability,
+            io: Arc::clone(&threads.io),
+            hash: Arc::clone(&threads.hash),
+            buffers: Buffers::new(limits.buffers_bytes_max),
+            counters: Counters::default(),
+            started: Instant::now(),
+        });
+        let entries = Entries::new(Arc::clone(&shared));
+        let threads = Some(threads);
+        let store = Self { entries, shared, threads, store_uuid, _lock: lock };
+        store.probe_now()?;
+        Ok(Arc::new(store))
+    }
+
+    /// Numbers for metrics. Cheap.
+    pub fn statistics(&self) -> Statistics {
+        let counters = &self.shared.counters;
+        Statistics {
+            buffer_bytes: self.shared.buffers.lent_bytes() as u64,
+            queued_io_jobs: self.shared.io.queued() as u64,
+            open_uploads: self.entries.len() as u64,
+            written_bytes: get(&counters.written_bytes),
+            hashed_bytes: get(&counters.hashed_bytes),
+            read_back_bytes: get(&counters.read_back_bytes),
+            syncs: get(&counters.syncs),
+            checkpoints: get(&counters.checkpoints),
+        }
+    }
+
+    /// The upload, for an operation that needs one that still takes part.
+    async fn upload(&self, key: UploadKey) -> Result<Arc<Upload>> {
+        match self.entries.get(key).await? {
+            Entry::Upload(upload) => Ok(upload),
+            Entry::Published(_) => Err(StoreError::Revoked { key }),
+        }
+    }
+}
+
+impl Drop for LocalStore {
+    fn drop(&mut self) {
+        self.entries.end_all();
+        self.threads.take();
+    }
+}
+
+#[async_trait]
+impl UploadStore for LocalStore {
+    async fn create(&self, owned: Owned, spec: UploadSpec) -> Result<()> {
+        let guard = self.entries.gate(owned.key).await;
+        let (mut guard, entry) = self.entries.open(owned.key, guard).await?;
+        match entry {
+            Some(Entry::Upload(upload)) => {
+                drop(guard);
+                upload.create_again(owned, spec).await
+            }
+            Some(Entry::Published(_)) => Err(StoreError::AlreadyExists { key: owned.key }),
+            None => {
+                let (shared, entries) = (self.entries.shared(), Arc::clone(&self.entries));
+                let job = move || {
+                    entries.doubt(owned.key);
+                    let upload = publishing::create(&shared, owned, spec)?;
+                    entries.assert_durable(owned.key);
+                    entries.set_revoked(owned.key, false);
+                    *guard = Some(Entry::Upload(upload));
+                    Ok(())
+                };
+                self.shared.io.run(job).await?
+            }
+        }
+    }
+
+    async fn state(&self, key: UploadKey) -> Result<UploadState> {
+        match self.entries.get(key).await? {
+            Entry::Upload(upload) => Ok(upload.lock().state()),
+            Entry::Published(checkpoint) => Ok(published_state(&checkpoint)),
+        }
+    }
+
+    async fn declare_length(&self, owned: Owned, length: u64) -> Result<()> {
+        self.upload(owned.key).await?.declare_length(owned, length).await
+    }
+
+    async fn write(&self, owned: Owned, chunk: Chunk) -> Result<Claimed> {
+        self.upload(owned.key).await?.claim(owned, &chunk).await
+    }
+
+    async fn revoke(&self, owned: Owned) -> Result<UploadState> {
+        match self.entries.get(owned.key).await? {
+            Entry::Upload(upload) => {
+                let revoked = upload.revoke(owned).await;
+                if !matches!(revoked, Err(StoreError::Fenced { .. })) {
+                    self.entries.set_revoked(owned.key, true);
+                }
+                revoked
+            }
+            Entry::Published(checkpoint) => {
+                fence(&checkpoint, owned)?;
+                Ok(published_state(&checkpoint))
+            }
+        }
+    }
+
+    async fn admit(&self, owned: Owned) -> Result<()> {
+        let upload = self.upload(owned.key).await?;
+        upload.admit(owned).await?;
+        self.entries.set_revoked(owned.key, false);
+        Ok(())
+    }
+
+    async fn finish(
+        &self,
+        owned: Owned,
+        progress: Arc<dyn Fn(u64) + Send + Sync>,
+    ) -> Result<Finished> {
+        match self.entries.get(owned.key).await? {
+            Entry::Upload(upload) => upload.finish(owned, &*progress).await,
+            Entry::Published(checkpoint) => {
+                fence(&checkpoint, owned)?;
+                match checkpoint.digests {
+                    DigestProgress::Finished(digests) => {
+                        Ok(Finished { length: checkpoint.offset(), digests })
+                    }
+                    DigestProgress::Running(_) => {
+                        Err(StoreError::Incomplete { offset: checkpoint.offset() })
+                    }
+                }
+            }
+        }
+    }
+
+    async fn publish(&self, owned: Owned, image: ImageKey) -> Result<()> {
+        let key = owned.key;
+        // Finishing again is cheap, and makes sure that nothing unfinished ever gets a name.
+        match self.entries.get(key).await {
+            Ok(Entry::Upload(upload)) => {
+                upload.finish(owned, &|_| ()).await?;
+                upload.name_image(owned, image).await?;
+            }
+            Ok(Entry::Published(checkpoint)) => {
+                fence(&checkpoint, owned)?;
+                if checkpoint.image != Some(image) {
+                    return Err(StoreError::AlreadyExists { key });
+                }
+            }
+            Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let guard = self.entries.gate(key).await;
+        let (mut guard, entry) = self.entries.open(key, guard).await?;
+        match entry {
+            Some(Entry::Upload(upload)) => {
+                {
+                    let mut inner = upload.lock();
+                    upload.enter(&mut inner, owned)?;
+                    if inner.finished.is_none() || inner.durable.image != Some(image) {
+                        return Err(StoreError::Incomplete { offset: inner.counted.prefix() });
+                    }
+                }
+                upload.close().await;
+                *guard = None;
+                self.entries.forget(key);
+                let job = move |shared: &Shared| publishing::publish(shared, &upload, image);
+                self.entries.run_behind(guard, job).await
+            }
+            Some(Entry::Published(_)) => {
+                *guard = None;
+                let job = move |shared: &Shared| publishing::publish_rest(shared, key, image);
+                self.entries.run_behind(guard, job).await
+            }
+            None => {
+                let job = move |shared: &Shared| {
+                    // Published before, by a process that may not have lived to sync the last removal.
+                    let path = shared.layout.image(image);
+                    match shared.disk.exists(&path) {
+                        Ok(true) => publishing::publish_rest(shared, key, image),
+                        Ok(false) => Err(StoreError::NotFound { key }),
+                        Err(error) => Err(StoreError::from_io("look for an image", &error)),
+                    }
+                };
+                self.entries.run_behind(guard, job).await
+            }
+        }
+    }
+
+    async fn discard(&self, owned: Owned) -> Result<()> {
+        self.entries.alone(owned, move |shared| publishing::discard(shared, owned.key)).await
+    }
+}
+
+fn fence(checkpoint: &Checkpoint, owned: Owned) -> Result<()> {
+    if checkpoint.epoch > owned.epoch {
+        return Err(StoreError::Fenced { key: owned.key, current: checkpoint.epoch });
+    }
+    Ok(())
+}
+
+fn published_state(checkpoint: &Checkpoint) -> UploadState {
+    UploadState {
+        declared_length: checkpoint.declared_length,
+        extents: checkpoint.extents.to_vec(),
+        offset: checkpoint.offset(),
+        hashed_offset: checkpoint.hashed_offset(),
+        writers: 0,
+        phase: UploadPhase::Published,
+    }
+}

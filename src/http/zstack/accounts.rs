@@ -1,0 +1,101 @@
+//! Logging in and out, validating and renewing sessions.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::{
+    body::{Body, Params},
+    call::{Call, Work},
+    error::{Fault, Refusal},
+    reply::StoredReply,
+};
+use crate::{
+    accounts::{AccountError, OpenedSession},
+    jobs::Kept,
+    wire::zstack::{Code, Empty, Inventory, Schema, SessionInventory, Validity, timestamp},
+};
+
+const LOG_IN: (&str, &str) = ("logInByAccount", "org.zstack.header.identity.APILogInByAccountMsg");
+const RENEW: (&str, &str) = ("renewSession", "org.zstack.header.identity.APIRenewSessionMsg");
+/// What a session may be renewed by, in seconds.
+const RENEW_SECS: std::ops::RangeInclusive<i64> = 60..=31_536_000;
+/// What it is renewed by if the call does not say.
+const RENEW_SECS_DEFAULT: i64 = 7200;
+/// Longest account name and password hash.
+const CHARS_MAX: usize = 255;
+
+/// LogInByAccount; needs no session.
+pub(super) async fn log_in(
+    call: Call,
+    request: HttpRequest,
+    body: Body,
+) -> Result<HttpResponse, Fault> {
+    let (_, mut params) = body.action(&[LOG_IN], request.path())?;
+    let (name, password) = call.check(credentials(&mut params))?;
+    let session = call.check(call.app.accounts.log_in(&name, &password).await)?;
+    let inventory = inventory(&session, call.zone());
+    let schema = Schema::one("inventory", &inventory);
+    Ok(call.reply(Inventory { inventory }, schema))
+}
+
+fn credentials(params: &mut Params) -> Result<(String, String), Refusal> {
+    Ok((params.needed("accountName", CHARS_MAX)?, params.needed("password", CHARS_MAX)?))
+}
+
+/// LogOut; needs no session but the one that it ends.
+pub(super) async fn log_out(call: Call, token: web::Path<String>) -> Result<HttpResponse, Fault> {
+    call.check(call.app.accounts.log_out(&token).await)?;
+    Ok(call.reply(Empty {}, Schema::default()))
+}
+
+/// ValidateSession; needs no session.
+pub(super) async fn validate(call: Call, token: web::Path<String>) -> Result<HttpResponse, Fault> {
+    let valid = match call.app.accounts.authenticate(&token).await {
+        Ok(_) => true,
+        Err(AccountError::SessionExpired) => false,
+        Err(error) => call.check(Err(error))?,
+    };
+    Ok(call.reply(Validity { valid }, Schema::default()))
+}
+
+/// RenewSession. The result holds the session, so that it is kept in memory alone.
+pub(super) async fn renew(
+    call: Call,
+    request: HttpRequest,
+    token: web::Path<String>,
+    body: Body,
+) -> Result<HttpResponse, Fault> {
+    let (_, params) = body.action(&[RENEW], request.path())?;
+    let token = token.into_inner();
+    call.accept(Kept::InMemory, |work| renewed(work, token, params)).await
+}
+
+async fn renewed(work: Work, token: String, mut params: Params) -> Result<StoredReply, Refusal> {
+    let secs = params.number("duration")?.unwrap_or(RENEW_SECS_DEFAULT);
+    let fits = RENEW_SECS.contains(&secs);
+    let secs = u64::try_from(secs).ok().filter(|_| fits).ok_or_else(|| {
+        Refusal::invalid(format!(
+            "field[duration] has to be {} to {} seconds, but {secs} found",
+            RENEW_SECS.start(),
+            RENEW_SECS.end()
+        ))
+    })?;
+    let session = work.app.accounts.authenticate(&token).await?;
+    if session.caller.account != work.caller.account && !work.caller.admin {
+        return Err(Refusal::new(Code::PermissionDenied, "the session is another account's"));
+    }
+    let session = work.app.accounts.renew(&token, secs).await?;
+    let inventory = inventory(&session, work.zone());
+    let schema = Schema::one("inventory", &inventory);
+    work.done(Inventory { inventory }, schema)
+}
+
+fn inventory(session: &OpenedSession, zone: &jiff::tz::TimeZone) -> SessionInventory {
+    let account = session.caller.account.to_string();
+    SessionInventory {
+        uuid: session.token.to_string(),
+        account_uuid: account.clone(),
+        user_uuid: account,
+        expired_date: timestamp(session.expires_ms, zone),
+        create_date: timestamp(session.created_ms, zone),
+    }
+}

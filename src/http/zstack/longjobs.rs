@@ -1,0 +1,204 @@
+//! Long jobs: submit, query, update, cancel, resume, suspend, delete.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::Value;
+
+use super::{
+    body::{Body, Params},
+    call::{Call, Work},
+    error::{Fault, Refusal},
+    query,
+    render::{self, Tags, Urls},
+    reply::StoredReply,
+};
+use crate::{
+    domain::{
+        add_image::AddImageRequest,
+        ids::{JobUuid, is_resource_uuid},
+        job::ADD_IMAGE_JOB,
+        query::{Condition, Operator, Page},
+        upload::{Completion, ExpectedDigests},
+    },
+    jobs::{JobError, Kept, NewJob},
+    wire::zstack::{Code, Element, Empty, LongJobInventory, Schema},
+};
+
+const SUBMIT: &str = "org.zstack.header.longjob.APISubmitLongJobMsg";
+const ACTIONS: [(&str, &str); 6] = [
+    ("updateLongJob", "org.zstack.header.longjob.APIUpdateLongJobMsg"),
+    ("cancelLongJob", "org.zstack.header.longjob.APICancelLongJobMsg"),
+    ("resumeLongJob", "org.zstack.header.longjob.APIResumeLongJobMsg"),
+    ("suspendLongJob", "APISuspendLongJobMsg"),
+    ("rerunLongJob", "org.zstack.header.longjob.APIRerunLongJobMsg"),
+    ("cleanLongJob", "org.zstack.header.longjob.APICleanLongJobMsg"),
+];
+/// Longest name of a job, and of a job type.
+pub(super) const NAME_CHARS_MAX: usize = 255;
+/// Longest description.
+pub(super) const DESCRIPTION_CHARS_MAX: usize = 2048;
+
+/// SubmitLongJob.
+pub(super) async fn submit(call: Call, body: Body) -> Result<HttpResponse, Fault> {
+    let params = body.params(SUBMIT)?;
+    call.accept(Kept::Durably, |work| submitted(work, params)).await
+}
+
+async fn submitted(work: Work, mut params: Params) -> Result<StoredReply, Refusal> {
+    let new = new_job(&work, &mut params)?;
+    let view = work.app.jobs.submit(work.caller, new).await?;
+    render::job_reply(&work, &view).await
+}
+
+fn new_job(work: &Work, params: &mut Params) -> Result<NewJob, Refusal> {
+    let job_name = params.needed("jobName", NAME_CHARS_MAX)?;
+    if job_name != ADD_IMAGE_JOB {
+        return Err(Refusal::invalid(format!("{job_name} is not an API")));
+    }
+    let uuid = params.text("resourceUuid", NAME_CHARS_MAX)?.map(|uuid| chosen_uuid(&uuid));
+    let image = job_data(params)?;
+    let (system_tags, user_tags) = params.tags()?;
+    Ok(NewJob {
+        uuid: uuid.transpose()?,
+        name: params.text("name", NAME_CHARS_MAX)?,
+        description: params.text("description", DESCRIPTION_CHARS_MAX)?,
+        image,
+        system_tags,
+        user_tags,
+        api_id: work.api_id,
+        completion: Completion::ByLength,
+        expected: ExpectedDigests::default(),
+        length: None,
+    })
+}
+
+/// A job's uuid that the client chose.
+fn chosen_uuid(text: &str) -> Result<JobUuid, Refusal> {
+    text.parse().ok().filter(|_| is_resource_uuid(text)).ok_or_else(|| {
+        let text: String = text.chars().take(64).collect();
+        Refusal::invalid(format!(
+            "invalid value[{text}] of field [resourceUuid]: give a UUID without dashes"
+        ))
+    })
+}
+
+/// jobData is JSON in a string; an object is taken as well. Unknown fields are dropped.
+fn job_data(params: &mut Params) -> Result<AddImageRequest, Refusal> {
+    let data = match params.value("jobData") {
+        Some(Value::String(text)) if !text.is_empty() => serde_json::from_str(&text)
+            .map_err(|error| Refusal::invalid(format!("field[jobData] is not JSON: {error}")))?,
+        Some(object @ Value::Object(_)) => object,
+        Some(
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_),
+        )
+        | None => {
+            return Err(Refusal::invalid(format!(
+                "field[jobData] of message[{SUBMIT}] is mandatory, can not be null: give the parameters of {ADD_IMAGE_JOB} as JSON in a string"
+            )));
+        }
+    };
+    if !data.is_object() {
+        return Err(Refusal::invalid("field[jobData] is not a JSON object in a string"));
+    }
+    serde_json::from_value(data)
+        .map_err(|error| Refusal::invalid(format!("field[jobData] does not fit: {error}")))
+}
+
+/// QueryLongJob.
+pub(super) async fn query_all(call: Call, request: HttpRequest) -> Result<HttpResponse, Fault> {
+    query(call, &request, None).await
+}
+
+/// QueryLongJob by uuid: an empty list where there is none.
+pub(super) async fn query_one(
+    call: Call,
+    request: HttpRequest,
+    uuid: web::Path<String>,
+) -> Result<HttpResponse, Fault> {
+    query(call, &request, Some(uuid.into_inner())).await
+}
+
+async fn query(
+    call: Call,
+    request: &HttpRequest,
+    uuid: Option<String>,
+) -> Result<HttpResponse, Fault> {
+    let caller = call.caller().await?;
+    let asked = query::read::<LongJobInventory>(request.query_string(), call.zone())?;
+    let mut asked = call.check(asked)?;
+    let page = match uuid {
+        // No row has such an identifier; asking would be an error of the records.
+        Some(uuid) if uuid.parse::<JobUuid>().is_err() => Page { rows: vec![], total: None },
+        uuid => {
+            asked.query.conditions.extend(uuid.map(|value| Condition {
+                field: "uuid".to_owned(),
+                operator: Operator::Equal,
+                value,
+            }));
+            let page = call.app.jobs.query(caller, &asked.query).await;
+            call.check(page.map_err(|e| Refusal::of_query(e, LongJobInventory::CLASS)))?
+        }
+    };
+    let images = page.rows.iter().filter_map(|view| view.image.as_ref());
+    let mut tags = call.check(Tags::of(&call.app.jobs, images).await)?;
+    let urls = Urls::Now(&call.app, &call.base);
+    let rows = page.rows.iter().map(|view| render::job(view, urls, &mut tags, call.zone()));
+    let answer = query::answer(&asked, rows.collect(), page.total);
+    call.check(answer)
+}
+
+/// UpdateLongJob, CancelLongJob, ResumeLongJob and our suspendLongJob.
+pub(super) async fn act(
+    call: Call,
+    request: HttpRequest,
+    uuid: web::Path<String>,
+    body: Body,
+) -> Result<HttpResponse, Fault> {
+    let (action, params) = body.action(&ACTIONS, request.path())?;
+    let uuid = uuid.into_inner();
+    call.accept(Kept::Durably, move |work| acted(work, ACTIONS[action].0, uuid, params)).await
+}
+
+async fn acted(
+    work: Work,
+    action: &'static str,
+    uuid: String,
+    mut params: Params,
+) -> Result<StoredReply, Refusal> {
+    let shown = || uuid.chars().take(64).collect();
+    let job: JobUuid = uuid.parse().map_err(|_| JobError::NotFound { uuid: shown() })?;
+    let (jobs, caller) = (&work.app.jobs, work.caller);
+    let view = match action {
+        "updateLongJob" => {
+            let name = params.text("name", NAME_CHARS_MAX)?;
+            let description = params.text("description", DESCRIPTION_CHARS_MAX)?;
+            jobs.rename(caller, job, name, description).await?
+        }
+        "cancelLongJob" => {
+            jobs.cancel(caller, job).await?;
+            return work.done(Empty {}, Schema::default());
+        }
+        "resumeLongJob" => jobs.resume(caller, job).await?,
+        "suspendLongJob" => jobs.suspend(caller, job).await?,
+        _ => {
+            return Err(Refusal::new(
+                Code::JobUnsupported,
+                format!("{action} is not supported for {ADD_IMAGE_JOB}: submit a new job instead"),
+            ));
+        }
+    };
+    render::job_reply(&work, &view).await
+}
+
+/// DeleteLongJob. A job that does not exist is deleted already, if the name looks like one.
+pub(super) async fn delete(call: Call, uuid: web::Path<String>) -> Result<HttpResponse, Fault> {
+    let uuid = uuid.into_inner();
+    call.accept(Kept::Durably, |work| async move {
+        let job = uuid.parse().ok().filter(|_| is_resource_uuid(&uuid)).ok_or_else(|| {
+            let uuid: String = uuid.chars().take(64).collect();
+            Refusal::new(Code::NotFound, format!("invalid value[{uuid}] of field [uuid]"))
+        })?;
+        work.app.jobs.delete(work.caller, job).await?;
+        work.done(Empty {}, Schema::default())
+    })
+    .await
+}

@@ -1,0 +1,229 @@
+//! Asynchronous API calls: a client is answered at once, the work runs on its own, and the result is looked up later.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{runtime::Handle, task::JoinHandle};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    db::{ApiJobResult, Database, DbError},
+    domain::{
+        clock::{Clock, EpochMs},
+        ids::ApiId,
+    },
+};
+
+/// How long a result can be looked up, in milliseconds: ZStack's 10,800 s.
+pub const RESULT_KEPT_MS: i64 = 10_800_000;
+/// How long a call may take; also what clients are told.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(1800);
+/// Calls at work at once. They are short; so many at once mean that the database stands still.
+const RUNNING_MAX: usize = 1024;
+/// Results held in memory; the oldest goes first.
+const IN_MEMORY_MAX: usize = 2000;
+/// How often results that nobody may look up any more are removed.
+const PRUNE_EVERY_MS: i64 = 600_000;
+
+/// Where the result of a call is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// In the records: it survives a restart.
+    Durably,
+    /// In memory alone: it holds a session, or the caller is not known to us and must not fill the records.
+    InMemory,
+}
+
+/// Whether a call has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Begun {
+    /// It is at work; its result can be looked up from now on.
+    Started,
+    /// Its id is taken; nothing was done.
+    Duplicate,
+    /// Too many calls are at work; nothing was done.
+    Busy,
+}
+
+/// How a call ended without a result of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallFailure {
+    /// It crashed: a defect of ours.
+    Crashed,
+    /// It took longer than [`CALL_TIMEOUT`]; it is still at work, and what it does is not undone.
+    TimedOut,
+    /// The service was stopped while it was at work.
+    Interrupted,
+}
+
+/// What is known of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallState {
+    /// Nothing: never begun, or too long ago.
+    Unknown,
+    /// It is at work.
+    Running,
+    /// It has ended.
+    Ended(ApiJobResult),
+}
+
+/// How a failure is told, in the dialect of the caller.
+pub type TellFailure = fn(CallFailure) -> ApiJobResult;
+
+/// The calls of this process. A result is looked up for three hours; then the id is unknown.
+pub struct ApiCalls {
+    db: Arc<dyn Database>,
+    clock: Arc<dyn Clock>,
+    /// Calls run here and not on the thread of the request, which may be gone before they end.
+    runtime: Handle,
+    tasks: TaskTracker,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Default)]
+struct Memory {
+    running: HashSet<ApiId>,
+    ended: HashMap<ApiId, ApiJobResult>,
+    ended_order: VecDeque<(ApiId, EpochMs)>,
+    pruned_ms: EpochMs,
+}
+
+impl ApiCalls {
+    /// Over these records; calls run on the runtime that this is called on, as `tasks` that an orderly stop waits for.
+    pub fn new(db: Arc<dyn Database>, clock: Arc<dyn Clock>, tasks: TaskTracker) -> Self {
+        Self { db, clock, runtime: Handle::current(), tasks, memory: Mutex::default() }
+    }
+
+    /// Begins a call. When this answers `Started`, [`Self::look_up`] knows it, also for other requests.
+    pub async fn start<F>(
+        self: &Arc<Self>,
+        id: ApiId,
+        kept: Kept,
+        tell: TellFailure,
+        work: F,
+    ) -> Result<Begun, DbError>
+    where
+        F: Future<Output = ApiJobResult> + Send + 'static,
+    {
+        {
+            let mut memory = self.memory();
+            if memory.ended.contains_key(&id) || memory.running.contains(&id) {
+                return Ok(Begun::Duplicate);
+            }
+            if memory.running.len() >= RUNNING_MAX {
+                return Ok(Begun::Busy);
+            }
+            // Before the records know it: whoever reads `running` there and not here takes the call for one of a process that is gone.
+            memory.running.insert(id);
+        }
+        let is_new = match kept {
+            Kept::Durably => self.db.begin_api_job(id, self.clock.now_ms()).await,
+            Kept::InMemory => self.db.api_job(id).await.map(|known| known.is_none()),
+        };
+        match is_new {
+            Ok(true) => {}
+            Ok(false) => {
+                self.memory().running.remove(&id);
+                return Ok(Begun::Duplicate);
+            }
+            Err(error) => {
+                self.memory().running.remove(&id);
+                return Err(error);
+            }
+        }
+        let work = self.tasks.spawn_on(work, &self.runtime);
+        let calls = Arc::clone(self);
+        self.tasks.spawn_on(
+            async move {
+                let result = ended(work, tell).await;
+                calls.finish(id, kept, result).await;
+            },
+            &self.runtime,
+        );
+        Ok(Begun::Started)
+    }
+
+    /// What is known of a call. One that was cut off by a restart is told as `Interrupted`.
+    pub async fn look_up(&self, id: ApiId, tell: TellFailure) -> Result<CallState, DbError> {
+        {
+            let memory = self.memory();
+            if let Some(result) = memory.ended.get(&id) {
+                return Ok(CallState::Ended(result.clone()));
+            }
+            if memory.running.contains(&id) {
+                return Ok(CallState::Running);
+            }
+        }
+        match self.db.api_job(id).await? {
+            None => Ok(CallState::Unknown),
+            Some(Some(result)) => Ok(CallState::Ended(result)),
+            Some(None) => {
+                let result = tell(CallFailure::Interrupted);
+                self.db.finish_api_job(id, result.clone(), self.clock.now_ms()).await?;
+                Ok(CallState::Ended(result))
+            }
+        }
+    }
+
+    async fn finish(&self, id: ApiId, kept: Kept, result: ApiJobResult) {
+        let now_ms = self.clock.now_ms();
+        let durable = match kept {
+            Kept::InMemory => false,
+            Kept::Durably => match self.db.finish_api_job(id, result.clone(), now_ms).await {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::error!(api_id = %id, %error, "the result of a call is kept in memory only");
+                    false
+                }
+            },
+        };
+        let prune = {
+            let mut memory = self.memory();
+            memory.running.remove(&id);
+            memory.forget(now_ms);
+            if !durable {
+                memory.ended.insert(id, result);
+                memory.ended_order.push_back((id, now_ms));
+            }
+            let due = now_ms - memory.pruned_ms >= PRUNE_EVERY_MS;
+            if due {
+                memory.pruned_ms = now_ms;
+            }
+            due
+        };
+        if prune && let Err(error) = self.db.prune_api_jobs(now_ms - RESULT_KEPT_MS).await {
+            tracing::warn!(%error, "old results of calls were not removed; tried again later");
+        }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Memory {
+    /// Makes room for one more result, and drops those that are too old.
+    fn forget(&mut self, now_ms: EpochMs) {
+        while let Some((id, ended_ms)) = self.ended_order.front().copied() {
+            if self.ended_order.len() < IN_MEMORY_MAX && now_ms - ended_ms < RESULT_KEPT_MS {
+                break;
+            }
+            self.ended_order.pop_front();
+            self.ended.remove(&id);
+        }
+    }
+}
+
+/// The work goes on after its time is over: dropping it half way could leave a verb half done.
+async fn ended(mut work: JoinHandle<ApiJobResult>, tell: TellFailure) -> ApiJobResult {
+    match tokio::time::timeout(CALL_TIMEOUT, &mut work).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => tell(CallFailure::Crashed),
+        Err(_) => tell(CallFailure::TimedOut),
+    }
+}

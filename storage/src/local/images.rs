@@ -1,0 +1,81 @@
+//! Reading: published images, and the prefix of uploads.
+
+use std::{io, ops::Range, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{LocalStore, disk::DiskFile, entries::Entry};
+use crate::{
+    error::{Result, StoreError},
+    store::{ImageKey, ImageStore, UploadKey},
+};
+
+/// Bytes of one read.
+const READ_MAX: u64 = 4 << 20;
+
+#[async_trait]
+impl ImageStore for LocalStore {
+    async fn image_length(&self, image: ImageKey) -> Result<u64> {
+        self.with_image(image, |file| file.len()).await
+    }
+
+    async fn read_image(&self, image: ImageKey, range: Range<u64>) -> Result<Bytes> {
+        self.with_image(image, move |file| read(file, &range)).await
+    }
+
+    async fn read_upload(&self, key: UploadKey, range: Range<u64>) -> Result<Bytes> {
+        let upload = match self.entries.get(key).await? {
+            Entry::Upload(upload) => upload,
+            Entry::Published(checkpoint) => {
+                let image = checkpoint.image.ok_or(StoreError::NotFound { key })?;
+                return self.read_image(image, range).await;
+            }
+        };
+        let offset = upload.lock().durable.offset();
+        let range = range.start.min(offset)..range.end.min(offset);
+        let read = move || read(&*upload.data, &range);
+        self.shared.io.run(read).await?.map_err(|error| StoreError::from_io("read data", &error))
+    }
+
+    async fn delete_image(&self, image: ImageKey) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let delete = move || {
+            match shared.disk.remove_file(&shared.layout.image(image)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+            shared.sync_dir(&shared.layout.image_shard(image))
+        };
+        let deleted = self.shared.io.run(delete).await?;
+        deleted.map_err(|error| StoreError::from_io("delete an image", &error))
+    }
+}
+
+impl LocalStore {
+    async fn with_image<T: Send + 'static>(
+        &self,
+        image: ImageKey,
+        act: impl FnOnce(&dyn DiskFile) -> io::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let shared = Arc::clone(&self.shared);
+        let run = move || {
+            let file = shared.disk.open(&shared.layout.image(image))?;
+            act(&*file)
+        };
+        self.shared.io.run(run).await?.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => StoreError::ImageNotFound { image },
+            _ => StoreError::from_io("read an image", &error),
+        })
+    }
+}
+
+fn read(file: &dyn DiskFile, range: &Range<u64>) -> io::Result<Bytes> {
+    let length = range.end.saturating_sub(range.start).min(READ_MAX);
+    // No longer than the file, so that a wild range costs no memory.
+    let length = length.min(file.len()?.saturating_sub(range.start));
+    let mut buffer = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    let read = file.read_at(&mut buffer, range.start)?;
+    buffer.truncate(read);
+    Ok(buffer.into())
+}

@@ -1,0 +1,154 @@
+//! Every path of a data directory. Names are made of uuids by the server; nothing of a client is ever part of a path.
+
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use crate::store::{ImageKey, UploadKey};
+
+const DATA: &str = "data";
+const CHECKPOINT: &str = "checkpoint";
+const CHECKPOINT_NEW: &str = "checkpoint.new";
+
+/// Where everything lies below one root.
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    root: PathBuf,
+}
+
+/// One of the files of a staging entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StagingFile {
+    Data,
+    Checkpoint,
+    CheckpointNew,
+}
+
+impl StagingFile {
+    pub(super) const ALL: [Self; 3] = [Self::Checkpoint, Self::CheckpointNew, Self::Data];
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Data => DATA,
+            Self::Checkpoint => CHECKPOINT,
+            Self::CheckpointNew => CHECKPOINT_NEW,
+        }
+    }
+}
+
+impl Layout {
+    pub(super) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn store(&self) -> PathBuf {
+        self.root.join("STORE")
+    }
+
+    pub(super) fn store_new(&self) -> PathBuf {
+        self.root.join("STORE.new")
+    }
+
+    pub(super) fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    pub(super) fn probe(&self) -> PathBuf {
+        self.root.join("probe")
+    }
+
+    pub(super) fn lost_found(&self) -> PathBuf {
+        self.root.join("lost+found")
+    }
+
+    pub(super) fn uploads(&self) -> PathBuf {
+        self.root.join("uploads")
+    }
+
+    pub(super) fn images(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
+    /// The names of the 256 shard folders.
+    pub(super) fn shards() -> impl Iterator<Item = String> {
+        (0..=u8::MAX).map(|shard| format!("{shard:02x}"))
+    }
+
+    pub(super) fn upload_shard(&self, key: UploadKey) -> PathBuf {
+        self.uploads().join(shard(key.0))
+    }
+
+    pub(super) fn image_shard(&self, image: ImageKey) -> PathBuf {
+        self.images().join(shard(image.0))
+    }
+
+    pub(super) fn staging(&self, key: UploadKey, file: StagingFile) -> PathBuf {
+        self.upload_shard(key).join(format!("{key}.{}", file.suffix()))
+    }
+
+    pub(super) fn image(&self, image: ImageKey) -> PathBuf {
+        self.image_shard(image).join(image.to_string())
+    }
+
+    /// The name under which a stray lies in `lost+found`: when it was set aside, then what it was.
+    pub(super) fn set_aside(&self, key: UploadKey, file: StagingFile, epoch_secs: u64) -> PathBuf {
+        self.lost_found().join(format!("{epoch_secs}-{key}.{}", file.suffix()))
+    }
+
+    /// When a name in `lost+found` was set aside; `None` for one that is not ours.
+    pub(super) fn set_aside_secs(name: &str) -> Option<u64> {
+        let (secs, rest) = name.split_once('-')?;
+        Self::upload_of(rest)?;
+        secs.parse().ok()
+    }
+
+    /// The upload that a name in a shard belongs to; `None` for one that is not ours.
+    pub(super) fn upload_of(name: &str) -> Option<UploadKey> {
+        let (uuid, suffix) = name.split_once('.')?;
+        let known = StagingFile::ALL.iter().any(|file| file.suffix() == suffix);
+        known.then(|| canonical(uuid)).flatten().map(UploadKey)
+    }
+
+    /// The image that a name in a shard belongs to; `None` for one that is not ours.
+    pub(super) fn image_of(name: &str) -> Option<ImageKey> {
+        canonical(name).map(ImageKey)
+    }
+}
+
+fn shard(uuid: Uuid) -> String {
+    format!("{:02x}", uuid.as_bytes()[0])
+}
+
+/// Only the spelling that we write ourselves.
+fn canonical(text: &str) -> Option<Uuid> {
+    let uuid = Uuid::try_parse(text).ok()?;
+    (uuid.simple().to_string() == text).then_some(uuid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_back_as_keys_and_strange_ones_do_not() {
+        let layout = Layout::new(Path::new("/s"));
+        let key = UploadKey(Uuid::from_u128(0xab << 120 | 5));
+        for file in StagingFile::ALL {
+            let path = layout.staging(key, file);
+            assert!(path.starts_with("/s/uploads/ab"));
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert_eq!(Layout::upload_of(name), Some(key));
+        }
+        for strange in ["x.data", "", ".data", "../x", &format!("{key}.txt"), &key.0.to_string()] {
+            assert_eq!(Layout::upload_of(strange), None, "{strange}");
+        }
+        let aside = layout.set_aside(key, StagingFile::Data, 77);
+        let name = aside.file_name().unwrap().to_str().unwrap();
+        assert_eq!(Layout::set_aside_secs(name), Some(77));
+        assert_eq!(Layout::set_aside_secs("77-notes.txt"), None);
+    }
+}

@@ -1,0 +1,107 @@
+//! A file system whose calls fail or take long on command.
+
+use std::{
+    fs, io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::local::{
+    OsDisk,
+    disk::{Disk, DiskFile},
+};
+
+/// What the next calls do; shared by the disk and its files.
+#[derive(Default)]
+pub(super) struct Faults {
+    /// Error number of the next data sync, once.
+    pub(super) sync_errno: AtomicI32,
+    /// Error number of the next write, once.
+    pub(super) write_errno: AtomicI32,
+    /// How long each data sync takes.
+    pub(super) sync_millis: AtomicU64,
+    /// Data syncs so far.
+    pub(super) syncs: AtomicU64,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct FaultDisk {
+    pub(super) faults: Arc<Faults>,
+}
+
+struct FaultFile {
+    file: Arc<dyn DiskFile>,
+    faults: Arc<Faults>,
+}
+
+fn once(errno: &AtomicI32) -> io::Result<()> {
+    match errno.swap(0, Ordering::SeqCst) {
+        0 => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
+}
+
+impl DiskFile for FaultFile {
+    fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        once(&self.faults.write_errno)?;
+        self.file.write_all_at(bytes, position)
+    }
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, position)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.faults.syncs.fetch_add(1, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(self.faults.sync_millis.load(Ordering::SeqCst)));
+        once(&self.faults.sync_errno)?;
+        self.file.sync_data()
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
+    }
+}
+
+impl FaultDisk {
+    fn wrap(&self, file: io::Result<Arc<dyn DiskFile>>) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(FaultFile { file: file?, faults: Arc::clone(&self.faults) }))
+    }
+}
+
+impl Disk for FaultDisk {
+    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.wrap(OsDisk.create_new(path))
+    }
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.wrap(OsDisk.open(path))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        OsDisk.rename(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        OsDisk.remove_file(path)
+    }
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        OsDisk.create_dir_all(path)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        OsDisk.sync_dir(path)
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        OsDisk.list(path)
+    }
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        OsDisk.exists(path)
+    }
+    fn space(&self, path: &Path) -> io::Result<(u64, u64)> {
+        OsDisk.space(path)
+    }
+    fn metadata(&self, path: &Path) -> io::Result<fs::Metadata> {
+        OsDisk.metadata(path)
+    }
+}

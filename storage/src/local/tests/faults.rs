@@ -1,0 +1,122 @@
+//! A storage that fails or is slow.
+
+use std::sync::atomic::Ordering;
+
+use super::{fault_disk::FaultDisk, *};
+use crate::Ended;
+
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+
+fn bench() -> (FaultDisk, Bench) {
+    let disk = FaultDisk::default();
+    let bench = Bench::with(Arc::new(disk.clone()), LIMITS);
+    (disk, bench)
+}
+
+#[tokio::test]
+async fn one_sync_serves_everybody_who_waits() {
+    let (disk, bench) = bench();
+    let owned = bench.create(None).await;
+    disk.faults.sync_millis.store(100, Ordering::SeqCst);
+    let before = disk.faults.syncs.load(Ordering::SeqCst);
+    let send = |start| bench.send(owned, chunk(start, Some(1_000)), &[5; 1_000]);
+    let all = tokio::join!(send(0), send(1_000), send(2_000), send(3_000));
+    let counted = [all.0, all.1, all.2, all.3].map(|sent| sent.unwrap().counted_bytes);
+    assert_eq!(counted, [1_000; 4]);
+    let syncs = disk.faults.syncs.load(Ordering::SeqCst) - before;
+    // Two syncs (data, checkpoint) for the first, two for all who came meanwhile.
+    assert!(syncs <= 4, "{syncs} syncs for four waiters");
+    assert_eq!(bench.store.state(owned.key).await.unwrap().offset, 4_000);
+}
+
+#[tokio::test]
+async fn after_a_failed_sync_everybody_is_told_and_only_durable_bytes_remain() {
+    let (disk, bench) = bench();
+    let image = image(100_000);
+    let owned = bench.create(Some(100_000)).await;
+    bench.send_part(owned, &image, 0..40_000).await;
+    let mut other = bench.writer(owned, chunk(70_000, Some(30_000))).await.unwrap();
+    other.append(&image[70_000..80_000]).await.unwrap();
+    disk.faults.sync_errno.store(EIO, Ordering::SeqCst);
+    let told = bench.send(owned, chunk(40_000, Some(30_000)), &image[40_000..70_000]).await;
+    assert!(matches!(told, Err(StoreError::Io { .. })), "{told:?}");
+    assert_eq!(other.ended().await, Ended::Failed);
+    assert!(matches!(other.append(b"late").await, Err(StoreError::Io { .. })));
+    assert!(matches!(other.interrupt().await, Err(StoreError::Io { .. })));
+    let state = bench.store.state(owned.key).await.unwrap();
+    assert_eq!((state.offset, state.stored_bytes()), (40_000, 40_000));
+    bench.send_part(owned, &image, 40_000..100_000).await;
+    assert_eq!(bench.finish(owned).await.unwrap().digests, digests(&image));
+}
+
+#[tokio::test]
+async fn a_failed_write_is_told_and_the_next_try_succeeds() {
+    let (disk, bench) = bench();
+    let owned = bench.create(Some(10_000)).await;
+    disk.faults.write_errno.store(EIO, Ordering::SeqCst);
+    let told = bench.send(owned, chunk(0, None), &[1; 10_000]).await;
+    assert!(matches!(told, Err(StoreError::Io { .. })), "{told:?}");
+    bench.send(owned, chunk(0, None), &[1; 10_000]).await.unwrap();
+    assert_eq!(bench.finish(owned).await.unwrap().digests, digests(&[1; 10_000]));
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_one_writer_and_keeps_the_others() {
+    let (disk, bench) = bench();
+    let owned = bench.create(Some(20_000)).await;
+    let mut other = bench.writer(owned, chunk(10_000, Some(10_000))).await.unwrap();
+    disk.faults.write_errno.store(ENOSPC, Ordering::SeqCst);
+    let told = bench.send(owned, chunk(0, Some(10_000)), &[1; 10_000]).await;
+    assert!(matches!(told, Err(StoreError::NoSpace)), "{told:?}");
+    other.append(&[1; 10_000]).await.unwrap();
+    other.acknowledge().await.unwrap();
+    bench.send(owned, chunk(0, Some(10_000)), &[1; 10_000]).await.unwrap();
+    assert_eq!(bench.finish(owned).await.unwrap().digests, digests(&vec![1; 20_000]));
+}
+
+/// Fails the Nth sync, for every N, until a whole life of an upload meets no failure: after each failure the same steps
+/// again lead to the same image.
+#[tokio::test]
+async fn every_single_failed_write_or_sync_can_be_repaired_by_trying_again() {
+    let bytes = image(200_000);
+    let mut failures = 0;
+    for fail_at in 0..24 {
+        let (disk, bench) = bench();
+        let owned = Owned { key: UploadKey(Uuid::new_v4()), epoch: 1 };
+        let image = random_image();
+        let steps = async |at: u32| {
+            let arm = |step| {
+                if at == fail_at && step == fail_at % 6 {
+                    let errno = if fail_at / 6 % 2 == 0 { EIO } else { ENOSPC };
+                    let fault = if fail_at / 12 == 0 {
+                        &disk.faults.sync_errno
+                    } else {
+                        &disk.faults.write_errno
+                    };
+                    fault.store(errno, Ordering::SeqCst);
+                }
+            };
+            arm(0);
+            bench.store.create(owned, spec(None)).await?;
+            arm(1);
+            bench.send(owned, chunk(100_000, Some(100_000)), &bytes[100_000..]).await?;
+            arm(2);
+            bench.send(owned, checked(0, &bytes[..100_000]), &bytes[..100_000]).await?;
+            arm(3);
+            bench.store.declare_length(owned, 200_000).await?;
+            arm(4);
+            let finished = bench.finish(owned).await?;
+            assert_eq!(finished.digests, digests(&bytes));
+            arm(5);
+            bench.store.publish(owned, image).await
+        };
+        if steps(fail_at).await.is_err() {
+            failures += 1;
+            steps(u32::MAX).await.unwrap();
+        }
+        assert_eq!(bench.store.read_image(image, 0..200_000).await.unwrap(), bytes);
+        assert_eq!(bench.store.uploads().await.unwrap(), []);
+    }
+    assert!(failures >= 20, "only {failures} of 24 faults were felt");
+}

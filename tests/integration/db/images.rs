@@ -1,0 +1,106 @@
+//! Images and tags.
+
+use longshore::{
+    db::{ImageChange, MoveJob, NewUploadJob},
+    domain::{
+        account::Scope,
+        ids::{AccountUuid, ImageUuid},
+        image::ImageStatus,
+        job_state::JobState,
+    },
+};
+use rstest::rstest;
+
+use super::records::{new_job, record, recorded, to};
+use crate::support::databases::TestDb;
+
+async fn ready(db: &TestDb) -> NewUploadJob {
+    let mut new = recorded(db).await;
+    new.image.status = ImageStatus::Ready;
+    let image = ImageChange::Replace(Box::new(new.image.clone()));
+    let _ = db.db.move_job(MoveJob { image, ..to(&new, 1, JobState::Succeeded) }).await.unwrap();
+    new
+}
+
+#[rstest]
+#[case::sqlite(TestDb::sqlite().await)]
+#[ignore = "needs PostgreSQL"]
+#[case::postgres(TestDb::postgres().await)]
+#[tokio::test]
+async fn deletion_takes_a_ready_image_of_ones_own(#[case] db: TestDb) {
+    let new = ready(&db).await;
+    let uuid = new.image.uuid;
+    let (own, other) = (Scope::Account(new.job.account), Scope::Account(AccountUuid::random()));
+    assert_eq!(db.db.image(uuid, other).await.unwrap(), None);
+    assert!(!db.db.mark_image_deleted(uuid, other, 50).await.unwrap());
+    assert!(db.db.mark_image_deleted(uuid, own, 50).await.unwrap());
+    assert!(!db.db.mark_image_deleted(uuid, own, 60).await.unwrap(), "it is deleted already");
+    let mut wanted = new.image.clone();
+    wanted.status = ImageStatus::Deleted;
+    (wanted.deleted_ms, wanted.last_op_ms) = (Some(50), 50);
+    assert_eq!(db.db.image(uuid, own).await.unwrap(), Some(wanted));
+    let uploading = recorded(&db).await.image.uuid;
+    assert!(!db.db.mark_image_deleted(uploading, Scope::All, 50).await.unwrap());
+}
+
+#[rstest]
+#[case::sqlite(TestDb::sqlite().await)]
+#[ignore = "needs PostgreSQL"]
+#[case::postgres(TestDb::postgres().await)]
+#[tokio::test]
+async fn the_longest_deleted_come_first_and_go_for_good(#[case] db: TestDb) {
+    let mut uuids = Vec::new();
+    for deleted_ms in [300, 100, 200, 400] {
+        let uuid = ready(&db).await.image.uuid;
+        assert!(db.db.mark_image_deleted(uuid, Scope::All, deleted_ms).await.unwrap());
+        uuids.push(uuid);
+    }
+    let found = async |before, limit| {
+        let images = db.db.deleted_images(before, limit).await.unwrap();
+        images.into_iter().map(|image| image.uuid).collect::<Vec<_>>()
+    };
+    assert_eq!(found(400, 10).await, [uuids[1], uuids[2], uuids[0]]);
+    assert_eq!(found(400, 2).await, [uuids[1], uuids[2]]);
+    assert!(found(100, 10).await.is_empty());
+    db.db.remove_image(uuids[1]).await.unwrap();
+    db.db.remove_image(uuids[1]).await.unwrap();
+    assert_eq!(db.db.image(uuids[1], Scope::All).await.unwrap(), None);
+    assert_eq!(found(400, 10).await, [uuids[2], uuids[0]]);
+    assert!(db.db.system_tags(&[uuids[1].to_string()]).await.unwrap().is_empty());
+}
+
+#[rstest]
+#[case::sqlite(TestDb::sqlite().await)]
+#[ignore = "needs PostgreSQL"]
+#[case::postgres(TestDb::postgres().await)]
+#[tokio::test]
+async fn images_are_found_by_many_uuids(#[case] db: TestDb) {
+    let mut wanted = vec![recorded(&db).await.image, recorded(&db).await.image];
+    let _other = recorded(&db).await;
+    let mut asked = (0..1200).map(|_| ImageUuid::random()).collect::<Vec<_>>();
+    asked.extend(wanted.iter().map(|image| image.uuid));
+    let mut found = db.db.images_by_uuid(&asked).await.unwrap();
+    found.sort_by_key(|image| image.uuid);
+    wanted.sort_by_key(|image| image.uuid);
+    assert_eq!(found, wanted);
+}
+
+#[rstest]
+#[case::sqlite(TestDb::sqlite().await)]
+#[ignore = "needs PostgreSQL"]
+#[case::postgres(TestDb::postgres().await)]
+#[tokio::test]
+async fn system_tags_keep_their_order(#[case] db: TestDb) {
+    let mut new = new_job(AccountUuid::random());
+    let tags = ["z::1", "a::2", "z::1", "Ä::🚢", ""].map(str::to_owned);
+    new.system_tags = tags.to_vec();
+    let new = record(&db, new).await;
+    let _other = recorded(&db).await;
+    for resource in [new.job.uuid.to_string(), new.image.uuid.to_string()] {
+        let found = db.db.system_tags(std::slice::from_ref(&resource)).await.unwrap();
+        let wanted = tags.iter().map(|tag| (resource.clone(), tag.clone())).collect::<Vec<_>>();
+        assert_eq!(found, wanted, "user tags are not among them");
+    }
+    let both = [new.job.uuid.to_string(), new.image.uuid.to_string()];
+    assert_eq!(db.db.system_tags(&both).await.unwrap().len(), 10);
+}

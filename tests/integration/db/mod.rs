@@ -1,0 +1,13 @@
+//! The promises of `longshore::db`, on both databases.
+
+mod accounts;
+mod images;
+mod job_moves;
+mod jobs;
+mod leases;
+mod opening;
+mod queries;
+mod records;
+mod service;
+mod uploads;
+mod writing;

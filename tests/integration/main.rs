@@ -1,0 +1,12 @@
+//! Tests through public interfaces, one binary so that they link once. Those that need PostgreSQL are ignored unless asked for:
+//! `REQUIRE_POSTGRES=1 cargo test --test integration -- --include-ignored`.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod db;
+mod support {
+    pub(crate) mod app;
+    pub(crate) mod databases;
+    pub(crate) mod postgres;
+}
+mod zstack;

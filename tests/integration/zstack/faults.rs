@@ -1,0 +1,1 @@
+//! Calls that are wrong, and what they are told.

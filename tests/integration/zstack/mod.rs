@@ -1,0 +1,5 @@
+//! The control plane as ZStack's SDKs and API pages use it.
+
+mod faults;
+mod golden;
+mod script;
