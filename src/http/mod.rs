@@ -80,8 +80,8 @@ pub struct HttpSettings {
 pub fn configure(config: &mut web::ServiceConfig) {
     config
         .configure(ops::configure)
+        .configure(zstack::configure)
         .configure(imagestore::configure)
         .configure(native::configure)
-        .configure(download::configure)
-        .configure(zstack::configure);
+        .configure(download::configure);
 }

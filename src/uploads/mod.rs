@@ -26,7 +26,7 @@ pub use finish::Probed;
 pub use health::Check;
 pub use live::{Live, percent};
 pub use longshore_storage::{
-    Finished, StoreError,
+    Finished, ImageKey, StoreError, UploadKey,
     digest::{ChunkChecksum, DigestChoice},
 };
 pub use signals::{JobSignals, Verdict};
