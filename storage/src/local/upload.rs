@@ -1,6 +1,7 @@
 //! One upload in memory: what counts, what is durable, who writes, how far the digests are.
 //!
-//! Lock order: `track`, then `inner`, then the lock of a lane. No lock is held over a system call or an await.
+//! Lock order: `track`, then `inner`, then the lock of a lane. `inner` and lanes are never held over a system
+//! call or hashing, none over an await; `track` and `slots` are for the threads of the store only, never for a task.
 
 use std::{
     collections::BTreeMap,
