@@ -106,7 +106,7 @@ async fn opening_after_a_kill_endangers_nothing() {
     let mut cuts = 0;
     for call in 0..CALLS_MAX {
         let mut died = false;
-        for later in 0..4 {
+        for later in 0..8 {
             let client = Client::new(call);
             let (disk, store) = power(root, Lie::None).await;
             disk.kill_at(call);
@@ -125,7 +125,7 @@ async fn opening_after_a_kill_endangers_nothing() {
             client.complete(store, root, Way::BackToFront).await;
         }
         if !died {
-            assert!(cuts > 10, "only {cuts} cuts while an upload was opened");
+            assert!(cuts > 20, "only {cuts} cuts while an upload was opened");
             return;
         }
     }
