@@ -147,7 +147,7 @@ async fn cycle(number: u64, data: &Path, scratch: &Path, random: &mut Random) ->
 
     let mut server = Server::spawn(data);
     let mut session = Session::open(&server.base).await;
-    let path = session.submit(&name, (number % 2 == 0).then_some(length)).await;
+    let path = session.submit(&name, number.is_multiple_of(2).then_some(length)).await;
     for _ in 0..=random.below(2) {
         let state = session.state(&path).await;
         let missing = if state.missing.is_empty() && state.name != "Succeeded" && state.offset == 0
