@@ -1,7 +1,5 @@
-//! The one executable: `serve` runs the service, everything else is its client.
+//! The `longshore` program: everything is in the library.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
+fn main() -> std::process::ExitCode {
     longshore::cli::run()
 }

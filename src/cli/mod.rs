@@ -1,41 +1,180 @@
-//! The command line.
+//! The command line: a thin face on the client library and the server.
 
+pub mod exit;
+pub mod images;
+pub mod jobs;
+pub mod login;
+pub mod out;
+pub mod progress;
 pub mod serve;
+pub mod session;
+pub mod upload;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use serde_json::json;
 
-/// Resumable uploads of virtual-machine images.
+use crate::client::{api::Api, retry::Policy};
+
+/// How long a command that moves no bytes keeps trying.
+const SHORT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Resumable uploads of virtual-machine images
 #[derive(Debug, Parser)]
-#[command(version, about)]
-struct Arguments {
+#[command(name = "longshore", version, after_help = exit::EXIT_CODES, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    connection: Connection,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the service.
     Serve(serve::ServeArgs),
+    #[command(after_help = "Examples:
+  longshore login --server https://images.example.org --account alice
+  LONGSHORE_PASSWORD=... longshore login")]
+    Login(login::Login),
+    /// End the session and forget it
+    Logout,
+    #[command(after_help = UPLOAD_HELP)]
+    Upload(upload::Upload),
+    Jobs(jobs::Jobs),
+    Images(images::Images),
 }
 
-/// Reads the command line and does what it says.
+const UPLOAD_HELP: &str = "Examples:
+  longshore upload debian-12.qcow2
+  longshore upload --name golden --platform Windows golden.vhdx
+  longshore upload --json *.raw > events.jsonl
+
+Environment: LONGSHORE_SERVER, LONGSHORE_SESSION (a session instead of `longshore login`), LONGSHORE_CONFIG_DIR, NO_COLOR.
+
+Exit codes: 0 done, 2 usage or local file, 3 not logged in, 4 no space or quota, 5 network gave up (resumable),
+6 digests differ, 7 server, 130 interrupted (resumable).";
+
+/// Which server, and who asks.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Connection {
+    /// Address of the server [default: that of the newest login, else http://127.0.0.1:8080]
+    #[arg(long, global = true, env = "LONGSHORE_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+}
+
+impl Connection {
+    /// The server with the session of the environment or of the login.
+    pub fn api(&self) -> Result<Api> {
+        let sessions = session::Sessions::load(&session::folder()?)?;
+        // The environment names a session for whatever server is asked, as a script wants it.
+        let given = std::env::var("LONGSHORE_SESSION").ok().filter(|session| !session.is_empty());
+        let api = Api::new(&sessions.server(self.server.as_deref()), None)?;
+        let kept = sessions.sessions.get(api.server()).map(|kept| kept.session.clone());
+        Ok(api.with_session(given.or(kept)))
+    }
+
+    /// For calls that a person waits for.
+    pub fn short_policy(&self) -> Policy {
+        Policy::giving_up_after(SHORT_PATIENCE)
+    }
+}
+
+/// Runs the command that the arguments name; the exit code is that of [`exit::EXIT_CODES`].
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
-    let done = match arguments.command {
-        Command::Serve(args) => serve::run(&args, std::env::vars_os().collect()),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    let cli = Cli::parse();
+    let json = std::env::args().any(|arg| arg == "--json");
+    let code = match started(cli) {
+        Ok(code) => code,
         Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
+            let code = exit::of(&error);
+            say_error(&error, code, json);
+            code
+        }
+    };
+    exit::code(code)
+}
+
+fn started(cli: Cli) -> Result<u8> {
+    if let Command::Serve(command) = cli.command {
+        serve::run(&command, std::env::vars_os().collect())?;
+        return Ok(0);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start")?;
+    let code = runtime.block_on(async {
+        let connection = cli.connection;
+        match cli.command {
+            Command::Login(command) => command.run(&connection).await,
+            Command::Logout => login::logout(&connection).await,
+            Command::Upload(command) => command.run(&connection).await,
+            Command::Jobs(command) => command.run(&connection).await,
+            Command::Images(command) => command.run(&connection).await,
+            // Has a runtime of its own size, see above.
+            Command::Serve(_) => Ok(0),
+        }
+    });
+    // A hash that still reads a terabyte must not hold up the end.
+    runtime.shutdown_background();
+    code
+}
+
+/// Tells an error: as words on standard error, or as an event where events were asked for.
+fn say_error(error: &anyhow::Error, code: u8, json: bool) {
+    if json {
+        out::say_json(&json!({"event": "error", "exitCode": code, "words": format!("{error:#}")}));
+    } else {
+        out::complain(&format!("longshore: {error:#}"));
+    }
+}
+
+/// Calls `first` at the first Ctrl-C (or SIGTERM); the second one ends the process at once.
+fn on_interrupt(first: impl FnOnce() + Send + 'static) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        interrupted().await;
+        first();
+        interrupted().await;
+        std::process::exit(i32::from(exit::INTERRUPTED));
+    })
+}
+
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => {
+            let _ = tokio::signal::ctrl_c().await;
         }
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the last words of a command")]
-fn complain(error: &anyhow::Error) {
-    eprintln!("longshore: {error:#}");
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_takes_no_password() {
+        Cli::command().debug_assert();
+        let refused = Cli::try_parse_from(["longshore", "login", "--password", "x"]);
+        assert_eq!(refused.unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn the_server_may_stand_before_or_after_the_command() {
+        for args in [["--server", "http://h", "logout"], ["logout", "--server", "http://h"]] {
+            let cli = Cli::try_parse_from(["longshore"].iter().chain(&args)).unwrap();
+            assert_eq!(cli.connection.server.as_deref(), Some("http://h"));
+        }
+    }
 }

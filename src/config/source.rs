@@ -11,8 +11,9 @@ const PREFIX: &str = "LONGSHORE_";
 /// The variable that names the file; it cannot stand in the file itself.
 const CONFIG_VARIABLE: &str = "LONGSHORE_CONFIG";
 /// Variables with our prefix that are not settings of the server: the CLI client reads them, and a person may well have both.
-pub const NOT_SETTINGS: [&str; 5] = [
+pub const NOT_SETTINGS: [&str; 6] = [
     CONFIG_VARIABLE,
+    "LONGSHORE_CONFIG_DIR",
     "LONGSHORE_SERVER",
     "LONGSHORE_ACCOUNT",
     "LONGSHORE_PASSWORD",

@@ -21,7 +21,7 @@ use crate::{
 /// How long a result can be looked up, in milliseconds: ZStack's 10,800 s.
 pub const RESULT_KEPT_MS: i64 = 10_800_000;
 /// How long a call may take; also what clients are told.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(1800);
+pub const CALL_TIMEOUT: Duration = Duration::from_mins(30);
 /// Calls at work at once. They are short; so many at once mean that the database stands still.
 const RUNNING_MAX: usize = 1024;
 /// Results held in memory; the oldest goes first.

@@ -14,6 +14,8 @@
 
 pub mod checkpoint;
 pub mod claims;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod digest;
 mod error;
 pub mod extents;
@@ -21,6 +23,7 @@ pub mod inspect;
 pub mod kill;
 mod limits;
 pub mod local;
+pub mod memory;
 mod store;
 
 pub use error::{Result, StoreError};

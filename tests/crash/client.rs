@@ -80,10 +80,11 @@ impl Session {
         path: &str,
         bytes: Vec<u8>,
         at: u64,
-        total: u64,
+        total: impl Into<Option<u64>>,
         checked: bool,
     ) -> Result<bool, reqwest::Error> {
         let end = at + bytes.len() as u64 - 1;
+        let total = total.into().map_or("*".to_owned(), |total| total.to_string());
         let mut request = self
             .http
             .put(format!("{}{path}", self.base))

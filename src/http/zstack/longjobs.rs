@@ -40,7 +40,8 @@ pub(super) const DESCRIPTION_CHARS_MAX: usize = 2048;
 /// SubmitLongJob.
 pub(super) async fn submit(call: Call, body: Body) -> Result<HttpResponse, Fault> {
     let params = body.params(SUBMIT)?;
-    call.accept(Kept::Durably, |work| submitted(work, params)).await
+    // Boxed: submitting opens files, and its future is larger than what a stack should carry about.
+    call.accept(Kept::Durably, |work| Box::pin(submitted(work, params))).await
 }
 
 async fn submitted(work: Work, mut params: Params) -> Result<StoredReply, Refusal> {

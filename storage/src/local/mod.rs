@@ -15,6 +15,8 @@ mod claiming;
 mod completing;
 pub mod disk;
 mod entries;
+#[cfg(feature = "conformance")]
+pub mod faulty;
 mod format;
 mod hashing;
 mod housekeeping;
@@ -22,6 +24,10 @@ mod images;
 mod lane;
 mod layout;
 mod os_disk;
+#[cfg(feature = "conformance")]
+pub mod power;
+#[cfg(feature = "conformance")]
+mod power_model;
 mod publishing;
 mod shared;
 mod statistics;

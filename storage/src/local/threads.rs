@@ -223,12 +223,12 @@ impl Threads {
         for index in 0..io_count {
             let queue = Arc::clone(&threads.io);
             let builder = std::thread::Builder::new().name(format!("store-io-{index}"));
-            threads.writing.push(builder.spawn(move || queue.work())?);
+            threads.writing.push(builder.spawn(move || or_abort(|| queue.work()))?);
         }
         for index in 0..threads.hash.workers.len() {
             let queues = Arc::clone(&threads.hash);
             let builder = std::thread::Builder::new().name(format!("store-hash-{index}"));
-            threads.hashing.push(builder.spawn(move || queues.work(index))?);
+            threads.hashing.push(builder.spawn(move || or_abort(|| queues.work(index)))?);
         }
         Ok(threads)
     }
@@ -238,16 +238,31 @@ impl Drop for Threads {
     fn drop(&mut self) {
         // I/O first: its last jobs still hand blocks to the hash workers.
         self.io.close();
-        let ended = panicked(&mut self.writing);
+        join(&mut self.writing);
         self.hash.close();
-        let ended = ended + panicked(&mut self.hashing);
-        if ended > 0 {
-            tracing::error!(threads = ended, "threads of the store had panicked");
-        }
+        join(&mut self.hashing);
     }
 }
 
-/// Waits for the threads and counts those that had panicked.
-fn panicked(threads: &mut Vec<JoinHandle<()>>) -> usize {
-    threads.drain(..).map(JoinHandle::join).filter(std::result::Result::is_err).count()
+fn join(threads: &mut Vec<JoinHandle<()>>) {
+    for thread in threads.drain(..) {
+        // No thread of the store ends by a panic: `or_abort` ends the process first.
+        let _ = thread.join();
+    }
+}
+
+/// Ends the process if `work` panics. What a thread of the store was doing is then unknown: requests would wait for a block that
+/// never comes home, and a sync that never ends. A restart goes on from the last checkpoints, as after a power cut, which is
+/// the one kind of failure that is tested at every point.
+fn or_abort(work: impl FnOnce()) {
+    struct Watch;
+    impl Drop for Watch {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                std::process::abort();
+            }
+        }
+    }
+    let _watch = Watch;
+    work();
 }

@@ -54,6 +54,12 @@ impl RunningApp {
         Self { app, address, shutdown, thread: Some(thread), _data: data }
     }
 
+    /// Stops the service and waits for it. Dropping does the same, but blocks the runtime of the test meanwhile, so that the
+    /// client's idle connections stay open and the service waits for them.
+    pub(crate) async fn stop(self) {
+        tokio::task::spawn_blocking(move || drop(self)).await.unwrap();
+    }
+
     /// `http://<address>`
     pub(crate) fn base(&self) -> String {
         format!("http://{}", self.address)

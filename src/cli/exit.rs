@@ -1,0 +1,76 @@
+//! Exit codes: a promise to scripts.
+
+use std::process::ExitCode;
+
+use crate::client::error::{ClientError, ErrorKind};
+
+/// What `--help` says of them.
+pub const EXIT_CODES: &str = "Exit codes:
+    0  done
+    2  wrong usage, or a local file cannot be read or written, or changed while it was sent
+    3  not logged in, or not allowed
+    4  no space or no quota on the server
+    5  the network gave up; the same command goes on where it stopped
+    6  digests differ: the bytes are not what they should be
+    7  the server refused or failed
+  130  interrupted; the same command goes on where it stopped";
+
+/// Done.
+pub const OK: u8 = 0;
+/// Interrupted by Ctrl-C; resumable.
+pub const INTERRUPTED: u8 = 130;
+/// The server refused or failed, and a job that did not succeed.
+pub const SERVER: u8 = 7;
+
+/// The exit code of an error of the client.
+pub const fn of_kind(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Usage => 2,
+        ErrorKind::Auth => 3,
+        ErrorKind::Space => 4,
+        ErrorKind::Resumable => 5,
+        ErrorKind::Checksum => 6,
+        ErrorKind::Server => SERVER,
+    }
+}
+
+/// The exit code of any error: what is not the client's own is a matter of this machine.
+pub fn of(error: &anyhow::Error) -> u8 {
+    let client = error.downcast_ref::<ClientError>();
+    client.map_or(of_kind(ErrorKind::Usage), |error| of_kind(error.kind()))
+}
+
+/// For `main`.
+pub fn code(code: u8) -> ExitCode {
+    ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn every_error_has_the_code_that_the_help_names() {
+        let words = || "w".to_owned();
+        let refused = || ClientError::Refused { status: 404, code: words(), words: words() };
+        let gave_up = ClientError::GaveUp { after: Duration::ZERO, last: words() };
+        for (error, expected) in [
+            (ClientError::Usage { words: words() }, 2),
+            (ClientError::Auth { words: words() }, 3),
+            (ClientError::Space { words: words() }, 4),
+            (gave_up, 5),
+            (ClientError::Suspended { words: words() }, 5),
+            (ClientError::Checksum { words: words() }, 6),
+            (refused(), 7),
+            (ClientError::JobEnded { state: words(), words: words() }, 7),
+            (ClientError::Protocol { words: words() }, 7),
+        ] {
+            assert_eq!(of(&anyhow::Error::new(error)), expected);
+            assert!(EXIT_CODES.contains(&format!("  {expected}  ")));
+        }
+        assert_eq!(of(&anyhow::anyhow!("x").context("y")), 2);
+        assert_eq!(of(&anyhow::Error::new(refused()).context("y")), 7, "context hides no code");
+    }
+}

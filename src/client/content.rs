@@ -1,0 +1,268 @@
+//! The local file: read by ranges, hashed in the background, watched for changes.
+
+use std::{
+    fs::{File, Metadata},
+    os::unix::fs::{FileExt, MetadataExt},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use md5::Md5;
+use sha2::{Digest, Sha256};
+
+use super::error::ClientError;
+use crate::{domain::tag::hex, wire::native::ByteRange};
+
+/// Bytes that the background hash reads at once.
+const HASH_BLOCK_BYTES: usize = 1 << 20;
+/// How far the background hash runs ahead of what is being sent: near enough that the file is read from disk once.
+const HASH_LEAD_BYTES: u64 = 64 << 20;
+/// How often a hash that waits for the sender looks again.
+const HASH_PAUSE: Duration = Duration::from_millis(20);
+
+/// An open file that is to be sent, with the marks by which a change is seen.
+#[derive(Debug)]
+pub struct Content {
+    path: PathBuf,
+    file: File,
+    size: u64,
+    modified: (i64, i64),
+}
+
+/// MD5 and SHA-256 of a whole file, lower-case hex.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalDigests {
+    /// MD5.
+    pub md5: String,
+    /// SHA-256.
+    pub sha256: String,
+}
+
+fn modified(metadata: &Metadata) -> (i64, i64) {
+    (metadata.mtime(), metadata.mtime_nsec())
+}
+
+impl Content {
+    /// Opens a regular file that is not empty. Blocks.
+    pub fn open(path: &Path) -> Result<Self, ClientError> {
+        let failed =
+            |doing| move |source| ClientError::File { path: path.to_path_buf(), doing, source };
+        // Asked before the file is opened: opening a named pipe would wait for a writer.
+        let metadata = std::fs::metadata(path).map_err(failed("open it"))?;
+        let refuse =
+            |why: &str| Err(ClientError::Usage { words: format!("{}: {why}", path.display()) });
+        if !metadata.is_file() {
+            return refuse("not a regular file; give an image file");
+        }
+        if metadata.len() == 0 {
+            return refuse("the file is empty; there is nothing to upload");
+        }
+        let file = File::open(path).map_err(failed("open it"))?;
+        let metadata = file.metadata().map_err(failed("look at it"))?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            file,
+            size: metadata.len(),
+            modified: modified(&metadata),
+        })
+    }
+
+    /// Bytes of the file when it was opened.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The open file.
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What differs from when the file was opened, if anything. Blocks.
+    pub fn change(&self) -> Result<Option<&'static str>, ClientError> {
+        let metadata = self.file.metadata().map_err(|source| self.failed("look at it", source))?;
+        if metadata.len() != self.size {
+            return Ok(Some("its size"));
+        }
+        Ok((modified(&metadata) != self.modified).then_some("its modification time"))
+    }
+
+    /// The bytes of a slice and their CRC-32C. Blocks. Looks for a change after reading, so that bytes of a changed
+    /// file are not sent; a write between two looks is found at the end, by the digests of the whole.
+    pub fn slice(&self, range: ByteRange, job: &str) -> Result<(Bytes, u32), ClientError> {
+        let length = usize::try_from(range.len()).map_err(|_| {
+            self.failed("read so much at once of it", std::io::ErrorKind::OutOfMemory.into())
+        })?;
+        let mut buffer = vec![0; length];
+        let read = self.file.read_exact_at(&mut buffer, range.start);
+        // A file that was cut short shows as a failed read, but the change is what the person has to know.
+        if let Some(what) = self.change()? {
+            return Err(ClientError::FileChanged {
+                path: self.path.clone(),
+                what,
+                job: job.to_owned(),
+            });
+        }
+        read.map_err(|source| self.failed("read it", source))?;
+        let checksum = crc32c::crc32c(&buffer);
+        Ok((buffer.into(), checksum))
+    }
+
+    fn failed(&self, doing: &'static str, source: std::io::Error) -> ClientError {
+        ClientError::File { path: self.path.clone(), doing, source }
+    }
+
+    /// MD5 and SHA-256 of the whole; `None` if stopped. Blocks, so for a blocking thread.
+    fn digests(&self, pace: &Pace) -> Result<Option<LocalDigests>, ClientError> {
+        let (mut md5, mut sha256) = (Md5::new(), Sha256::new());
+        let mut buffer = vec![0; HASH_BLOCK_BYTES];
+        let mut at = 0;
+        while at < self.size {
+            if pace.stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            if at >= pace.limit.load(Ordering::Relaxed) {
+                std::thread::sleep(HASH_PAUSE);
+                continue;
+            }
+            let left = usize::try_from(self.size - at).unwrap_or(usize::MAX);
+            let block = &mut buffer[..left.min(HASH_BLOCK_BYTES)];
+            let read = self.file.read_exact_at(block, at);
+            read.map_err(|source| self.failed("read it", source))?;
+            md5.update(&*block);
+            sha256.update(&*block);
+            at += block.len() as u64;
+            pace.hashed.store(at, Ordering::Relaxed);
+        }
+        Ok(Some(LocalDigests { md5: hex(&md5.finalize()), sha256: hex(&sha256.finalize()) }))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Pace {
+    limit: AtomicU64,
+    hashed: AtomicU64,
+    stop: AtomicBool,
+}
+
+/// Digests of the whole file, computed on a thread of their own; stops when dropped.
+#[derive(Debug)]
+pub struct BackgroundDigests {
+    pace: Arc<Pace>,
+    task: Option<tokio::task::JoinHandle<Result<Option<LocalDigests>, ClientError>>>,
+}
+
+impl BackgroundDigests {
+    /// Begins at the first byte and stays near what [`Self::sent`] reports.
+    pub fn start(content: &Arc<Content>) -> Self {
+        let pace = Arc::new(Pace::default());
+        pace.limit.store(HASH_LEAD_BYTES, Ordering::Relaxed);
+        let (content, theirs) = (Arc::clone(content), Arc::clone(&pace));
+        let task = tokio::task::spawn_blocking(move || content.digests(&theirs));
+        Self { pace, task: Some(task) }
+    }
+
+    /// Everything below `offset` is sent.
+    pub fn sent(&self, offset: u64) {
+        self.pace.limit.fetch_max(offset.saturating_add(HASH_LEAD_BYTES), Ordering::Relaxed);
+    }
+
+    /// Bytes that are hashed.
+    pub fn hashed(&self) -> u64 {
+        self.pace.hashed.load(Ordering::Relaxed)
+    }
+
+    /// Whether [`Self::finish`] will not wait.
+    pub fn is_finished(&self) -> bool {
+        self.task.as_ref().is_none_or(tokio::task::JoinHandle::is_finished)
+    }
+
+    /// Lets it run to the end of the file and waits for it.
+    pub async fn finish(mut self) -> Result<LocalDigests, ClientError> {
+        self.pace.limit.store(u64::MAX, Ordering::Relaxed);
+        let stopped = || ClientError::Protocol {
+            words: "the local digests were stopped before their end".to_owned(),
+        };
+        // Awaited in place: if this future is dropped, the thread is told to stop.
+        let Some(task) = self.task.as_mut() else { return Err(stopped()) };
+        let digests = task.await;
+        self.task = None;
+        digests.map_err(|_| stopped())??.ok_or_else(stopped)
+    }
+
+    /// Lets it run to the end of the file without waiting.
+    pub fn run_free(&self) {
+        self.pace.limit.store(u64::MAX, Ordering::Relaxed);
+    }
+}
+
+impl Drop for BackgroundDigests {
+    fn drop(&mut self) {
+        if self.task.is_some() {
+            self.pace.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn file_of(bytes: &[u8]) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    #[tokio::test]
+    async fn digests_are_those_of_the_whole_file() {
+        let file = file_of(b"abc");
+        let content = Arc::new(Content::open(file.path()).unwrap());
+        let digests = BackgroundDigests::start(&content).finish().await.unwrap();
+        assert_eq!(digests.md5, "900150983cd24fb0d6963f7d28e17f72");
+        assert!(digests.sha256.starts_with("ba7816bf8f01cfea"));
+    }
+
+    #[test]
+    fn a_slice_has_its_bytes_and_their_checksum() {
+        let file = file_of(b"--123456789--");
+        let content = Content::open(file.path()).unwrap();
+        let (bytes, checksum) = content.slice(ByteRange { start: 2, end: 11 }, "job").unwrap();
+        assert_eq!((&bytes[..], checksum), (&b"123456789"[..], 0xe306_9283));
+    }
+
+    #[test]
+    fn a_change_of_size_or_time_is_an_error_in_words() {
+        let mut file = file_of(b"0123456789");
+        let content = Content::open(file.path()).unwrap();
+        let range = ByteRange { start: 0, end: 10 };
+        assert!(content.slice(range, "job").is_ok());
+        let later = std::time::SystemTime::now() + Duration::from_secs(5);
+        file.as_file().set_modified(later).unwrap();
+        let error = content.slice(range, "job7").unwrap_err().to_string();
+        assert!(error.contains("modification time") && error.contains("cancel job7"), "{error}");
+        file.as_file_mut().set_len(3).unwrap();
+        let error = content.slice(range, "job7").unwrap_err();
+        assert!(matches!(error, ClientError::FileChanged { what: "its size", .. }), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_image_file_is_refused_in_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let words = |path: &Path| Content::open(path).unwrap_err().to_string();
+        assert!(words(folder.path()).contains("regular file"));
+        assert!(words(file_of(b"").path()).contains("empty"));
+        assert!(words(&folder.path().join("none")).contains("cannot open"));
+    }
+}

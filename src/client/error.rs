@@ -1,0 +1,190 @@
+//! What can go wrong for a client. Every variant is something that a caller treats differently.
+
+use std::{io, path::PathBuf, time::Duration};
+
+/// What kind of end an error is; the CLI's exit codes are a mapping of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The call or the local file is wrong; sending it again changes nothing.
+    Usage,
+    /// Not logged in, or not allowed.
+    Auth,
+    /// No space or no quota on the server.
+    Space,
+    /// The network gave up or somebody suspended the job; the same call resumes.
+    Resumable,
+    /// The bytes are not what they should be.
+    Checksum,
+    /// The server refused or failed.
+    Server,
+}
+
+/// An error of the client, in words for a person.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The call makes no sense.
+    #[error("{words}")]
+    Usage {
+        /// What to change.
+        words: String,
+    },
+    /// A local file cannot be read or written.
+    #[error("{path}: cannot {doing}", path = path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What was tried, as a verb: `open it`.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file changed while it was sent.
+    #[error(
+        "{path} changed while it was being sent ({what}). The bytes on the server are of the file as it was before. \
+         Cancel that upload with `longshore jobs cancel {job}` and upload the file again once nobody writes to it.",
+        path = path.display()
+    )]
+    FileChanged {
+        /// Which file.
+        path: PathBuf,
+        /// What differs: its size or its modification time.
+        what: &'static str,
+        /// The job that holds the older bytes.
+        job: String,
+    },
+    /// No valid session, or no right.
+    #[error("{words}")]
+    Auth {
+        /// What the server said and what to do.
+        words: String,
+    },
+    /// The server has no room for it.
+    #[error("{words}")]
+    Space {
+        /// What the server said.
+        words: String,
+    },
+    /// No progress for too long. What was acknowledged is kept.
+    #[error(
+        "gave up after {secs} s without progress; the last attempt: {last}. What was sent is kept; the same command \
+         goes on where it stopped.",
+        secs = after.as_secs()
+    )]
+    GaveUp {
+        /// How long nothing moved.
+        after: Duration,
+        /// Words of the last failure.
+        last: String,
+    },
+    /// Somebody else suspended the job while bytes were being sent.
+    #[error("{words}")]
+    Suspended {
+        /// What the server said.
+        words: String,
+    },
+    /// Digests differ.
+    #[error("{words}")]
+    Checksum {
+        /// Which, and what is kept.
+        words: String,
+    },
+    /// The server said no.
+    #[error("{words}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// The server's code, or empty.
+        code: String,
+        /// Its words.
+        words: String,
+    },
+    /// The job ended without an image.
+    #[error("the job ended as {state}: {words}")]
+    JobEnded {
+        /// Failed or Canceled.
+        state: String,
+        /// Why.
+        words: String,
+    },
+    /// The server's answer cannot be understood.
+    #[error("{words}")]
+    Protocol {
+        /// What was expected and what came.
+        words: String,
+    },
+    /// A failure that time may heal. Callers of the library see it only from calls that do not retry.
+    #[error("{words}")]
+    Transient {
+        /// What happened.
+        words: String,
+        /// When the server wants to be asked again.
+        retry_after: Option<Duration>,
+    },
+}
+
+impl ClientError {
+    /// What kind of end it is.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Usage { .. } | Self::File { .. } | Self::FileChanged { .. } => ErrorKind::Usage,
+            Self::Auth { .. } => ErrorKind::Auth,
+            Self::Space { .. } => ErrorKind::Space,
+            Self::GaveUp { .. } | Self::Suspended { .. } | Self::Transient { .. } => {
+                ErrorKind::Resumable
+            }
+            Self::Checksum { .. } => ErrorKind::Checksum,
+            Self::Refused { .. } | Self::JobEnded { .. } | Self::Protocol { .. } => {
+                ErrorKind::Server
+            }
+        }
+    }
+
+    /// Words for a failure of the connection. A certificate that is not trusted does not heal with time.
+    pub(super) fn of_request(error: &reqwest::Error) -> Self {
+        let words = innermost(error);
+        if error.is_builder() {
+            return Self::Usage { words };
+        }
+        if is_tls(error) {
+            return Self::Refused {
+                status: 0,
+                code: "tls".to_owned(),
+                words: format!("no trusted connection to the server: {words}"),
+            };
+        }
+        Self::Transient { words, retry_after: None }
+    }
+}
+
+/// The first and the innermost cause: what was tried and what the system said. Holds no URL, which may be a secret.
+fn innermost(error: &reqwest::Error) -> String {
+    let outer = if error.is_timeout() {
+        "the server did not answer in time"
+    } else if error.is_connect() {
+        "cannot reach the server"
+    } else {
+        "the connection broke"
+    };
+    let mut last: Option<String> = None;
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        last = Some(cause.to_string());
+        source = cause.source();
+    }
+    last.map_or_else(|| outer.to_owned(), |cause| format!("{outer} ({cause})"))
+}
+
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if cause.is::<rustls::Error>() {
+            return true;
+        }
+        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some() {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
+}

@@ -1,0 +1,78 @@
+//! The upload client as a library: no terminal output, everything a person should see is an [`events::Event`].
+//!
+//! An upload belongs to the server: the client keeps no file of its own. It names its file by a [`fingerprint`], asks
+//! the server what is missing under that name, and sends exactly that. So the same call resumes after a crash of the
+//! client, after a restart of the server, and on another machine.
+
+pub mod api;
+pub mod content;
+pub mod download;
+pub mod error;
+pub mod events;
+pub mod fingerprint;
+mod locate;
+pub mod plan;
+pub mod records;
+pub mod retry;
+pub mod sender;
+pub mod transfer;
+pub mod uploader;
+
+#[cfg(test)]
+mod stub;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+
+use reqwest::Url;
+
+use error::ClientError;
+
+/// How long a connection may take to come up.
+const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// An HTTP client for `server`. Follows no redirects (an upload must not be sent twice) and takes proxies from the
+/// environment only where the server is not this machine.
+pub fn http_client(server: &Url) -> Result<reqwest::Client, ClientError> {
+    // The first call installs it; a later one finds it there, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = {
+        let builder = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")));
+        let builder = if is_loopback(server) { builder.no_proxy() } else { builder };
+        // Plain http must work in a bare container, which has no certificates of authorities to load.
+        if server.scheme() == "http" { builder.tls_certs_only([]) } else { builder }
+    };
+    builder.build().map_err(|error| ClientError::Usage {
+        words: format!("no HTTP client for {}: {error}", server.host_str().unwrap_or_default()),
+    })
+}
+
+fn is_loopback(server: &Url) -> bool {
+    let Some(host) = server.host_str() else { return false };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod loopback_tests {
+    use super::*;
+
+    #[test]
+    fn loopback_hosts_are_known_in_every_form() {
+        for (text, expected) in [
+            ("http://127.0.0.1:8080", true),
+            ("http://127.9.9.9/", true),
+            ("http://[::1]:8080/x", true),
+            ("https://LOCALHOST", true),
+            ("http://10.0.0.1", false),
+            ("http://localhost.example.org", false),
+        ] {
+            assert_eq!(is_loopback(&text.parse().unwrap()), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! One file from the disk to a Ready image; the same call again goes on where an earlier one stopped.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    api::{Api, JobAction},
+    content::{BackgroundDigests, Content, LocalDigests},
+    error::ClientError,
+    events::{Event, Phase, Sink},
+    fingerprint,
+    locate::{Located, locate, relocate},
+    records::NewImage,
+    retry::{Policy, Trouble, millis, patiently},
+    sender::{Sender, Verdict},
+    transfer::{End, Limits, Transfer, is_complete},
+};
+use crate::{
+    domain::image_id::ImageId,
+    wire::native::{StateName, UploadState},
+};
+
+/// Between two looks at a job that the server is finishing.
+const FINISH_PAUSE: Duration = Duration::from_millis(500);
+/// How long suspending may take after Ctrl-C. The server does it by itself after half a minute of silence.
+const SUSPEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How an upload is done.
+#[derive(Clone)]
+pub struct UploadOptions {
+    /// Slices at once and their sizes.
+    pub limits: Limits,
+    /// An attempt in which no byte moves for so long is given up.
+    pub silence_max: Duration,
+    /// Whether the whole file is hashed here too and compared at the end.
+    pub verify: bool,
+    /// When to try again and when to give up.
+    pub policy: Policy,
+}
+
+impl UploadOptions {
+    /// The defaults: 4 slices of at most 16 MiB, verified, given up after 10 minutes without progress.
+    pub fn new() -> Self {
+        Self {
+            limits: Limits::default(),
+            silence_max: Duration::from_mins(2),
+            verify: true,
+            policy: Policy::giving_up_after(Duration::from_mins(10)),
+        }
+    }
+}
+
+impl Default for UploadOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The image an upload became.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadyImage {
+    /// The image.
+    pub image_uuid: String,
+    /// The job, if one ran.
+    pub job_uuid: Option<String>,
+    /// MD5 by the server.
+    pub md5: Option<String>,
+    /// SHA-256 by the server.
+    pub sha256: Option<String>,
+    /// Whether the server's digests were compared with the local file's.
+    pub verified: bool,
+    /// Bytes that this call brought to the server.
+    pub sent_bytes: u64,
+}
+
+/// How an upload ended without an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The image is there.
+    Ready(ReadyImage),
+    /// It was stopped; the same call goes on.
+    Interrupted {
+        /// The job, if it was known already.
+        job_uuid: Option<String>,
+        /// Whether the server confirmed that the job is suspended. If not it suspends the job itself after a while.
+        suspended: bool,
+        /// Whether every byte is there, so that the server finishes alone.
+        all_sent: bool,
+    },
+}
+
+/// Uploads files to one server.
+pub struct Uploader {
+    api: Api,
+    options: UploadOptions,
+    events: Sink,
+    stop: CancellationToken,
+}
+
+impl Uploader {
+    /// An uploader that reports to `events`.
+    pub fn new(api: Api, options: UploadOptions, events: Sink) -> Self {
+        Self { api, options, events, stop: CancellationToken::new() }
+    }
+
+    /// Ends every running and coming call of [`Self::upload`]: slices on the wire are dropped, the job is suspended,
+    /// what is stored is kept. Returns at once; the calls return [`Outcome::Interrupted`].
+    pub fn suspend(&self) {
+        self.stop.cancel();
+    }
+
+    /// Uploads a file, or goes on with its upload, until the image is Ready and, where asked, its digests are compared.
+    pub async fn upload(&self, path: &Path, image: &NewImage) -> Result<Outcome, ClientError> {
+        let (content, image_id) = self.open(path).await?;
+        let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let located = tokio::select! {
+            () = self.stop.cancelled() => return Ok(stopped_before_the_job()),
+            located = locate(&self.api, &self.options.policy, &self.events, &content,
+                &image_id, image, &file_name) => located?,
+        };
+        let job = match located {
+            Located::Job(job) => job,
+            Located::Image(ready) => return Ok(Outcome::Ready(ready)),
+        };
+        let digests = self.options.verify.then(|| BackgroundDigests::start(&content));
+        let mut job = job;
+        let mut sent_bytes = 0;
+        let mut fruitless = 0;
+        loop {
+            let silence = self.options.silence_max;
+            let sender =
+                Sender::new(&job.upload_url, Arc::clone(&content), &job.job_uuid, silence)?;
+            let (end, sent) = self.transfer(&sender, &content, digests.as_ref()).await?;
+            sent_bytes += sent;
+            fruitless = if sent > 0 { 0 } else { fruitless + 1 };
+            let received = match end {
+                End::Received(state) => self.settle(&sender, state, content.size()).await?,
+                End::Stopped => return Ok(self.suspend_job(&job.job_uuid).await),
+                End::Gone => Settled::Gone,
+            };
+            match received {
+                Settled::Final(state) => {
+                    return self.conclude(&content, *state, digests, sent_bytes).await;
+                }
+                Settled::Left => return Ok(left_to_the_server(job.job_uuid)),
+                Settled::Unfinished => {}
+                Settled::Gone => {
+                    let lost = relocate(
+                        &self.api,
+                        &self.options.policy,
+                        &self.events,
+                        &image_id,
+                        &job.job_uuid,
+                        fruitless > 1,
+                    );
+                    match lost.await? {
+                        Located::Job(again) => job = again,
+                        Located::Image(ready) => {
+                            let state = state_of(&ready, &job.job_uuid, content.size());
+                            return self.conclude(&content, state, digests, sent_bytes).await;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn open(&self, path: &Path) -> Result<(Arc<Content>, ImageId), ClientError> {
+        (self.events)(&Event::Phase { phase: Phase::Fingerprint, percent: None });
+        let owned = path.to_path_buf();
+        let read = tokio::task::spawn_blocking(move || {
+            let content = Content::open(&owned)?;
+            let image_id = fingerprint::image_id(content.file(), content.size());
+            let image_id = image_id.map_err(|source| ClientError::File {
+                path: owned,
+                doing: "read it",
+                source,
+            })?;
+            Ok((Arc::new(content), image_id))
+        });
+        let stopped =
+            |_| ClientError::Protocol { words: "reading the file was stopped".to_owned() };
+        let (content, image_id) = read.await.map_err(stopped)??;
+        let file = path.display().to_string();
+        (self.events)(&Event::Opened { file, length: content.size() });
+        Ok((content, image_id))
+    }
+
+    async fn transfer(
+        &self,
+        sender: &Sender,
+        content: &Content,
+        digests: Option<&BackgroundDigests>,
+    ) -> Result<(End, u64), ClientError> {
+        let UploadOptions { limits, policy, .. } = &self.options;
+        let (events, stop) = (&self.events, &self.stop);
+        let mut transfer =
+            Transfer::new(sender, content.size(), *limits, policy, events, stop, digests);
+        let end = transfer.run().await?;
+        Ok((end, transfer.sent_bytes()))
+    }
+
+    /// Waits until the server has made an image of the bytes, or says that it cannot.
+    async fn settle(
+        &self,
+        sender: &Sender,
+        mut state: Box<UploadState>,
+        length: u64,
+    ) -> Result<Settled, ClientError> {
+        let mut trouble = Trouble::default();
+        loop {
+            if state.state.is_final() {
+                return Ok(Settled::Final(state));
+            }
+            if !is_complete(&state, length) {
+                return Ok(Settled::Unfinished);
+            }
+            let wait = if state.state == StateName::Suspended {
+                let why = state.detail.clone().or(state.waits_for.clone());
+                let why = why.unwrap_or_else(|| "the job is suspended".to_owned());
+                self.trouble(&mut trouble, why, None)?
+            } else {
+                trouble.over();
+                let phase = Phase::of_stage(&state.stage).unwrap_or(Phase::Verifying);
+                (self.events)(&Event::Phase { phase, percent: Some(state.stage_percent.min(100)) });
+                FINISH_PAUSE
+            };
+            match self.look(sender, wait, &mut trouble).await? {
+                Looked::State(next) => state = next,
+                Looked::Gone => return Ok(Settled::Gone),
+                Looked::Stopped => return Ok(Settled::Left),
+            }
+        }
+    }
+
+    async fn look(
+        &self,
+        sender: &Sender,
+        mut wait: Duration,
+        trouble: &mut Trouble,
+    ) -> Result<Looked, ClientError> {
+        loop {
+            let verdict = tokio::select! {
+                () = self.stop.cancelled() => return Ok(Looked::Stopped),
+                verdict = async { tokio::time::sleep(wait).await; sender.state().await } => verdict,
+            };
+            wait = match verdict {
+                Verdict::Stored(state) => return Ok(Looked::State(state)),
+                Verdict::Gone { .. } => return Ok(Looked::Gone),
+                Verdict::Fatal(error) => return Err(error),
+                Verdict::Resync { words } | Verdict::Damaged { words } => {
+                    self.trouble(trouble, words, None)?
+                }
+                Verdict::Again { words, retry_after, .. } => {
+                    self.trouble(trouble, words, retry_after)?
+                }
+            };
+        }
+    }
+
+    fn trouble(
+        &self,
+        trouble: &mut Trouble,
+        why: String,
+        retry_after: Option<Duration>,
+    ) -> Result<Duration, ClientError> {
+        let wait = trouble.failed(Instant::now(), &self.options.policy, &why, retry_after)?;
+        (self.events)(&Event::Waiting { why, wait_ms: millis(wait) });
+        Ok(wait)
+    }
+
+    /// Compares the digests and says what became of the upload.
+    async fn conclude(
+        &self,
+        content: &Arc<Content>,
+        state: UploadState,
+        digests: Option<BackgroundDigests>,
+        sent_bytes: u64,
+    ) -> Result<Outcome, ClientError> {
+        if state.state != StateName::Succeeded {
+            let words = state.detail.unwrap_or_else(|| "the server gives no reason".to_owned());
+            let name = if state.state == StateName::Canceled { "Canceled" } else { "Failed" };
+            return Err(ClientError::JobEnded { state: name.to_owned(), words });
+        }
+        let mut verified = false;
+        if let Some(digests) = digests {
+            let local = tokio::select! {
+                () = self.stop.cancelled() => return Ok(left_to_the_server(state.job_uuid)),
+                local = finish_with_events(digests, content.size(), &self.events) => local?,
+            };
+            verified = compare(content, &state, &local)?;
+            if !verified {
+                let words =
+                    "the server keeps no digest of this image; nothing was compared".to_owned();
+                (self.events)(&Event::Note { words });
+            }
+        }
+        let UploadState { job_uuid, image_uuid, md5, sha256, .. } = state;
+        let job_uuid = Some(job_uuid);
+        let ready = ReadyImage { image_uuid, job_uuid, md5, sha256, verified, sent_bytes };
+        announce(&self.events, &ready);
+        Ok(Outcome::Ready(ready))
+    }
+
+    async fn suspend_job(&self, job: &str) -> Outcome {
+        let suspend = || self.api.act(job, JobAction::Suspend);
+        let patient = patiently(&self.options.policy, &self.events, suspend);
+        let suspended = matches!(tokio::time::timeout(SUSPEND_TIMEOUT, patient).await, Ok(Ok(())));
+        Outcome::Interrupted { job_uuid: Some(job.to_owned()), suspended, all_sent: false }
+    }
+}
+
+enum Settled {
+    Final(Box<UploadState>),
+    Unfinished,
+    Gone,
+    Left,
+}
+
+enum Looked {
+    State(Box<UploadState>),
+    Gone,
+    Stopped,
+}
+
+/// Tells that an image is there.
+pub(super) fn announce(events: &Sink, ready: &ReadyImage) {
+    let ReadyImage { image_uuid, job_uuid, md5, sha256, verified, sent_bytes } = ready.clone();
+    events(&Event::Phase { phase: Phase::Ready, percent: None });
+    events(&Event::Ready { job_uuid, image_uuid, md5, sha256, verified, sent_bytes });
+}
+
+/// Waits for local digests and tells how far they are.
+pub(super) async fn finish_with_events(
+    digests: BackgroundDigests,
+    length: u64,
+    events: &Sink,
+) -> Result<LocalDigests, ClientError> {
+    digests.run_free();
+    while !digests.is_finished() {
+        let percent = digests.hashed().saturating_mul(100) / length.max(1);
+        let percent = u8::try_from(percent.min(100)).ok();
+        events(&Event::Phase { phase: Phase::Comparing, percent });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    digests.finish().await
+}
+
+/// Whether the server's digests are those of the file; `false` if it has none.
+fn compare(
+    content: &Content,
+    state: &UploadState,
+    local: &LocalDigests,
+) -> Result<bool, ClientError> {
+    let mut compared = false;
+    for (name, theirs, ours) in
+        [("SHA-256", &state.sha256, &local.sha256), ("MD5", &state.md5, &local.md5)]
+    {
+        let Some(theirs) = theirs else { continue };
+        if theirs.eq_ignore_ascii_case(ours) {
+            compared = true;
+            continue;
+        }
+        if let Some(what) = content.change()? {
+            let (path, job) = (content.path().to_path_buf(), state.job_uuid.clone());
+            return Err(ClientError::FileChanged { path, what, job });
+        }
+        return Err(ClientError::Checksum {
+            words: format!(
+                "the image is not the file: the server's {name} is {theirs}, this machine's {ours}. Either the file \
+                 was changed between two parts of the upload, or a disk or memory is broken. Delete the image with \
+                 `longshore images delete {}` and upload again.",
+                state.image_uuid
+            ),
+        });
+    }
+    Ok(compared)
+}
+
+fn state_of(ready: &ReadyImage, job: &str, length: u64) -> UploadState {
+    UploadState {
+        upload_uuid: String::new(),
+        job_uuid: job.to_owned(),
+        image_uuid: ready.image_uuid.clone(),
+        state: StateName::Succeeded,
+        stage: "publishing".to_owned(),
+        stage_percent: 100,
+        waits_for: None,
+        length: Some(length),
+        offset: length,
+        stored_bytes: length,
+        missing: Vec::new(),
+        md5: ready.md5.clone(),
+        sha256: ready.sha256.clone(),
+        detail: None,
+    }
+}
+
+fn stopped_before_the_job() -> Outcome {
+    Outcome::Interrupted { job_uuid: None, suspended: false, all_sent: false }
+}
+
+fn left_to_the_server(job: String) -> Outcome {
+    Outcome::Interrupted { job_uuid: Some(job), suspended: false, all_sent: true }
+}

@@ -1,0 +1,274 @@
+//! A disk that refuses one call, and remembers all of them.
+//!
+//! Tests run the same script again and again, let the first call fail, then the second, and so on until a run meets no
+//! failure any more: then every single call has failed once.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::disk::{Disk, DiskFile};
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The call fails with EIO and does nothing.
+    Io,
+    /// The call fails with ENOSPC and does nothing.
+    NoSpace,
+    /// A write stores the first half of its bytes and fails with EIO; every other call fails like [`Fault::Io`].
+    Torn,
+    /// A call does its work completely and yet fails with EIO, as a lost answer of a network disk would.
+    DoneButFailed,
+}
+
+/// Which calls a fault counts and hits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hits {
+    /// Every call that changes something.
+    Changes,
+    /// Syncs of files and directories.
+    Syncs,
+    /// Reads and lookups.
+    Reads,
+}
+
+/// What was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// [`Disk::create_new`]
+    Create,
+    /// [`Disk::open`]
+    Open,
+    /// [`Disk::rename`], with the path that it moves to.
+    Rename,
+    /// [`Disk::remove_file`]
+    Remove,
+    /// [`Disk::create_dir_all`]
+    MakeDir,
+    /// [`Disk::sync_dir`]
+    SyncDir,
+    /// [`Disk::list`], [`Disk::exists`], [`Disk::space`], [`Disk::metadata`]
+    Look,
+    /// [`DiskFile::write_all_at`]: position and number of bytes.
+    Write(u64, u64),
+    /// [`DiskFile::read_at`] or [`DiskFile::len`]
+    Read,
+    /// [`DiskFile::sync_data`]
+    SyncData,
+    /// [`DiskFile::set_len`]
+    SetLength,
+}
+
+impl Call {
+    fn is_hit_by(self, hits: Hits) -> bool {
+        match self {
+            Self::SyncDir | Self::SyncData => hits != Hits::Reads,
+            Self::Create
+            | Self::Rename
+            | Self::Remove
+            | Self::MakeDir
+            | Self::Write(..)
+            | Self::SetLength => hits == Hits::Changes,
+            Self::Open | Self::Look | Self::Read => hits == Hits::Reads,
+        }
+    }
+}
+
+/// One line of the log of a [`FaultyDisk`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The call was made.
+    Begin(Call, PathBuf),
+    /// The call succeeded.
+    End(Call, PathBuf),
+    /// Something that the test wrote down with [`FaultyDisk::note`].
+    Note(String),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    hits: Hits,
+    /// Calls still to let pass.
+    passes: u64,
+    fault: Fault,
+}
+
+#[derive(Default)]
+struct Record {
+    plan: Option<Plan>,
+    fired: Option<(Call, PathBuf)>,
+    log: Vec<Event>,
+}
+
+/// A disk around another one.
+#[derive(Clone)]
+pub struct FaultyDisk {
+    inner: Arc<dyn Disk>,
+    record: Arc<Mutex<Record>>,
+}
+
+struct FaultyFile {
+    disk: FaultyDisk,
+    inner: Arc<dyn DiskFile>,
+    path: PathBuf,
+}
+
+impl FaultyDisk {
+    /// A disk that only remembers.
+    pub fn new(inner: Arc<dyn Disk>) -> Self {
+        Self { inner, record: Arc::default() }
+    }
+
+    /// Lets the `nth` call from now on fail (the first one is 0), once.
+    pub fn fail(&self, hits: Hits, nth: u64, fault: Fault) {
+        let mut record = self.record();
+        record.plan = Some(Plan { hits, passes: nth, fault });
+        record.fired = None;
+    }
+
+    /// Lets every call pass from now on.
+    pub fn heal(&self) {
+        self.record().plan = None;
+    }
+
+    /// The call that failed, if the plan has come true.
+    pub fn fired(&self) -> Option<(Call, PathBuf)> {
+        self.record().fired.clone()
+    }
+
+    /// Writes a line of the test's own into the log.
+    pub fn note(&self, note: &str) {
+        self.record().log.push(Event::Note(note.to_owned()));
+    }
+
+    /// Everything that happened, in order.
+    pub fn log(&self) -> Vec<Event> {
+        self.record().log.clone()
+    }
+
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Logs the call and says how it is to fail, if it is.
+    fn begin(&self, call: Call, path: &Path) -> Option<Fault> {
+        let mut record = self.record();
+        record.log.push(Event::Begin(call, path.to_owned()));
+        let plan = record.plan.as_mut().filter(|plan| call.is_hit_by(plan.hits))?;
+        if plan.passes > 0 {
+            plan.passes -= 1;
+            return None;
+        }
+        let fault = plan.fault;
+        record.plan = None;
+        record.fired = Some((call, path.to_owned()));
+        Some(fault)
+    }
+
+    fn run<T>(
+        &self,
+        call: Call,
+        path: &Path,
+        work: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
+        match self.begin(call, path) {
+            Some(Fault::Io | Fault::Torn) => return Err(eio()),
+            Some(Fault::NoSpace) => return Err(rustix::io::Errno::NOSPC.into()),
+            Some(Fault::DoneButFailed) => {
+                work()?;
+                return Err(eio());
+            }
+            None => {}
+        }
+        let done = work()?;
+        self.record().log.push(Event::End(call, path.to_owned()));
+        Ok(done)
+    }
+
+    fn file(&self, inner: Arc<dyn DiskFile>, path: &Path) -> Arc<dyn DiskFile> {
+        Arc::new(FaultyFile { disk: self.clone(), inner, path: path.to_owned() })
+    }
+}
+
+fn eio() -> io::Error {
+    rustix::io::Errno::IO.into()
+}
+
+impl DiskFile for FaultyFile {
+    fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        let call = Call::Write(position, bytes.len() as u64);
+        let torn = {
+            let record = self.disk.record();
+            let plan = record.plan.filter(|plan| plan.passes == 0 && call.is_hit_by(plan.hits));
+            plan.is_some_and(|plan| plan.fault == Fault::Torn)
+        };
+        let done = self.disk.run(call, &self.path, || self.inner.write_all_at(bytes, position));
+        if torn && done.is_err() {
+            self.inner.write_all_at(&bytes[..bytes.len() / 2], position)?;
+        }
+        done
+    }
+
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        self.disk.run(Call::Read, &self.path, || self.inner.read_at(buffer, position))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.run(Call::SyncData, &self.path, || self.inner.sync_data())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.disk.run(Call::Read, &self.path, || self.inner.len())
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.disk.run(Call::SetLength, &self.path, || self.inner.set_len(length))
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.run(Call::Create, path, || self.inner.create_new(path))?;
+        Ok(self.file(file, path))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.run(Call::Open, path, || self.inner.open(path))?;
+        Ok(self.file(file, path))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.run(Call::Rename, to, || self.inner.rename(from, to))
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.run(Call::Remove, path, || self.inner.remove_file(path))
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.run(Call::MakeDir, path, || self.inner.create_dir_all(path))
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.run(Call::SyncDir, path, || self.inner.sync_dir(path))
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        self.run(Call::Look, path, || self.inner.list(path))
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.run(Call::Look, path, || self.inner.exists(path))
+    }
+
+    fn space(&self, path: &Path) -> io::Result<(u64, u64)> {
+        self.run(Call::Look, path, || self.inner.space(path))
+    }
+
+    fn metadata(&self, path: &Path) -> io::Result<fs::Metadata> {
+        self.run(Call::Look, path, || self.inner.metadata(path))
+    }
+}
