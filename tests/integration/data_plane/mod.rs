@@ -5,6 +5,7 @@ mod native;
 mod raw;
 mod slices;
 
+use longshore::domain::tag::hex;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256, Sha512};
@@ -24,10 +25,6 @@ pub(crate) struct Job {
     pub(crate) uuid: String,
     pub(crate) image: String,
     pub(crate) url: String,
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {

@@ -1,11 +1,12 @@
 //! ZStack's slices.
 
 use futures::{StreamExt, future::join_all, stream};
+use longshore::domain::tag::hex;
 use md5::{Digest, Md5};
 use reqwest::RequestBuilder;
 use serde_json::json;
 
-use super::{Job, Plane, content, hex, sent, sha256};
+use super::{Job, Plane, content, sent, sha256};
 
 const BOUNDARY: &str = "----WebKitFormBoundary7MA4YWxkTrZu0gW";
 
