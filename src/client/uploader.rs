@@ -155,7 +155,13 @@ impl Uploader {
                         &job.job_uuid,
                         fruitless > 1,
                     );
-                    match lost.await? {
+                    let found = tokio::select! {
+                        () = self.stop.cancelled() => {
+                            return Ok(self.suspend_job(&job.job_uuid).await);
+                        }
+                        found = lost => found?,
+                    };
+                    match found {
                         Located::Job(again) => job = again,
                         Located::Image(ready) => {
                             let state = state_of(&ready, &job.job_uuid, content.size());
