@@ -33,14 +33,33 @@ pub struct Images {
 
 #[derive(Debug, Subcommand)]
 enum ImagesCommand {
-    /// List images, the newest first
-    List(List),
+    /// List images, the newest first; deleted ones only with --all or a condition on their status
+    List(ListImages),
     /// Show one image
     Show(One),
     /// Download an image and verify its digests; the same command again goes on where it stopped
     Download(Download),
     /// Delete images
     Delete(Act),
+}
+
+#[derive(Debug, Args)]
+struct ListImages {
+    #[command(flatten)]
+    list: List,
+    /// Deleted ones too
+    #[arg(long)]
+    all: bool,
+}
+
+impl ListImages {
+    /// The record of a deleted image stays; who lists images wants those that can be used.
+    fn wanted(mut self) -> List {
+        if !self.all && !self.list.conditions.iter().any(|one| one.starts_with("status")) {
+            self.list.conditions.push("status!=Deleted".to_owned());
+        }
+        self.list
+    }
 }
 
 #[derive(Debug, Args)]
@@ -63,7 +82,7 @@ impl Images {
         let api = connection.api()?;
         let policy = connection.short_policy();
         match self.command {
-            ImagesCommand::List(one) => list(&api, &policy, &one).await,
+            ImagesCommand::List(one) => list(&api, &policy, &one.wanted()).await,
             ImagesCommand::Show(one) => show(&api, &policy, &one).await,
             ImagesCommand::Download(one) => one.run(&api).await,
             ImagesCommand::Delete(act) => {
@@ -151,7 +170,7 @@ impl Download {
                 if self.show.json {
                     out::say_json(&json!({"event": "downloaded", "file": name, "bytes": bytes,
                         "verified": verified}));
-                } else {
+                } else if !self.show.quiet {
                     out::say(&format!("{name}: {} ({checked})", out::size(bytes)));
                 }
                 Ok(exit::OK)

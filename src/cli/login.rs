@@ -17,6 +17,9 @@ use crate::client::{api::Api, events::silent, retry::patiently};
 /// first line.
 #[derive(Debug, Args)]
 pub struct Login {
+    /// Address of the server, as --server
+    #[arg(value_name = "URL")]
+    address: Option<String>,
     /// Name of the account
     #[arg(long, default_value = "admin", value_name = "NAME")]
     account: String,
@@ -27,8 +30,8 @@ impl Login {
     pub async fn run(self, connection: &Connection) -> Result<u8> {
         let folder = session::folder()?;
         let mut sessions = Sessions::load(&folder)?;
-        let server = sessions.server(connection.server.as_deref());
-        let api = Api::new(&server, None)?;
+        let named = self.address.as_deref().or(connection.server.as_deref());
+        let api = Api::new(&sessions.server(named), None)?;
         let Some(password) = password(&self.account, api.server()).await? else {
             return Ok(exit::INTERRUPTED);
         };

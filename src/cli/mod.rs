@@ -35,7 +35,7 @@ struct Cli {
 enum Command {
     Serve(serve::ServeArgs),
     #[command(after_help = "Examples:
-  longshore login --server https://images.example.org --account alice
+  longshore login https://images.example.org --account alice
   LONGSHORE_PASSWORD=... longshore login")]
     Login(login::Login),
     /// End the session and forget it
@@ -168,6 +168,12 @@ mod tests {
         Cli::command().debug_assert();
         let refused = Cli::try_parse_from(["longshore", "login", "--password", "x"]);
         assert_eq!(refused.unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn login_takes_the_server_as_its_argument() {
+        let cli = Cli::try_parse_from(["longshore", "login", "http://h", "--account", "alice"]);
+        assert!(matches!(cli.unwrap().command, Command::Login(_)));
     }
 
     #[test]

@@ -22,9 +22,9 @@ const WAITING: &str = "{prefix:.bold} {spinner} {wide_msg}";
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Show {
-    /// No progress, only the result and errors
+    /// Nothing but errors; the exit code tells the rest
     #[arg(short, long)]
-    quiet: bool,
+    pub quiet: bool,
     /// Events as JSON, one object per line, on standard output
     #[arg(long, conflicts_with = "quiet")]
     pub json: bool,

@@ -52,6 +52,9 @@ pub struct Upload {
     /// Slices sent at once
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=8))]
     parallel: u8,
+    /// Longest slice, as 512k or 8m, at most 16m; a broken connection costs at most one slice of each sender
+    #[arg(long, default_value = "16m", value_parser = slice_bytes, value_name = "SIZE")]
+    slice_size: u64,
     /// Do not hash the file here and compare at the end
     #[arg(long)]
     no_verify: bool,
@@ -92,6 +95,18 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(u64::from(number) * factor))
 }
 
+/// A number with `k` or `m`, from 64 KiB to what every server takes with a checksum.
+fn slice_bytes(text: &str) -> Result<u64, String> {
+    let bytes = match text.split_at_checked(text.len().saturating_sub(1)) {
+        Some((number, "k")) => number.parse::<u32>().ok().map(|number| u64::from(number) << 10),
+        Some((number, "m")) => number.parse::<u32>().ok().map(|number| u64::from(number) << 20),
+        _ => None,
+    };
+    bytes
+        .filter(|bytes| (64 << 10..=16 << 20).contains(bytes))
+        .ok_or_else(|| "give a number and k or m, from 64k to 16m".to_owned())
+}
+
 impl Upload {
     /// Runs it: the exit code of the first file that did not become an image.
     pub async fn run(self, connection: &Connection) -> Result<u8> {
@@ -124,7 +139,7 @@ impl Upload {
                 Err(error) => {
                     let error = anyhow::Error::new(error);
                     let code = exit::of(&error);
-                    super::say_error(&error.context(base_name(file)), code, self.show.json);
+                    super::say_error(&about(file, error), code, self.show.json);
                     code
                 }
             };
@@ -137,7 +152,11 @@ impl Upload {
 
     fn options(&self) -> UploadOptions {
         UploadOptions {
-            limits: Limits { parallel: usize::from(self.parallel), ..Limits::default() },
+            limits: Limits {
+                parallel: usize::from(self.parallel),
+                slice_bytes_min: self.slice_size.min(Limits::default().slice_bytes_min),
+                slice_bytes_max: self.slice_size,
+            },
             verify: !self.no_verify,
             policy: Policy::giving_up_after(self.give_up_after),
             ..UploadOptions::new()
@@ -168,8 +187,8 @@ impl Upload {
     }
 
     fn say_ready(&self, file: &Path, ready: &ReadyImage) {
-        if self.show.json {
-            return; // The event `ready` has said it.
+        if self.show.json || self.show.quiet {
+            return; // The event `ready` has said it, or nobody wants to hear it.
         }
         let checked = if ready.verified { "verified" } else { "not compared with the file" };
         out::say(&format!("{}: image {} is ready ({checked})", base_name(file), ready.image_uuid));
@@ -204,6 +223,12 @@ impl Upload {
         out::complain(&format!("{kept}. Go on with:"));
         out::say(&line);
     }
+}
+
+/// An error of this file. Most name it themselves; twice reads badly.
+fn about(file: &Path, error: anyhow::Error) -> anyhow::Error {
+    let name = base_name(file);
+    if error.to_string().contains(&name) { error } else { error.context(name) }
 }
 
 fn base_name(file: &Path) -> String {
@@ -272,6 +297,15 @@ mod tests {
         }
         for bad in ["", "m", "-1s", "1d", "99999999999s"] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_of_slices_have_a_unit_and_bounds() {
+        assert_eq!(slice_bytes("64k"), Ok(65_536));
+        assert_eq!(slice_bytes("16m"), Ok(16 << 20));
+        for bad in ["", "k", "63k", "17m", "1", "1g", "é", "99999999999m"] {
+            assert!(slice_bytes(bad).is_err(), "{bad}");
         }
     }
 

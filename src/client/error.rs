@@ -66,8 +66,8 @@ pub enum ClientError {
     },
     /// No progress for too long. What was acknowledged is kept.
     #[error(
-        "gave up after {secs} s without progress; the last attempt: {last}. What was sent is kept; the same command \
-         goes on where it stopped.",
+        "gave up after {secs} s without progress; the last attempt: {last}. Nothing that the server has stored is \
+         lost; run the same command again to go on.",
         secs = after.as_secs()
     )]
     GaveUp {
@@ -161,10 +161,26 @@ fn innermost(error: &reqwest::Error) -> String {
     let outer = if error.is_timeout() {
         "the server did not answer in time"
     } else if error.is_connect() {
-        "cannot reach the server"
+        return cannot_reach(error);
     } else {
         "the connection broke"
     };
+    with_cause(outer, error)
+}
+
+/// Whoever mistyped the address has to see it: host and port, never the path.
+fn cannot_reach(error: &reqwest::Error) -> String {
+    let host = error.url().and_then(reqwest::Url::host_str);
+    let port = error.url().and_then(reqwest::Url::port_or_known_default);
+    match (host, port) {
+        (Some(host), Some(port)) => {
+            with_cause(&format!("cannot reach the server at {host}:{port}"), error)
+        }
+        _ => with_cause("cannot reach the server", error),
+    }
+}
+
+fn with_cause(outer: &str, error: &reqwest::Error) -> String {
     let mut last: Option<String> = None;
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

@@ -306,7 +306,7 @@ pub trait ApiJobRepository: Send + Sync + 'static {
     async fn finish_api_job(&self, id: ApiId, result: ApiJobResult, now_ms: EpochMs) -> Result<()>;
     /// What is known of a call: `None` unknown, `Some(None)` running.
     async fn api_job(&self, id: ApiId) -> Result<Option<Option<ApiJobResult>>>;
-    /// Removes calls that ended before `before_ms`; answers how many. Calls that run stay.
+    /// Removes calls that ended before `before_ms`, and those that began before it and were cut off by a restart; answers how many. Calls that run stay.
     async fn prune_api_jobs(&self, before_ms: EpochMs) -> Result<u64>;
     /// Replaces the newest progress of a call. A report older than the one there, or after the end of the call's job, changes
     /// nothing.

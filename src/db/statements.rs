@@ -220,7 +220,9 @@ pub(super) const API_JOB_FINISH: &str = "INSERT INTO api_job \
      ended_ms = excluded.ended_ms";
 pub(super) const API_JOB_BY_ID: &str =
     "SELECT id, success, body, ended_ms FROM api_job WHERE id = $1";
-pub(super) const API_JOBS_PRUNE: &str = "DELETE FROM api_job WHERE ended_ms < $1";
+/// A call that began so long ago and never ended was cut off by a restart: nobody will end it.
+pub(super) const API_JOBS_PRUNE: &str =
+    "DELETE FROM api_job WHERE COALESCE(ended_ms, began_ms) < $1";
 /// A report that comes after the end of its job, or after a newer one, changes nothing.
 pub(super) const PROGRESS_SAVE: &str = "INSERT INTO progress (api_id, task_name, percent, time_ms) \
      SELECT $1, $2, $3, $4 WHERE NOT EXISTS (SELECT 1 FROM long_job \

@@ -10,9 +10,10 @@ use futures::{StreamExt, stream};
 
 use super::{
     App,
-    caller::{caller, request_id},
+    caller::caller,
     headers::{digest, disposition::attachment, etag, list, range, text},
     problem::{self, Fault, RequestFault},
+    request_id::RequestId,
 };
 use crate::{
     domain::{ids::ImageUuid, image::ImageRecord},
@@ -32,7 +33,7 @@ async fn content(
     uuid: web::Path<String>,
 ) -> HttpResponse {
     let answered = send(&app, &request, &uuid).await;
-    answered.unwrap_or_else(|fault| problem::answer(&fault, request_id(&request)))
+    answered.unwrap_or_else(|fault| problem::answer(&fault, RequestId::of(&request)))
 }
 
 async fn send(app: &App, request: &HttpRequest, uuid: &str) -> Result<HttpResponse, Fault> {
@@ -51,8 +52,7 @@ async fn send(app: &App, request: &HttpRequest, uuid: &str) -> Result<HttpRespon
     let mut response = HttpResponse::build(plan.status());
     describe(&mut response, &image, &tag);
     let range = match plan {
-        Plan::Unchanged => return Ok(response.finish()),
-        Plan::Changed => return Ok(response.finish()),
+        Plan::Unchanged | Plan::Changed => return Ok(response.finish()),
         Plan::Unsatisfiable => {
             response.insert_header((header::CONTENT_RANGE, format!("bytes */{length}")));
             return Ok(response.finish());
@@ -71,7 +71,7 @@ async fn send(app: &App, request: &HttpRequest, uuid: &str) -> Result<HttpRespon
             response.body(SizedStream::new(bytes, stream::empty::<Result<_, UploadError>>()))
         );
     }
-    let id = request_id(request);
+    let id = RequestId::of(request);
     let stream = app.uploads.image_bytes(uuid, range).inspect(move |block| {
         // Too late for a status: the connection is closed before the announced end, and the client sees that.
         if let Err(error) = block {

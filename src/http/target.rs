@@ -40,22 +40,19 @@ pub struct Target {
 /// `/imagestore/upload/<capability>` or `/imagestore/upload/uploadImage::<IMAGE_ID>`.
 pub async fn of_path(app: &App, request: &HttpRequest) -> Result<Target, Fault> {
     let segment = last_segment(request.uri().path()).ok_or(UploadError::NotFound)?;
-    let target = match segment.strip_prefix(KEYED) {
-        Some(image_id) => {
-            let caller = caller(app, request).await?;
-            let image_id: ImageId = image_id.parse()?;
-            let live = app.jobs.live_upload(caller, &image_id).await?;
-            let record = app.uploads.record(live.ok_or(UploadError::NotFound)?).await?;
-            Target { record, right: Right::Session(caller) }
+    let target = if let Some(image_id) = segment.strip_prefix(KEYED) {
+        let caller = caller(app, request).await?;
+        let image_id: ImageId = image_id.parse()?;
+        let live = app.jobs.live_upload(caller, &image_id).await?;
+        let record = app.uploads.record(live.ok_or(UploadError::NotFound)?).await?;
+        Target { record, right: Right::Session(caller) }
+    } else {
+        let read = app.capabilities.read(&segment).ok_or(UploadError::NotFound)?;
+        let record = app.uploads.record(read.upload).await?;
+        if record.url_generation != read.generation {
+            return Err(UploadError::NotFound.into());
         }
-        None => {
-            let read = app.capabilities.read(&segment).ok_or(UploadError::NotFound)?;
-            let record = app.uploads.record(read.upload).await?;
-            if record.url_generation != read.generation {
-                return Err(UploadError::NotFound.into());
-            }
-            Target { record, right: Right::Capability }
-        }
+        Target { record, right: Right::Capability }
     };
     check_named_image(request, &target)?;
     Ok(target)

@@ -14,7 +14,7 @@ mod write;
 use std::{
     collections::{HashMap, HashSet},
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -26,7 +26,7 @@ pub use finish::Probed;
 pub use health::Check;
 pub use live::{Live, percent};
 pub use longshore_storage::{
-    Finished, StoreError,
+    Finished, ImageKey, StoreError, UploadKey,
     digest::{ChunkChecksum, DigestChoice},
 };
 pub use signals::{JobSignals, Verdict};
@@ -123,6 +123,7 @@ pub struct Uploads {
     /// In the store, but not in the records yet: no strays.
     creating: Mutex<HashSet<UploadUuid>>,
     space: SpaceLedger,
+    received_bytes: AtomicU64,
 }
 
 impl Uploads {
@@ -146,6 +147,7 @@ impl Uploads {
             live: RwLock::default(),
             creating: Mutex::default(),
             space: SpaceLedger::default(),
+            received_bytes: AtomicU64::new(0),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Taking the body of a request: from the gate to the acknowledgement.
 
-use std::{pin::Pin, time::Duration};
+use std::{pin::Pin, sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -185,6 +185,7 @@ impl Uploads {
                         return BodyEnd::TooLarge { offered: end };
                     }
                     live.byte_arrived(self.clock.now_ms());
+                    self.received_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                     if !live.gate_is_open()
                         && let Some(end) = self.wake(live, writer.ended()).await
                     {

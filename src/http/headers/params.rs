@@ -1,12 +1,15 @@
 //! `value; name=token; name="quoted"`: the form of Content-Type and Content-Disposition. Over bytes, because file names in the
 //! headers of a multipart part are in whatever encoding the client likes.
 
+/// Names in lower case, and values.
+pub type Params = Vec<(String, Vec<u8>)>;
+
 /// The value before the first `;` without blanks, and its parameters in order. `None` if a quoted string does not end.
-pub fn parse(header: &[u8]) -> Option<(&[u8], Vec<(String, Vec<u8>)>)> {
+pub fn parse(header: &[u8]) -> Option<(&[u8], Params)> {
     let end = header.iter().position(|&b| b == b';').unwrap_or(header.len());
     let value = header[..end].trim_ascii();
     let mut rest = &header[end..];
-    let mut found = Vec::new();
+    let mut found = Params::new();
     while let Some((_, after)) = rest.split_first() {
         let name_end = after.iter().position(|b| matches!(b, b'=' | b';')).unwrap_or(after.len());
         let name = String::from_utf8_lossy(after[..name_end].trim_ascii()).to_ascii_lowercase();

@@ -10,10 +10,9 @@ use actix_web::{HttpRequest, HttpResponse, http::Method, web};
 pub use dialect::Dialect;
 
 use super::{
-    App,
-    caller::request_id,
-    native,
+    App, native,
     problem::{self, Fault, RequestFault},
+    request_id::RequestId,
     target::{self, Target},
 };
 
@@ -54,5 +53,5 @@ async fn dispatch(
         Dialect::Ietf => "resumable uploads of the IETF draft",
     };
     let fault = target.err().unwrap_or(RequestFault::NotOffered(not_offered).into());
-    problem::answer(&fault, request_id(request))
+    problem::answer(&fault, RequestId::of(request))
 }

@@ -14,10 +14,10 @@ use crate::{
     http::{
         App,
         body::{BodyLimits, LimitedBody, RequestBody, drain_rest},
-        caller::request_id,
         headers::number,
         multipart::file_part,
         problem::{self, Fault, RequestFault},
+        request_id::RequestId,
         target::Target,
     },
     uploads::{BodyError, UploadError, Written},
@@ -49,7 +49,7 @@ pub(super) async fn post(
     if let Some(upload) = upload.filter(|_| slice_error::wants_offset(&fault)) {
         offset = app.uploads.status(upload).await.ok().map(|status| status.offset);
     }
-    slice_error::answer(&fault, offset, request_id(request))
+    slice_error::answer(&fault, offset, RequestId::of(request))
 }
 
 async fn take(

@@ -6,16 +6,14 @@ use actix_web::{
     HttpResponse,
     http::{StatusCode, header},
 };
-use longshore_storage::StoreError;
 use serde::Serialize;
 
 use crate::{
     accounts::AccountError,
-    db::DbError,
     domain::job_state::{JobState, SuspendReason},
     http::problem::{self, Fault, RequestFault},
-    jobs::JobError,
-    uploads::{BodyError, UploadError},
+    jobs::{DbError, JobError},
+    uploads::{BodyError, StoreError, UploadError},
     wire::problem::Problem,
 };
 
@@ -164,10 +162,9 @@ fn of_db(error: &DbError) -> u16 {
 #[cfg(test)]
 mod tests {
     use actix_web::body::to_bytes;
-    use longshore_storage::UploadKey;
 
     use super::*;
-    use crate::{domain::upload::UploadFate, http::headers::BadHeader};
+    use crate::{domain::upload::UploadFate, http::headers::BadHeader, uploads::UploadKey};
 
     async fn told(fault: &Fault, offset: Option<u64>) -> (u16, serde_json::Value) {
         let response = answer(fault, offset, "id".to_owned());

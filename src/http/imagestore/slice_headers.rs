@@ -1,7 +1,6 @@
 //! The headers of a ZStack slice (zstack.md 4.1).
 
 use actix_web::http::header::HeaderMap;
-use longshore_storage::StoreError;
 
 use crate::{
     domain::tag::hex_bytes,
@@ -14,7 +13,7 @@ use crate::{
         multipart::boundary_of,
         problem::{Fault, RequestFault},
     },
-    uploads::{ChunkChecksum, Slice, UploadError},
+    uploads::{ChunkChecksum, Slice, StoreError, UploadError},
 };
 
 const X_IMAGE_SIZE: &str = "x-image-size";
@@ -65,7 +64,7 @@ impl SliceHeaders {
             None => return bad(X_SLICE_SIZE, "give the bytes of this slice"),
         };
         let checksum = checksum(headers)?;
-        let end = offset.checked_add(size).unwrap_or(u64::MAX);
+        let end = offset.saturating_add(size);
         if end > total {
             return Err(UploadError::from(StoreError::BeyondLength { end, length: total }).into());
         }

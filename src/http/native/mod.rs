@@ -17,9 +17,10 @@ pub use state::upload_state;
 use super::{
     App,
     body::{BodyLimits, LimitedBody, RequestBody, drain_rest},
-    caller::{caller, request_id},
+    caller::caller,
     headers::digest,
     problem::{self, Fault, RequestFault},
+    request_id::RequestId,
     target::{Right, Target},
 };
 use crate::{
@@ -92,7 +93,7 @@ async fn settle(
     if !answered.as_ref().is_err_and(problem::closes) {
         drain_rest(body, REST_BYTES_MAX, REST_WAIT).await;
     }
-    answered.unwrap_or_else(|fault| problem::answer(&fault, request_id(request)))
+    answered.unwrap_or_else(|fault| problem::answer(&fault, RequestId::of(request)))
 }
 
 /// Writes a body; an upload that came to nothing by it is an error.

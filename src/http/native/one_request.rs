@@ -57,16 +57,13 @@ async fn take(
     let image_id: ImageId = segment.parse()?;
     let headers = PutHeaders::read(request)?;
     let wishes = Wishes::read(request)?;
-    let (record, slice) = match live(app, caller, &image_id).await? {
-        Some(record) => {
-            let slice = headers.slice_for(&record)?;
-            (record, slice)
-        }
-        None => {
-            let new = wishes.new_job(&image_id, &headers);
-            let upload = app.jobs.submit(caller, new).await?.upload;
-            (upload.ok_or(UploadError::NotFound)?, headers.slice)
-        }
+    let (record, slice) = if let Some(record) = live(app, caller, &image_id).await? {
+        let slice = headers.slice_for(&record)?;
+        (record, slice)
+    } else {
+        let new = wishes.new_job(&image_id, &headers);
+        let upload = app.jobs.submit(caller, new).await?.upload;
+        (upload.ok_or(UploadError::NotFound)?, headers.slice)
     };
     let written = write(app, record.uuid, slice, body).await?;
     let status = &written.status;

@@ -1,18 +1,15 @@
 //! The one table from what went wrong to (status, code, words) in our own dialect. Words say what happened, what is kept and what
 //! to do next; never a path, a statement or the system's own words.
 
-use longshore_storage::StoreError;
-
 use super::RequestFault;
 use crate::{
     accounts::AccountError,
-    db::DbError,
     domain::{
         job_state::{JobState, SuspendReason},
         upload::UploadFate,
     },
-    jobs::JobError,
-    uploads::{BodyError, UploadError},
+    jobs::{DbError, JobError},
+    uploads::{BodyError, StoreError, UploadError},
     wire::problem::{Problem, code},
 };
 
@@ -116,54 +113,11 @@ fn of_store(error: &StoreError) -> Problem {
             "The storage does not hold the bytes of this upload any more. Cancel its job and start a new upload.",
         ),
         StoreError::ImageNotFound { .. } => of_request(&RequestFault::NoImage),
-        StoreError::BeyondLength { end, length } => Problem::new(
-            416,
-            code::BAD_RANGE,
-            "Beyond the end",
-            format!(
-                "The body would end at byte {end}, the upload was declared to have {length}. Nothing of this request was stored."
-            ),
-        ),
-        StoreError::LengthConflict { offered, declared } => Problem::new(
-            400,
-            code::BAD_RANGE,
-            "Length changed",
-            format!(
-                "The upload has the length {declared}, this request says {offered}. The first one stands and nothing was stored. \
-                 If the file has changed, cancel the job and start again."
-            ),
-        ),
-        StoreError::ChecksumMismatch { offset, actual } => Problem::new(
-            400,
-            code::CHECKSUM_MISMATCH,
-            "Checksum mismatch",
-            format!(
-                "The body at {offset} hashes to {actual}, not to what its header says. None of it counts, everything before is \
-                 kept: send it again."
-            ),
-        ),
-        StoreError::CheckedChunkTooLarge { offered, max } => {
-            let mut problem = Problem::new(
-                413,
-                code::CHUNK_TOO_LARGE,
-                "Checked body too large",
-                format!(
-                    "A body with a checksum may have {max} bytes, this one has {offered}. Send smaller pieces, or leave the \
-                     checksum out; what was acknowledged is kept."
-                ),
-            );
-            problem.suggested_chunk_bytes = Some(*max);
-            problem
-        }
-        StoreError::WrongChunkLength { announced, received } => Problem::new(
-            400,
-            "short_body",
-            "Wrong body length",
-            format!(
-                "The request announced {announced} bytes and {received} came. Without a checksum they are kept; ask for the \
-                 state and send the rest."
-            ),
-        ),
+        StoreError::BeyondLength { end, length } => beyond_length(*end, *length),
+        StoreError::LengthConflict { offered, declared } => length_conflict(*offered, *declared),
+        StoreError::ChecksumMismatch { offset, actual } => checksum_mismatch(*offset, actual),
+        StoreError::CheckedChunkTooLarge { offered, max } => chunk_too_large(*offered, *max),
+        StoreError::WrongChunkLength { announced, received } => chunk_length(*announced, *received),
         StoreError::Busy { retry_after_ms, .. } => busy(
             *retry_after_ms,
             "Other requests are writing this upload, as many as may or the same bytes. What was acknowledged is kept.",
@@ -217,6 +171,47 @@ fn of_store(error: &StoreError) -> Problem {
         }
         StoreError::AlreadyExists { .. } => internal("The storage has this upload already"),
     }
+}
+
+fn beyond_length(end: u64, length: u64) -> Problem {
+    let words = format!(
+        "The body would end at byte {end}, the upload was declared to have {length}. Nothing of this request was stored."
+    );
+    Problem::new(416, code::BAD_RANGE, "Beyond the end", words)
+}
+
+fn length_conflict(offered: u64, declared: u64) -> Problem {
+    let words = format!(
+        "The upload has the length {declared}, this request says {offered}. The first one stands and nothing was stored. If the \
+         file has changed, cancel the job and start again."
+    );
+    Problem::new(400, code::BAD_RANGE, "Length changed", words)
+}
+
+fn checksum_mismatch(offset: u64, actual: &str) -> Problem {
+    let words = format!(
+        "The body at {offset} hashes to {actual}, not to what its header says. None of it counts, everything before is kept: \
+         send it again."
+    );
+    Problem::new(400, code::CHECKSUM_MISMATCH, "Checksum mismatch", words)
+}
+
+fn chunk_too_large(offered: u64, max: u64) -> Problem {
+    let words = format!(
+        "A body with a checksum may have {max} bytes, this one has {offered}. Send smaller pieces, or leave the checksum out; \
+         what was acknowledged is kept."
+    );
+    let mut problem = Problem::new(413, code::CHUNK_TOO_LARGE, "Checked body too large", words);
+    problem.suggested_chunk_bytes = Some(max);
+    problem
+}
+
+fn chunk_length(announced: u64, received: u64) -> Problem {
+    let words = format!(
+        "The request announced {announced} bytes and {received} came. Without a checksum they are kept; ask for the state and \
+         send the rest."
+    );
+    Problem::new(400, "short_body", "Wrong body length", words)
 }
 
 pub(super) fn of_job(error: &JobError) -> Problem {

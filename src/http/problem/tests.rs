@@ -1,13 +1,12 @@
 //! Every error once: its status, its code, and words that give nothing away.
 
-use longshore_storage::{ImageKey, StoreError, UploadKey};
 use uuid::Uuid;
 
 use super::*;
 use crate::{
-    db::DbError,
     domain::{job_state::JobState, upload::UploadFate},
-    uploads::BodyError,
+    jobs::DbError,
+    uploads::{BodyError, ImageKey, StoreError, UploadKey},
 };
 
 const SECRET: &str = "/var/lib/secret SELECT";

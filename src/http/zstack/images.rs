@@ -27,6 +27,7 @@ const ADD: &str = "org.zstack.header.image.APIAddImageMsg";
 /// AddImage: the same upload as by a long job, answered with the image.
 pub(super) async fn add(call: Call, body: Body) -> Result<HttpResponse, Fault> {
     let params = body.params(ADD)?;
+    // Boxed: submitting opens files, and its future is larger than what a stack should carry about.
     call.accept(Kept::Durably, |work| Box::pin(added(work, params))).await
 }
 

@@ -40,6 +40,7 @@ pub(super) const DESCRIPTION_CHARS_MAX: usize = 2048;
 /// SubmitLongJob.
 pub(super) async fn submit(call: Call, body: Body) -> Result<HttpResponse, Fault> {
     let params = body.params(SUBMIT)?;
+    // Boxed: submitting opens files, and its future is larger than what a stack should carry about.
     call.accept(Kept::Durably, |work| Box::pin(submitted(work, params))).await
 }
 

@@ -4,6 +4,8 @@ mod accounts;
 mod body;
 mod call;
 mod error;
+#[cfg(test)]
+mod error_table;
 mod images;
 mod longjobs;
 mod query;

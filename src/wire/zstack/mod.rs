@@ -6,6 +6,8 @@ mod envelope;
 mod error;
 mod image;
 mod job;
+#[cfg(test)]
+mod life;
 mod schema;
 mod session;
 mod storage;

@@ -25,8 +25,11 @@ async fn a_call_runs_ends_and_is_forgotten(#[case] db: TestDb) {
     let result = ApiJobResult { success: false, body: "{\"error\":{}}".to_owned() };
     db.db.finish_api_job(id, result.clone(), 20).await.unwrap();
     assert_eq!(db.db.api_job(id).await.unwrap(), Some(Some(result.clone())));
-    assert!(db.db.begin_api_job(other, 1).await.unwrap());
-    assert_eq!(db.db.prune_api_jobs(20).await.unwrap(), 0);
+    assert!(db.db.begin_api_job(other, 21).await.unwrap());
+    let cut_off = ApiId::random();
+    assert!(db.db.begin_api_job(cut_off, 1).await.unwrap());
+    assert_eq!(db.db.prune_api_jobs(20).await.unwrap(), 1, "the one that never ended");
+    assert_eq!(db.db.api_job(cut_off).await.unwrap(), None);
     assert_eq!(db.db.prune_api_jobs(21).await.unwrap(), 1, "the one that runs stays");
     assert_eq!(db.db.api_job(id).await.unwrap(), None);
     assert_eq!(db.db.api_job(other).await.unwrap(), Some(None));

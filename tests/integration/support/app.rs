@@ -32,7 +32,12 @@ impl RunningApp {
             data_dir: Some(data.path().join("data")),
             ..Flags::default()
         };
-        let settings = [("LONGSHORE_ADMIN_PASSWORD", PASSWORD)].iter().chain(settings);
+        let ours = [
+            ("LONGSHORE_ADMIN_PASSWORD", PASSWORD),
+            // The tests have to pass on a disk that is nearly full.
+            ("LONGSHORE_STORAGE__FREE_BYTES_MIN_PERCENT", "0"),
+        ];
+        let settings = ours.iter().chain(settings);
         let settings = settings.map(|(name, value)| ((*name).into(), (*value).into()));
         let config = Config::load(&flags, settings).unwrap();
         let shutdown = Shutdown::new();
@@ -52,6 +57,12 @@ impl RunningApp {
         });
         let (app, address) = told.recv().expect("the service starts");
         Self { app, address, shutdown, thread: Some(thread), _data: data }
+    }
+
+    /// Stops the service and waits for it. Dropping does the same, but blocks the runtime of the test meanwhile, so that the
+    /// client's idle connections stay open and the service waits for them.
+    pub(crate) async fn stop(self) {
+        tokio::task::spawn_blocking(move || drop(self)).await.unwrap();
     }
 
     /// `http://<address>`

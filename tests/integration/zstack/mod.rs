@@ -1,5 +1,6 @@
 //! The control plane as ZStack's SDKs and API pages use it.
 
+mod calls;
 mod faults;
 mod golden;
 mod script;

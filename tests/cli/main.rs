@@ -1,0 +1,19 @@
+//! The real executable as a client against the real executable as a server: what a person at a terminal lives through.
+//!
+//! Every test has its own folders, ports, server and session. Connections run through a [`relay`] where a test has to
+//! come at a moment in the middle: it slows the bytes down and counts them, independently of both sides.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod commands;
+mod download;
+mod relay;
+mod resume;
+mod run;
+mod server;
+mod stop;
+mod words;
+mod world;
+
+/// A mebibyte.
+pub(crate) const MIB: u64 = 1 << 20;
