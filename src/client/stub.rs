@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt::Write as _,
     sync::{Arc, Mutex},
 };
 
@@ -211,7 +212,7 @@ async fn serve(stream: TcpStream, service: Arc<Mutex<Service>>, base: String) {
                 return;
             }
             Some(Fault::Silence) => {
-                tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+                tokio::time::sleep(std::time::Duration::from_mins(1)).await;
                 return;
             }
             _ => {}
@@ -229,7 +230,7 @@ async fn serve(stream: TcpStream, service: Arc<Mutex<Service>>, base: String) {
         };
         let mut reply = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n", text.len());
         for (name, value) in headers {
-            reply += &format!("{name}: {value}\r\n");
+            let _ = write!(reply, "{name}: {value}\r\n");
         }
         reply += "\r\n";
         let cut = (head.path.ends_with("/content"))
