@@ -139,7 +139,9 @@ impl Service {
         let key = ServerKey::load_or_create(&config.data_dir.join("server.key"))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = open_store(config).await?;
-        let db = db::open(config.database_url.expose(), &DbOptions::default()).await?;
+        let options = DbOptions::default();
+        let written = Arc::clone(&options.counters);
+        let db = db::open(config.database_url.expose(), &options).await?;
         let storage = bind_storage(&*db, store.store_uuid(), clock.now_ms()).await?;
         let node = db
             .setting(&format!("node_uuid:{}", storage.uuid), &NodeUuid::random().to_string())
@@ -185,6 +187,7 @@ impl Service {
             uploads,
             settings: Arc::new(http_settings(config)),
             metrics: Arc::new(Metrics::new()),
+            db_counts: Arc::new(move || (written.writes(), written.commits())),
         };
         let (server, address) = listen(config, &app)?;
         jobs.spawn_recovery(recovered);

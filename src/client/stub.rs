@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    fmt::Write as _,
     sync::{Arc, Mutex},
 };
 
@@ -230,7 +229,7 @@ async fn serve(stream: TcpStream, service: Arc<Mutex<Service>>, base: String) {
         };
         let mut reply = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n", text.len());
         for (name, value) in headers {
-            let _ = write!(reply, "{name}: {value}\r\n");
+            reply.extend([name, ": ", &*value, "\r\n"]);
         }
         reply += "\r\n";
         let cut = (head.path.ends_with("/content"))

@@ -134,7 +134,7 @@ mod tests {
             assert_eq!(files, listed);
         }
         for (at, (number, name, _)) in SQLITE.iter().enumerate() {
-            assert_eq!(*number, at as i64 + 1);
+            assert_eq!(usize::try_from(*number).unwrap(), at + 1);
             assert!(name.starts_with(&format!("{number:04}_")), "{name}");
         }
     }

@@ -62,7 +62,10 @@ async fn metrics(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
             "metrics are answered on this machine only; set http.metrics_public to change that\n",
         );
     }
-    app.measure();
+    if let Err(error) = app.measure().await {
+        // What is counted in memory is shown all the same: metrics matter most when something is wrong.
+        tracing::warn!(%error, "jobs could not be counted for the metrics");
+    }
     HttpResponse::Ok().content_type(CONTENT_TYPE).body(app.metrics.render())
 }
 

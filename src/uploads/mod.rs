@@ -14,7 +14,7 @@ mod write;
 use std::{
     collections::HashMap,
     ops::Range,
-    sync::{Arc, OnceLock, PoisonError, RwLock, Weak},
+    sync::{Arc, OnceLock, PoisonError, RwLock, Weak, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -121,6 +121,7 @@ pub struct Uploads {
     signals: OnceLock<Weak<dyn JobSignals>>,
     live: RwLock<HashMap<UploadUuid, Arc<Live>>>,
     space: SpaceLedger,
+    received_bytes: AtomicU64,
 }
 
 impl Uploads {
@@ -143,6 +144,7 @@ impl Uploads {
             signals: OnceLock::new(),
             live: RwLock::default(),
             space: SpaceLedger::default(),
+            received_bytes: AtomicU64::new(0),
         }
     }
 

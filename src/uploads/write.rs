@@ -1,6 +1,6 @@
 //! Taking the body of a request: from the gate to the acknowledgement.
 
-use std::{pin::Pin, time::Duration};
+use std::{pin::Pin, sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -143,6 +143,7 @@ impl Uploads {
                 Ok(Some(Err(error))) => return BodyEnd::Broken(error),
                 Ok(Some(Ok(bytes))) => {
                     live.byte_arrived(self.clock.now_ms());
+                    self.received_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                     unflushed = true;
                     writer.append(&bytes).await
                 }

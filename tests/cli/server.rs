@@ -74,6 +74,7 @@ fn spawn(data: &Path, port: u16) -> Child {
         .arg(data)
         .env_clear()
         .env("LONGSHORE_ADMIN_PASSWORD", PASSWORD)
+        .env("LONGSHORE_STORAGE__FREE_BYTES_MIN_PERCENT", "0")
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()

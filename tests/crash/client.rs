@@ -18,19 +18,19 @@ pub(crate) struct Session {
 /// What a job and its upload look like from outside.
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) state: String,
+    pub(crate) name: String,
     pub(crate) offset: u64,
     pub(crate) missing: Vec<Range<u64>>,
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    longshore::domain::tag::hex(bytes)
 }
 
 impl Session {
     /// Logs in.
     pub(crate) async fn open(base: &str) -> Self {
-        let http = Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
+        let http = Client::builder().no_proxy().timeout(Duration::from_mins(1)).build().unwrap();
         let password = hex(&Sha512::digest(super::PASSWORD.as_bytes()));
         let body = json!({"logInByAccount": {"accountName": "admin", "password": password}});
         let answer = http.put(format!("{base}/zstack/v1/accounts/login")).json(&body).send().await;
@@ -107,7 +107,7 @@ impl Session {
         let state: Value = answer.json().await.unwrap();
         let missing = state["missing"].as_array().cloned().unwrap_or_default();
         State {
-            state: state["state"].as_str().expect("a state").to_owned(),
+            name: state["state"].as_str().expect("a state").to_owned(),
             offset: state["offset"].as_u64().expect("an offset"),
             missing: missing
                 .iter()
@@ -147,10 +147,10 @@ impl Session {
     pub(crate) async fn finish(&self, path: &str, bytes: &[u8]) {
         for _ in 0..600 {
             let state = self.state(path).await;
-            if state.state == "Succeeded" {
+            if state.name == "Succeeded" {
                 return;
             }
-            assert!(matches!(state.state.as_str(), "Running" | "Suspended"), "stuck: {state:?}");
+            assert!(matches!(state.name.as_str(), "Running" | "Suspended"), "stuck: {state:?}");
             // Before the first slice of an upload without a declared length nothing is listed.
             let nothing_yet = state.offset == 0 && state.missing.is_empty();
             let missing = if nothing_yet { vec![0..bytes.len() as u64] } else { state.missing };

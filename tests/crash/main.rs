@@ -4,6 +4,11 @@
 //! our records, not the order of our syncs: power cuts are another suite.
 
 #![expect(clippy::cast_possible_truncation, reason = "images of some MiB on 64 bits")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and tells its figures"
+)]
 
 mod client;
 mod server;
@@ -142,10 +147,10 @@ async fn cycle(number: u64, data: &Path, scratch: &Path, random: &mut Random) ->
 
     let mut server = Server::spawn(data);
     let mut session = Session::open(&server.base).await;
-    let path = session.submit(&name, (number % 2 == 0).then_some(length)).await;
+    let path = session.submit(&name, number.is_multiple_of(2).then_some(length)).await;
     for _ in 0..=random.below(2) {
         let state = session.state(&path).await;
-        let missing = if state.missing.is_empty() && state.state != "Succeeded" && state.offset == 0
+        let missing = if state.missing.is_empty() && state.name != "Succeeded" && state.offset == 0
         {
             // The length is not declared before the first slice of half of the cycles.
             vec![0..length]
@@ -170,11 +175,11 @@ async fn cycle(number: u64, data: &Path, scratch: &Path, random: &mut Random) ->
         let kept = acknowledged.lock().unwrap().clone();
         let lost = lost(&kept, &state.missing);
         assert!(lost.is_empty(), "cycle {number}: acknowledged and lost: {lost:?} of {state:?}");
-        if state.state != "Succeeded" {
+        if state.name != "Succeeded" {
             let contiguous = contiguous_end(&kept);
             assert!(state.offset >= contiguous, "cycle {number}: {} < {contiguous}", state.offset);
         }
-        if matches!(state.state.as_str(), "Suspended" | "Running") {
+        if matches!(state.name.as_str(), "Suspended" | "Running") {
             let details = session.details(&name).await;
             assert_eq!(details.len(), 1, "cycle {number}: the job is found by its IMAGE_ID");
         }

@@ -230,13 +230,16 @@ pub async fn an_overlap_never_changes_stored_bytes(fixture: &dyn Fixture) {
 /// A request that disappears gives its range and its place back.
 pub async fn a_dropped_writer_releases_its_range(fixture: &dyn Fixture) {
     let scenario = Scenario::new(fixture, 80, 100_000).await;
-    for _ in 0..2 * fixture.limits().writers_max {
+    let (turns, began) = (2 * fixture.limits().writers_max, std::time::Instant::now());
+    for _ in 0..turns {
         let position = scenario.state().await.offset;
         let mut writer = scenario.writer(&(position..100_000)).await;
         let bytes = scenario.bytes(&(position..position + 1_000));
         writer.append(bytes).await.expect("bytes are taken");
         drop(writer);
     }
+    let evicting = fixture.limits().claim_silent * turns;
+    assert!(began.elapsed() < evicting / 2, "ranges are free only after a silence");
     scenario.check_prefix().await;
     let position = scenario.state().await.offset;
     let writer = scenario.writer(&(position..100_000)).await;

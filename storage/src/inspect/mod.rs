@@ -69,6 +69,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::type_complexity, reason = "a table: parts of a head, what they show")]
     fn formats_are_told_apart_by_their_magic() {
         let size = 5_u64 << 30;
         let rows: [(&[(usize, &[u8])], &str, Option<u64>); 9] = [
