@@ -190,6 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "one extent is a list of one range")]
     fn missing_is_what_extents_leave() {
         let state = |declared_length, extents: Vec<Range<u64>>| UploadState {
             declared_length,
