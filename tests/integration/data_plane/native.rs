@@ -166,3 +166,17 @@ async fn a_finished_upload_is_deleted_by_its_owner_alone() {
     assert_eq!(deleted.status(), 204);
     assert_eq!(download().await.unwrap().status(), 404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_declared_digest_is_compared_also_where_it_is_not_configured() {
+    let plane = Plane::start(&[("LONGSHORE_DIGESTS__MD5", "false")]).await;
+    let image = content(5000);
+    let (wrong, right) = (md5::Md5::digest(b"other"), md5::Md5::digest(&image));
+    for (name, digest, expected) in [("wrong", wrong, 422), ("right", right, 201)] {
+        let digest = format!("md5=:{}:", STANDARD.encode(digest));
+        let request = plane.http.put(plane.url(&format!("/uploads/{name}")));
+        let request = request.header("repr-digest", digest).body(image.clone());
+        let (status, told) = sent(plane.with_session(request)).await;
+        assert_eq!(status, expected, "{name}: {told}");
+    }
+}
