@@ -5,6 +5,7 @@
 
 mod data_plane;
 mod db;
+mod starting;
 mod support {
     pub(crate) mod app;
     pub(crate) mod databases;
