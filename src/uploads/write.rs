@@ -8,8 +8,13 @@ use longshore_storage::{
     Acknowledged, Chunk, Claimed, Ended, RangeWriter, StoreError, UploadState,
 };
 
-use super::{BodyError, Found, Live, Slice, UploadError, Uploads, Verdict, Written};
+use super::{
+    BodyError, Found, Live, Slice, UploadError, Uploads, Verdict, Written, space::AHEAD_BYTES,
+};
 use crate::domain::{ids::UploadUuid, upload::Completion};
+
+/// After so many bytes of a body of unknown length its room is promised anew: well before what was promised is used up.
+const AHEAD_STEP_BYTES: u64 = AHEAD_BYTES / 2;
 
 /// How the reading of a body came to its end.
 enum BodyEnd {
@@ -23,6 +28,14 @@ enum BodyEnd {
     Draining,
     /// The store refused a block.
     Refused(StoreError),
+    /// A body of unknown length has outgrown its bounds.
+    Outgrown(UploadError),
+}
+
+/// How far a body of unknown length has come, and up to where its room has been seen to.
+struct Ahead {
+    end: u64,
+    until: u64,
 }
 
 impl Uploads {
@@ -114,7 +127,11 @@ impl Uploads {
                 return Ok(true);
             }
         };
-        let end = self.pump(live, writer.as_mut(), body).await;
+        let ahead = slice.length.is_none().then(|| Ahead {
+            end: slice.offset,
+            until: slice.offset.saturating_add(AHEAD_STEP_BYTES),
+        });
+        let end = self.pump(live, writer.as_mut(), body, ahead).await;
         let acknowledged = self.settle(live, writer, end).await?;
         note(live, &acknowledged.state);
         self.keep_promise(live);
@@ -125,7 +142,13 @@ impl Uploads {
     }
 
     /// Moves bytes from the body to the writer until one of them ends.
-    async fn pump<B>(&self, live: &Live, writer: &mut dyn RangeWriter, body: &mut B) -> BodyEnd
+    async fn pump<B>(
+        &self,
+        live: &Live,
+        writer: &mut dyn RangeWriter,
+        body: &mut B,
+        mut ahead: Option<Ahead>,
+    ) -> BodyEnd
     where
         B: Stream<Item = Result<Bytes, BodyError>> + Unpin,
     {
@@ -142,6 +165,11 @@ impl Uploads {
                 Ok(None) => return BodyEnd::Whole,
                 Ok(Some(Err(error))) => return BodyEnd::Broken(error),
                 Ok(Some(Ok(bytes))) => {
+                    if let Some(ahead) = &mut ahead
+                        && let Err(error) = self.go_ahead(live, ahead, bytes.len() as u64).await
+                    {
+                        return BodyEnd::Outgrown(error);
+                    }
                     live.byte_arrived(self.clock.now_ms());
                     unflushed = true;
                     writer.append(&bytes).await
@@ -155,6 +183,23 @@ impl Uploads {
                 return BodyEnd::Refused(error);
             }
         }
+    }
+
+    /// Sees to the length and the room of a body that did not say how long it is, as its bytes come: what was checked before it
+    /// began says nothing about its end.
+    async fn go_ahead(
+        &self,
+        live: &Live,
+        ahead: &mut Ahead,
+        bytes: u64,
+    ) -> Result<(), UploadError> {
+        ahead.end = ahead.end.saturating_add(bytes);
+        self.check_length(ahead.end)?;
+        if ahead.end > ahead.until {
+            self.promise_ahead(live).await?;
+            ahead.until = ahead.end.saturating_add(AHEAD_STEP_BYTES);
+        }
+        Ok(())
     }
 
     /// Counts what there is to count, and turns the end of the body into the answer.
@@ -172,6 +217,11 @@ impl Uploads {
                     note(live, &kept.state);
                 }
                 return Err(error.into());
+            }
+            BodyEnd::Outgrown(error) => {
+                let kept = writer.interrupt().await?;
+                note(live, &kept.state);
+                return Err(error);
             }
             BodyEnd::Broken(error) => Some(error),
             BodyEnd::Stopped(ended) => {

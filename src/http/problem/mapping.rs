@@ -47,7 +47,7 @@ pub(super) fn of_upload(error: &UploadError) -> Problem {
             "too_large",
             "Image too large",
             format!(
-                "An image may have {max} bytes, this one has {offered}. Nothing of this request was stored."
+                "An image may have {max} bytes, this one has {offered}, perhaps more. It cannot be taken: if it has a job, cancel that."
             ),
         ),
         UploadError::NoRoom { free, needed } => Problem::new(

@@ -180,3 +180,22 @@ async fn a_declared_digest_is_compared_also_where_it_is_not_configured() {
         assert_eq!(status, expected, "{name}: {told}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_unknown_length_ends_where_an_image_may_not_go_on() {
+    let plane = Plane::start(&[("LONGSHORE_UPLOADS__UPLOAD_BYTES_MAX", "1MiB")]).await;
+    let chunked = |blocks: usize| {
+        let blocks = (0..blocks).map(|_| Ok::<_, std::io::Error>(vec![7_u8; 64 << 10]));
+        reqwest::Body::wrap_stream(futures::stream::iter(blocks))
+    };
+    let url = plane.url("/uploads/endless");
+    let endless = plane.with_session(plane.http.put(&url).body(chunked(64)));
+    let (status, problem) = sent(endless).await;
+    assert_eq!((status, &problem["code"]), (413, &json!("too_large")), "{problem}");
+    let keyed = plane.url("/imagestore/upload/uploadImage::endless");
+    let (_, state) = sent(plane.with_session(plane.http.get(keyed))).await;
+    assert!(state["storedBytes"].as_u64().is_some_and(|bytes| bytes <= 1 << 20), "{state}");
+
+    let fits = plane.http.put(plane.url("/uploads/fits")).body(chunked(16));
+    assert_eq!(sent(plane.with_session(fits)).await.0, 201);
+}
