@@ -11,7 +11,7 @@ use longshore_storage::{
 use super::{
     BodyError, Found, Live, Slice, UploadError, Uploads, Verdict, Written, space::AHEAD_BYTES,
 };
-use crate::domain::{ids::UploadUuid, upload::Completion};
+use crate::domain::{ids::UploadUuid, job_state::JobState, upload::Completion};
 
 /// After so many bytes of a body of unknown length its room is promised anew: well before what was promised is used up.
 const AHEAD_STEP_BYTES: u64 = AHEAD_BYTES / 2;
@@ -60,7 +60,9 @@ impl Uploads {
             Found::Open(live) => live,
             Found::Published(record) => {
                 let length = record.declared_length.unwrap_or(record.offset_cached);
-                within(&slice, length)?;
+                // No conflict that a look at the job could settle: it has ended, and no list of live jobs shows it.
+                within(&slice, length)
+                    .map_err(|_| UploadError::NotTaking { state: JobState::Succeeded })?;
                 self.drain(&mut body).await?;
                 return self.written(upload, true, None).await;
             }
