@@ -294,6 +294,12 @@ pub(super) fn of_request(error: &RequestFault) -> Problem {
         RequestFault::Method { allow } => {
             new(405, "method", "Method not offered", &format!("This URL takes {allow}."))
         }
+        RequestFault::NoSuchPath => new(
+            404,
+            code::NOT_FOUND,
+            "No such path",
+            "There is nothing at this path. Uploads go to PUT /uploads/<IMAGE_ID> or to the upload URL of a job.",
+        ),
         RequestFault::NoImage => new(
             404,
             code::NOT_FOUND,

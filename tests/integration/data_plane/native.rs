@@ -199,3 +199,17 @@ async fn a_body_of_unknown_length_ends_where_an_image_may_not_go_on() {
     let fits = plane.http.put(plane.url("/uploads/fits")).body(chunked(16));
     assert_eq!(sent(plane.with_session(fits)).await.0, 201);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_path_answers_in_words() {
+    let plane = Plane::start(&[]).await;
+    for path in ["/", "/healthz", "/readyz", "/metrics"] {
+        let head = plane.http.head(plane.url(path)).send().await.unwrap();
+        assert_eq!(head.status(), 200, "HEAD {path}");
+        let (status, problem) = sent(plane.http.post(plane.url(path))).await;
+        assert_eq!((status, &problem["code"]), (405, &json!("method")), "POST {path}");
+    }
+    let (status, problem) = sent(plane.http.get(plane.url("/nowhere"))).await;
+    assert_eq!((status, &problem["code"]), (404, &json!("not_found")), "{problem}");
+    assert!(problem["requestId"].as_str().is_some_and(|id| id.len() > 8), "{problem}");
+}
