@@ -19,7 +19,8 @@ pub mod zstack;
 
 use std::{sync::Arc, time::Duration};
 
-use actix_web::web;
+use actix_web::{HttpRequest, HttpResponse, web};
+use problem::RequestFault;
 
 use crate::{
     accounts::{Accounts, Capabilities},
@@ -109,5 +110,10 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .configure(zstack::configure)
         .configure(imagestore::configure)
         .configure(native::configure)
-        .configure(download::configure);
+        .configure(download::configure)
+        .default_service(web::to(unknown_path));
+}
+
+async fn unknown_path(request: HttpRequest) -> HttpResponse {
+    problem::answer(&RequestFault::NoSuchPath.into(), request_id::RequestId::of(&request))
 }

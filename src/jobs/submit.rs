@@ -14,7 +14,7 @@ use crate::{
         tag::{Declared, read_tags},
         upload::{ExpectedDigests, UploadFate, UploadRecord},
     },
-    uploads::UploadError,
+    uploads::{DigestChoice, UploadError},
 };
 
 /// The identifiers of one new job.
@@ -57,7 +57,8 @@ impl Jobs {
 
         // Whoever finds the record before this has ended, and cancels it, waits until it is in memory to be taken out.
         let _alone = self.lock(named.job).await;
-        self.parts.uploads.prepare(&upload, self.parts.digests).await?;
+        let digests = following(self.parts.digests, &expected);
+        self.parts.uploads.prepare(&upload, digests).await?;
         let created = self.record(new, job.clone(), image.clone(), upload.clone()).await;
         if let Err(error) = created {
             self.parts.uploads.abandon(&upload).await;
@@ -215,6 +216,14 @@ fn image_uuid(request: &AddImageRequest) -> Result<ImageUuid, JobError> {
 fn check_texts(new: &NewJob) -> Result<(), JobError> {
     super::control::check_text("name", new.name.as_deref(), 255)?;
     super::control::check_text("description", new.description.as_deref(), 2048)
+}
+
+/// The configured digests, and those that were declared: what a client declares is compared, whatever is configured.
+fn following(configured: DigestChoice, expected: &ExpectedDigests) -> DigestChoice {
+    DigestChoice {
+        md5: configured.md5 || expected.md5.is_some(),
+        sha256: configured.sha256 || expected.sha256.is_some(),
+    }
 }
 
 /// Two ways to declare the same thing must not disagree.

@@ -8,7 +8,9 @@ use longshore_storage::{
     Acknowledged, Chunk, Claimed, Ended, RangeWriter, StoreError, UploadState,
 };
 
-use super::{BodyError, Found, Live, Slice, UploadError, Uploads, Verdict, Written};
+use super::{
+    BodyError, Found, Live, Slice, UploadError, Uploads, Verdict, Written, space::AHEAD_BYTES,
+};
 use crate::{
     db::DbError,
     domain::{
@@ -25,6 +27,8 @@ const CLAIM_ATTEMPTS: usize = 3;
 const RESUMED_RETRY_MS: u64 = 100;
 /// Bytes of one body after which the promise of room is told of them.
 const PROMISE_STEP_BYTES: u64 = 1 << 20;
+/// After so many bytes of a body of unknown length its room is promised anew: well before what was promised is used up.
+const AHEAD_STEP_BYTES: u64 = AHEAD_BYTES / 2;
 
 /// How the reading of a body came to its end.
 enum BodyEnd {
@@ -38,8 +42,14 @@ enum BodyEnd {
     Draining,
     /// The store refused a block.
     Refused(StoreError),
-    /// A body of unknown length has more bytes than an upload may have.
-    TooLarge { offered: u64 },
+    /// A body of unknown length has outgrown its bounds.
+    Outgrown(UploadError),
+}
+
+/// How far a body of unknown length has come, and up to where its room has been seen to.
+struct Ahead {
+    end: u64,
+    until: u64,
 }
 
 impl Uploads {
@@ -64,7 +74,9 @@ impl Uploads {
             Found::Open(live) => live,
             Found::Published(record) => {
                 let length = record.declared_length.unwrap_or(record.offset_cached);
-                within(&slice, length)?;
+                // No conflict that a look at the job could settle: it has ended, and no list of live jobs shows it.
+                within(&slice, length)
+                    .map_err(|_| UploadError::NotTaking { state: JobState::Succeeded })?;
                 self.drain(None, &mut body).await?;
                 return self.written(upload, true, None).await;
             }
@@ -143,7 +155,11 @@ impl Uploads {
                 return Ok(true);
             }
         };
-        let end = self.pump(live, slice, writer.as_mut(), body).await;
+        let ahead = slice.length.is_none().then(|| Ahead {
+            end: slice.offset,
+            until: slice.offset.saturating_add(AHEAD_STEP_BYTES),
+        });
+        let end = self.pump(live, writer.as_mut(), body, ahead).await;
         let acknowledged = self.settle(live, writer, end).await?;
         note(live, &acknowledged.state);
         self.keep_promise(live);
@@ -157,9 +173,9 @@ impl Uploads {
     async fn pump<B>(
         &self,
         live: &Live,
-        slice: &Slice,
         writer: &mut dyn RangeWriter,
         body: &mut B,
+        mut ahead: Option<Ahead>,
     ) -> BodyEnd
     where
         B: Stream<Item = Result<Bytes, BodyError>> + Unpin,
@@ -180,9 +196,10 @@ impl Uploads {
                 Ok(Some(Ok(bytes))) if bytes.is_empty() => continue,
                 Ok(Some(Ok(bytes))) => {
                     received += bytes.len() as u64;
-                    let end = slice.offset.saturating_add(received);
-                    if slice.length.is_none() && end > self.limits.upload_bytes_max {
-                        return BodyEnd::TooLarge { offered: end };
+                    if let Some(ahead) = &mut ahead
+                        && let Err(error) = self.go_ahead(live, ahead, bytes.len() as u64).await
+                    {
+                        return BodyEnd::Outgrown(error);
                     }
                     live.byte_arrived(self.clock.now_ms());
                     self.received_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -228,6 +245,23 @@ impl Uploads {
         }
     }
 
+    /// Sees to the length and the room of a body that did not say how long it is, as its bytes come: what was checked before it
+    /// began says nothing about its end.
+    async fn go_ahead(
+        &self,
+        live: &Live,
+        ahead: &mut Ahead,
+        bytes: u64,
+    ) -> Result<(), UploadError> {
+        ahead.end = ahead.end.saturating_add(bytes);
+        self.check_length(ahead.end)?;
+        if ahead.end > ahead.until {
+            self.promise_ahead(live).await?;
+            ahead.until = ahead.end.saturating_add(AHEAD_STEP_BYTES);
+        }
+        Ok(())
+    }
+
     /// Counts what there is to count, and turns the end of the body into the answer.
     async fn settle(
         &self,
@@ -245,6 +279,12 @@ impl Uploads {
                 self.keep_promise(live);
                 return Err(error.into());
             }
+            BodyEnd::Outgrown(error) => {
+                let kept = writer.interrupt().await?;
+                note(live, &kept.state);
+                self.keep_promise(live);
+                return Err(error);
+            }
             BodyEnd::Broken(error) => Some(error),
             BodyEnd::Stopped(ended) => {
                 let kept = writer.interrupt().await?;
@@ -259,11 +299,6 @@ impl Uploads {
                         message: "the storage failed under this upload".to_owned(),
                     },
                 }));
-            }
-            BodyEnd::TooLarge { offered } => {
-                let kept = writer.interrupt().await?;
-                note(live, &kept.state);
-                return Err(UploadError::TooLarge { offered, max: self.limits.upload_bytes_max });
             }
             BodyEnd::Draining => None,
         };
