@@ -63,8 +63,15 @@ impl StoreRecovery for LocalStore {
     }
 
     async fn probe(&self) -> Result<()> {
+        // One after the other: they all write the same file.
+        let alone = Arc::clone(&self.probing).lock_owned().await;
         let shared = Arc::clone(&self.shared);
-        self.shared.io.run(move || probe(&shared)).await?
+        let probe = move || {
+            let probed = probe(&shared);
+            drop(alone);
+            probed
+        };
+        self.shared.io.run(probe).await?
     }
 }
 

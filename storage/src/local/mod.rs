@@ -41,6 +41,7 @@ mod writer;
 use std::{path::Path, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
+use tokio::sync::Mutex as AsyncMutex;
 use uuid::Uuid;
 
 use self::{
@@ -76,6 +77,8 @@ pub struct LocalStore {
     shared: Arc<Shared>,
     threads: Option<Threads>,
     store_uuid: Uuid,
+    /// Held while the one file is written by which [`StoreRecovery::probe`](crate::StoreRecovery::probe) sees that this works.
+    probing: Arc<AsyncMutex<()>>,
     _lock: DirectoryLock,
 }
 
@@ -109,7 +112,8 @@ impl LocalStore {
         });
         let entries = Entries::new(Arc::clone(&shared));
         let threads = Some(threads);
-        let store = Self { entries, shared, threads, store_uuid, _lock: lock };
+        let probing = Arc::default();
+        let store = Self { entries, shared, threads, store_uuid, probing, _lock: lock };
         store.probe_now()?;
         Ok(Arc::new(store))
     }
@@ -188,11 +192,15 @@ impl UploadStore for LocalStore {
     async fn revoke(&self, owned: Owned) -> Result<UploadState> {
         match self.entries.get(owned.key).await? {
             Entry::Upload(upload) => {
-                let revoked = upload.revoke(owned).await;
-                if !matches!(revoked, Err(StoreError::Fenced { .. })) {
-                    self.entries.set_revoked(owned.key, true);
+                if let Err(error @ StoreError::Fenced { .. }) = {
+                    let mut inner = upload.lock();
+                    upload.enter(&mut inner, owned)
+                } {
+                    return Err(error);
                 }
-                revoked
+                // First: if the storage fails while the writers end, whoever opens the upload again finds it revoked.
+                self.entries.set_revoked(owned.key, true);
+                upload.revoke(owned).await
             }
             Entry::Published(checkpoint) => {
                 fence(&checkpoint, owned)?;

@@ -26,6 +26,17 @@ fn io_error(action: &'static str) -> impl FnOnce(io::Error) -> StoreError {
 /// Makes the files of a new upload. Data without a checkpoint is what a crash left of creating or discarding: nothing of
 /// it was ever promised.
 pub(super) fn create(shared: &Arc<Shared>, owned: Owned, spec: UploadSpec) -> Result<Arc<Upload>> {
+    let made = make(shared, owned, spec);
+    if made.is_err()
+        && let Err(error) = discard(shared, owned.key)
+    {
+        // Whoever asked has been refused and will not come back for it; the next look for strays finds what is left.
+        tracing::warn!(upload = %owned.key, %error, "what a failed creation left could not be removed");
+    }
+    made
+}
+
+fn make(shared: &Arc<Shared>, owned: Owned, spec: UploadSpec) -> Result<Arc<Upload>> {
     let (disk, key) = (&shared.disk, owned.key);
     let path = shared.layout.staging(key, StagingFile::Data);
     remove_if_there(shared, key, StagingFile::Data)?;

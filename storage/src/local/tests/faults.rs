@@ -120,3 +120,32 @@ async fn every_single_failed_write_or_sync_can_be_repaired_by_trying_again() {
     }
     assert!(failures >= 20, "only {failures} of 24 faults were felt");
 }
+
+#[tokio::test]
+async fn probes_at_once_do_not_disturb_each_other() {
+    let (disk, bench) = bench();
+    disk.faults.sync_millis.store(20, Ordering::SeqCst);
+    for _ in 0..5 {
+        let probe = || bench.store.probe();
+        let probed = tokio::join!(probe(), probe(), probe(), probe());
+        for probed in [probed.0, probed.1, probed.2, probed.3] {
+            probed.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_creation_that_fails_leaves_no_file() {
+    let (disk, bench) = bench();
+    let create = async || {
+        let owned = Owned { key: UploadKey(Uuid::new_v4()), epoch: 1 };
+        bench.store.create(owned, spec(Some(10))).await
+    };
+    disk.faults.write_errno.store(ENOSPC, Ordering::SeqCst);
+    assert!(matches!(create().await, Err(StoreError::NoSpace)));
+    disk.faults.sync_errno.store(EIO, Ordering::SeqCst);
+    assert!(matches!(create().await, Err(StoreError::Io { .. })));
+    assert_eq!(bench.store.uploads().await.unwrap(), []);
+    create().await.unwrap();
+    assert_eq!(bench.store.uploads().await.unwrap().len(), 1);
+}
