@@ -78,7 +78,9 @@ impl Uploads {
             return Ok(true);
         }
         let job = self.db.job(record.job, Scope::All).await?;
-        Ok(job.is_some_and(|job| job.stage == Stage::Publishing && !job.state.is_final()))
+        // Succeeded: it was recorded between these two looks.
+        let becoming = |state: JobState| !state.is_final() || state == JobState::Succeeded;
+        Ok(job.is_some_and(|job| job.stage == Stage::Publishing && becoming(job.state)))
     }
 
     /// Whether the bytes of an upload that the store does not find were removed on purpose.

@@ -119,6 +119,9 @@ async fn one_job_that_fails_to_move_does_not_keep_the_others(backing: Backing) {
         jobs.push(job);
     }
     let broken = &jobs[0].job.uuid;
+    if backing == Backing::LocalOnPostgres {
+        world.test_db.sabotage("ALTER TABLE long_job DROP CONSTRAINT long_job_stage").await;
+    }
     world
         .test_db
         .sabotage(&format!("UPDATE long_job SET stage = 'dreaming' WHERE uuid = '{broken}'"))

@@ -204,6 +204,11 @@ impl World {
         });
         stopped.await.unwrap();
         drop((jobs, uploads, store));
+        if self.test_db.file().is_none() {
+            // Connections to PostgreSQL that the process opened have ended with its runtime.
+            let options = longshore::db::DbOptions::default();
+            self.db = longshore::db::open(&self.test_db.url, &options).await.unwrap();
+        }
         self.rig.release_all();
     }
 
