@@ -25,3 +25,42 @@ async fn a_start_that_fails_leaves_the_password_to_the_next() {
     let first = Service::start(&free, Shutdown::new()).await.unwrap();
     assert!(first.first_password.as_deref().is_some_and(|password| password.len() >= 16));
 }
+
+/// As a person runs it: the flag wins over the variable, which wins over the file; nothing is made, no secret is printed.
+#[test]
+fn check_config_shows_where_every_value_comes_from() {
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("longshore.toml");
+    std::fs::write(&file, "listen = \"127.0.0.1:1\"\npublic_url = \"http://file.example\"\n")
+        .unwrap();
+    let check = |listen: &str| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_longshore"))
+            .args(["serve", "--check-config", "--listen", listen, "--data-dir"])
+            .arg(data.path().join("data"))
+            .arg("--config")
+            .arg(&file)
+            .args(["--database-url", "postgres://u:secret-1@db/x"])
+            .env("LONGSHORE_LISTEN", "127.0.0.1:2")
+            .env("LONGSHORE_UPLOADS__IDLE_FAIL_SECS", "99")
+            .env("LONGSHORE_ADMIN_PASSWORD", "secret-2")
+            .output()
+            .unwrap()
+    };
+    let good = check("0.0.0.0:3");
+    let shown = String::from_utf8(good.stdout).unwrap();
+    assert!(good.status.success(), "{shown}");
+    for line in [
+        "listen = \"0.0.0.0:3\"  # flag --listen\n",
+        "uploads.idle_fail_secs = \"99\"  # environment LONGSHORE_UPLOADS__IDLE_FAIL_SECS\n",
+        "warning: listening on 0.0.0.0:3 without TLS",
+    ] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    assert!(shown.contains("public_url = \"http://file.example\"  # file "), "{shown}");
+    assert!(!shown.contains("secret-"), "{shown}");
+    assert!(!data.path().join("data").exists(), "nothing is made");
+
+    let bad = check("nonsense");
+    let words = String::from_utf8(bad.stderr).unwrap();
+    assert!(!bad.status.success() && words.contains("`listen` (flag --listen)"), "{words}");
+}
