@@ -4,7 +4,7 @@
 use std::{path::Path, sync::Arc, time::Instant};
 
 use longshore_storage::{
-    Chunk, Claimed, Durability, Limits, Owned, UploadKey, UploadSpec, UploadStore,
+    Chunk, Claimed, Durability, Limits, Owned, StoreRecovery, UploadKey, UploadSpec, UploadStore,
     digest::{DigestChoice, DigestState},
     local::{LocalStore, OsDisk},
 };

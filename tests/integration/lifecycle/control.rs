@@ -234,7 +234,7 @@ async fn a_cancel_that_cannot_remove_is_tried_again(backing: Backing) {
     world.rig.fail(Op::Discard, 1, error);
     assert!(world.jobs().cancel(world.caller, job.job.uuid).await.is_err());
     assert_eq!(world.state(&job).await, JobState::Canceling);
-    world.pass(Duration::from_secs(60)).await;
+    world.pass(Duration::from_mins(1)).await;
     assert_eq!(world.state(&job).await, JobState::Canceled);
     world.assert_nothing_left(&job).await;
 }

@@ -37,9 +37,9 @@ async fn every_step_of_finishing_ends_in_the_same_image(backing: Backing) {
         (Op::Publish, Side::After, Stage::Publishing),
     ] {
         let job = world.submit(Some(bytes.len())).await;
-        let hold = world.rig.hold(op, side);
+        let stop = world.rig.hold(op, side);
         let _lost = world.sending(upload_of(&job), at(0, Some(bytes.len())), whole(&bytes));
-        hold.reached().await;
+        stop.reached().await;
         assert_eq!(world.job(&job).await.stage, stage, "{op:?} {side:?}");
         world.kill().await;
         let recovered = world.boot().await;
@@ -62,9 +62,9 @@ async fn a_cancel_after_a_crash_in_publishing_leaves_no_image(backing: Backing) 
     let mut world = World::new(backing).await;
     let bytes = content(50_000, 2);
     let job = world.submit(Some(bytes.len())).await;
-    let hold = world.rig.hold(Op::Publish, Side::After);
+    let stop = world.rig.hold(Op::Publish, Side::After);
     let _lost = world.sending(upload_of(&job), at(0, Some(bytes.len())), whole(&bytes));
-    hold.reached().await;
+    stop.reached().await;
     world.kill().await;
     let recovered = world.boot().await;
     world.jobs().cancel(world.caller, job.job.uuid).await.unwrap();
@@ -78,9 +78,9 @@ async fn bytes_find_the_image_before_recovery_does(backing: Backing) {
     let mut world = World::new(backing).await;
     let bytes = content(50_000, 3);
     let job = world.submit(Some(bytes.len())).await;
-    let hold = world.rig.hold(Op::Publish, Side::After);
+    let stop = world.rig.hold(Op::Publish, Side::After);
     let _lost = world.sending(upload_of(&job), at(0, Some(bytes.len())), whole(&bytes));
-    hold.reached().await;
+    stop.reached().await;
     world.kill().await;
     let recovered = world.boot().await;
     let answered = world.send(&job, 40_000, &bytes[40_000..]).await.unwrap();
@@ -103,17 +103,17 @@ async fn states_come_back_as_they_should(backing: Backing) {
     let held = world.submit(Some(bytes.len())).await;
     world.send(&held, 0, &bytes[..49_999]).await.unwrap();
     // The last byte comes, and the user suspends before anybody finishes it.
-    let hold = world.rig.hold(Op::Acknowledge, Side::After);
+    let stop = world.rig.hold(Op::Acknowledge, Side::After);
     let last = world.sending(upload_of(&held), at(49_999, Some(1)), whole(&bytes[49_999..]));
-    hold.reached().await;
+    stop.reached().await;
     world.jobs().suspend(world.caller, held.job.uuid).await.unwrap();
     last.abort();
     let canceling = world.submit(Some(bytes.len())).await;
     world.rig.release_all();
-    let hold = world.rig.hold(Op::Discard, Side::Before);
+    let stop = world.rig.hold(Op::Discard, Side::Before);
     let (jobs, caller, uuid) = (world.jobs(), world.caller, canceling.job.uuid);
     let _lost = world.spawn(async move { jobs.cancel(caller, uuid).await });
-    hold.reached().await;
+    stop.reached().await;
     assert_eq!(world.state(&canceling).await, JobState::Canceling);
 
     world.crash().await;
@@ -124,7 +124,7 @@ async fn states_come_back_as_they_should(backing: Backing) {
     world.assert_nothing_left(&canceling).await;
     let user = JobState::Suspended(SuspendReason::User);
     assert_eq!(world.state(&held).await, user, "complete, but the user said no");
-    world.pass(std::time::Duration::from_secs(120)).await;
+    world.pass(std::time::Duration::from_mins(2)).await;
     assert_eq!(world.state(&held).await, user);
     world.jobs().resume(world.caller, held.job.uuid).await.unwrap();
     world.until(&held, JobState::Succeeded).await;
@@ -143,9 +143,9 @@ async fn strays_are_set_aside_and_ended_ones_removed(backing: Backing) {
     let mut new = new_job(Some(3));
     new.expected.md5 = Some([1; 16]);
     let failed = world.jobs().submit(world.caller, new).await.unwrap();
-    let hold = world.rig.hold(Op::Discard, Side::Before);
+    let stop = world.rig.hold(Op::Discard, Side::Before);
     let _lost = world.sending(upload_of(&failed), at(0, Some(3)), whole(b"abc"));
-    hold.reached().await;
+    stop.reached().await;
     world.until(&failed, JobState::Failed).await;
     let open = world.submit(Some(100)).await;
     world.crash().await;
@@ -163,12 +163,12 @@ async fn strays_are_set_aside_and_ended_ones_removed(backing: Backing) {
 /// Recovery looks for strays while requests are served: an entry whose record is being written is none.
 async fn a_submission_is_not_taken_for_a_stray(backing: Backing) {
     let world = World::new(backing).await;
-    let hold = world.rig.hold(Op::Create, Side::After);
+    let stop = world.rig.hold(Op::Create, Side::After);
     let (jobs, caller, new) = (world.jobs(), world.caller, new_job(Some(3)));
     let submitting = world.spawn(async move { jobs.submit(caller, new).await });
-    hold.reached().await;
+    stop.reached().await;
     world.uploads().reconcile_store().await.unwrap();
-    hold.release();
+    stop.release();
     let job = submitting.await.unwrap().unwrap();
     world.send(&job, 0, b"abc").await.unwrap();
     world.assert_ready(&job, b"abc").await;
@@ -179,10 +179,10 @@ async fn a_length_that_only_the_store_knows_is_enough(backing: Backing) {
     let mut world = World::new(backing).await;
     let job = world.submit(None).await;
     world.send(&job, 0, b"ab").await.unwrap();
-    let hold = world.rig.hold(Op::Declare, Side::After);
+    let stop = world.rig.hold(Op::Declare, Side::After);
     let slice = longshore::uploads::Slice { total: Some(4), ..at(2, Some(1)) };
     let _lost = world.sending(upload_of(&job), slice, whole(b"c"));
-    hold.reached().await;
+    stop.reached().await;
     world.crash().await;
     let record = world.db.upload(upload_of(&job)).await.unwrap().unwrap();
     assert_eq!(record.declared_length, None, "the record missed it");

@@ -24,7 +24,7 @@ on_all! {
     one_that_cannot_be_removed_does_not_keep_the_others
 }
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 async fn expiry_counts_from_the_last_byte(backing: Backing) {
     let mut world = World::new(backing).await;
@@ -37,7 +37,7 @@ async fn expiry_counts_from_the_last_byte(backing: Backing) {
         assert_eq!(world.state(&job).await, JobState::Suspended(SuspendReason::Idle));
     }
     world.crash().await;
-    world.pass(DAY - Duration::from_secs(5)).await;
+    world.pass(DAY.saturating_sub(Duration::from_secs(5))).await;
     assert_eq!(world.offset(&job).await, 4);
     world.pass(Duration::from_secs(10)).await;
     let now = world.job(&job).await;
