@@ -224,7 +224,7 @@ async fn a_server_that_stays_away_is_given_up_resumably() {
     let uploader = Uploader::new(Api::new(&url, None).unwrap(), options(2), silent());
     let error = uploader.upload(&path, &image()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Resumable);
-    assert!(error.to_string().contains("the same command goes on"), "{error}");
+    assert!(error.to_string().contains("run the same command again"), "{error}");
 }
 
 #[tokio::test]

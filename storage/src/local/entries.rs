@@ -242,7 +242,7 @@ impl Entries {
             {
                 upload.poison(StoreError::Io {
                     action: "reach the storage",
-                    message: "the store is being closed".to_owned(),
+                    message: super::threads::CLOSING.to_owned(),
                 });
             }
         }

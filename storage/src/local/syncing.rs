@@ -33,7 +33,7 @@ impl Upload {
         let upload = Arc::clone(self);
         if !self.shared.io.submit_sync(Box::new(move || upload.sync_step())) {
             inner.sync.running = false;
-            let message = "the store is being closed".to_owned();
+            let message = super::threads::CLOSING.to_owned();
             let error = StoreError::Io { action: "sync data", message };
             self.poison_locked(inner, error);
         }

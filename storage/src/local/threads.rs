@@ -16,6 +16,9 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::error::{Result, StoreError};
 
+/// What everybody is told who needs a store that is being closed.
+pub(super) const CLOSING: &str = "the store is being closed";
+
 pub(super) type Job = Box<dyn FnOnce() + Send>;
 
 /// Jobs that were let in by [`IoQueue::run`] and have not ended.
@@ -74,10 +77,7 @@ impl IoQueue {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
-        let closed = || StoreError::Io {
-            action: "reach the storage",
-            message: "the store is being closed".to_owned(),
-        };
+        let closed = || StoreError::Io { action: "reach the storage", message: CLOSING.to_owned() };
         let permit = Arc::clone(&self.admission).acquire_owned().await.map_err(|_| closed())?;
         let (answer, result) = oneshot::channel();
         let job = Box::new(move || {

@@ -222,7 +222,12 @@ impl Upload {
         if inner.failed.is_some() {
             return;
         }
-        tracing::error!(upload = %self.key, %error, "the storage failed; reopening from the checkpoint");
+        // An open upload ends so at every orderly stop: nothing has failed, and nobody is to be called.
+        if matches!(&error, StoreError::Io { message, .. } if message == super::threads::CLOSING) {
+            tracing::debug!(upload = %self.key, "the store is being closed; the upload goes on from its checkpoint");
+        } else {
+            tracing::error!(upload = %self.key, %error, "the storage failed; reopening from the checkpoint");
+        }
         for lane in inner.lanes.values() {
             lane.fail(&error, Ended::Failed);
         }
