@@ -192,6 +192,10 @@ impl Lines {
 }
 
 fn going_on(stored_bytes: u64) -> String {
+    if stored_bytes == 0 {
+        // Slices further on may be stored; the progress counts them.
+        return "going on with an earlier upload of this file".to_owned();
+    }
     format!("going on: the server has the first {} already", out::size(stored_bytes))
 }
 

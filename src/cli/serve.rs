@@ -6,8 +6,8 @@ use std::{
     net::SocketAddr,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
 };
 
 use actix_web::{App as HttpApp, HttpServer, dev::ServerHandle, middleware::from_fn, web};
@@ -139,7 +139,9 @@ impl Service {
         let key = ServerKey::load_or_create(&config.data_dir.join("server.key"))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = open_store(config).await?;
-        let db = db::open(config.database_url.expose(), &DbOptions::default()).await?;
+        let options = DbOptions::default();
+        let written = Arc::clone(&options.counters);
+        let db = db::open(config.database_url.expose(), &options).await?;
         let storage = bind_storage(&*db, store.store_uuid(), clock.now_ms()).await?;
         let node = db
             .setting(&format!("node_uuid:{}", storage.uuid), &NodeUuid::random().to_string())
@@ -151,8 +153,6 @@ impl Service {
             per_account_max: config.sessions.per_account_max,
         };
         let accounts = Accounts::new(Arc::clone(&db), Arc::clone(&clock), sessions);
-        let given = config.admin_password.as_ref().map(crate::config::Secret::expose);
-        let first_password = accounts.ensure_admin(given).await?;
 
         let uploads = Arc::new(Uploads::new(
             Arc::clone(&db),
@@ -185,8 +185,12 @@ impl Service {
             uploads,
             settings: Arc::new(http_settings(config)),
             metrics: Arc::new(Metrics::new()),
+            db_counts: Arc::new(move || (written.writes(), written.commits())),
         };
         let (server, address) = listen(config, &app)?;
+        // Last of what may fail: a password that is made and then not shown could never be learnt.
+        let given = config.admin_password.as_ref().map(crate::config::Secret::expose);
+        let first_password = app.accounts.ensure_admin(given).await?;
         jobs.spawn_recovery(recovered);
         jobs.spawn_supervisor();
         Ok(Self { address, first_password, app, server, shutdown, drain: config.drain })
@@ -195,12 +199,14 @@ impl Service {
     /// Answers requests until the shutdown begins; then ends running requests with their bytes kept, within the drain time.
     pub async fn run(self) -> Result<()> {
         tracing::info!(address = %self.address, "listening");
-        let stop = stop_when(self.shutdown.clone(), self.server.handle());
-        tokio::spawn(stop);
+        let asked = Arc::new(OnceLock::new());
+        tokio::spawn(stop_when(self.shutdown.clone(), self.server.handle(), Arc::clone(&asked)));
         self.server.await.context("the HTTP server failed")?;
         // The server may have ended by itself: whatever else runs has to end as well.
         self.shutdown.begin();
-        match self.shutdown.drain(self.drain).await {
+        // The drain time began with the signal: what the server took to end its requests is part of it.
+        let spent = asked.get().map_or(Duration::ZERO, Instant::elapsed);
+        match self.shutdown.drain(self.drain.saturating_sub(spent)).await {
             Drained::InTime => tracing::info!("stopped; every upload is kept"),
             Drained::Hard { running, stuck } => {
                 tracing::warn!(
@@ -214,8 +220,9 @@ impl Service {
     }
 }
 
-async fn stop_when(shutdown: Shutdown, server: ServerHandle) {
+async fn stop_when(shutdown: Shutdown, server: ServerHandle, asked: Arc<OnceLock<Instant>>) {
     shutdown.soft().cancelled().await;
+    asked.get_or_init(Instant::now);
     server.stop(true).await;
 }
 
@@ -235,9 +242,6 @@ fn listen(config: &Config, app: &App) -> Result<(actix_web::dev::Server, SocketA
     .bind(config.listen)
     .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = *server.addrs().first().context("no address was bound")?;
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "listening beyond this machine without TLS: put a TLS proxy in front of it");
-    }
     Ok((server.run(), address))
 }
 

@@ -132,7 +132,8 @@ impl Uploader {
             let silence = self.options.silence_max;
             let sender =
                 Sender::new(&job.upload_url, Arc::clone(&content), &job.job_uuid, silence)?;
-            let (end, sent) = self.transfer(&sender, &content, digests.as_ref()).await?;
+            let (end, sent) =
+                self.transfer(&sender, &job.job_uuid, &content, digests.as_ref()).await?;
             sent_bytes += sent;
             fruitless = if sent > 0 { 0 } else { fruitless + 1 };
             let received = match end {
@@ -197,6 +198,7 @@ impl Uploader {
     async fn transfer(
         &self,
         sender: &Sender,
+        job: &str,
         content: &Content,
         digests: Option<&BackgroundDigests>,
     ) -> Result<(End, u64), ClientError> {
@@ -204,7 +206,7 @@ impl Uploader {
         let (events, stop) = (&self.events, &self.stop);
         let mut transfer =
             Transfer::new(sender, content.size(), *limits, policy, events, stop, digests);
-        let end = transfer.run().await?;
+        let end = transfer.run().await.map_err(|error| suspended_by_somebody(error, job))?;
         Ok((end, transfer.sent_bytes()))
     }
 
@@ -402,6 +404,16 @@ fn state_of(ready: &ReadyImage, job: &str, length: u64) -> UploadState {
         sha256: ready.sha256.clone(),
         detail: None,
     }
+}
+
+/// The server speaks of jobs; a person at this end needs the command.
+fn suspended_by_somebody(error: ClientError, job: &str) -> ClientError {
+    let ClientError::Suspended { .. } = error else { return error };
+    let words = format!(
+        "job {job} was suspended while it was being sent. What was sent is kept; the same command resumes it and sends \
+         the rest (`longshore jobs resume {job}` only resumes it)"
+    );
+    ClientError::Suspended { words }
 }
 
 fn stopped_before_the_job() -> Outcome {

@@ -22,6 +22,9 @@ pub enum InvalidImageId {
         /// Bytes that were given.
         bytes: usize,
     },
+    /// Not UTF-8.
+    #[error("IMAGE_ID is not UTF-8; percent-encode the bytes of UTF-8 text")]
+    NotUtf8,
     /// Holds a control character.
     #[error("IMAGE_ID holds a control character; give printable text")]
     Control,

@@ -19,11 +19,12 @@ pub mod zstack;
 
 use std::{sync::Arc, time::Duration};
 
-use actix_web::web;
+use actix_web::{HttpRequest, HttpResponse, web};
+use problem::RequestFault;
 
 use crate::{
     accounts::{Accounts, Capabilities},
-    jobs::{ApiCalls, Jobs},
+    jobs::{ApiCalls, JobError, Jobs},
     telemetry::Metrics,
     uploads::Uploads,
 };
@@ -45,13 +46,39 @@ pub struct App {
     pub settings: Arc<HttpSettings>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Writes to the database and their transactions, counted since the start.
+    pub db_counts: DbCounts,
 }
+
+/// Asks how many writes the database has taken, and in how many transactions.
+pub type DbCounts = Arc<dyn Fn() -> (u64, u64) + Send + Sync>;
 
 impl App {
     /// Brings the gauges up to date that are read rather than counted.
-    fn measure(&self) {
-        let open = self.uploads.all_live().len();
-        self.metrics.open_uploads.set(i64::try_from(open).unwrap_or(i64::MAX));
+    async fn measure(&self) -> Result<(), JobError> {
+        let metrics = &self.metrics;
+        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        metrics.open_uploads.set(gauge(self.uploads.all_live().len() as u64));
+        metrics.promised_bytes.set(gauge(self.uploads.promised_bytes()));
+        let store = self.uploads.statistics();
+        metrics.buffer_bytes.set(gauge(store.buffer_bytes));
+        let (db_writes, db_commits) = (self.db_counts)();
+        for (counter, total) in [
+            (&metrics.received_bytes, self.uploads.received_bytes()),
+            (&metrics.hashed_bytes, store.hashed_bytes),
+            (&metrics.written_bytes, store.written_bytes),
+            (&metrics.read_back_bytes, store.read_back_bytes),
+            (&metrics.syncs, store.syncs),
+            (&metrics.checkpoints, store.checkpoints),
+            (&metrics.db_writes, db_writes),
+            (&metrics.db_commits, db_commits),
+        ] {
+            Metrics::raise(counter, total);
+        }
+        for (state, jobs) in self.jobs.count_by_state().await? {
+            metrics.set_jobs(state, jobs);
+        }
+        Ok(())
     }
 }
 
@@ -83,5 +110,10 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .configure(zstack::configure)
         .configure(imagestore::configure)
         .configure(native::configure)
-        .configure(download::configure);
+        .configure(download::configure)
+        .default_service(web::to(unknown_path));
+}
+
+async fn unknown_path(request: HttpRequest) -> HttpResponse {
+    problem::answer(&RequestFault::NoSuchPath.into(), request_id::RequestId::of(&request))
 }

@@ -2,19 +2,31 @@
 
 use std::{fmt::Write, net::IpAddr};
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use actix_web::{HttpRequest, HttpResponse, Route, http::header, web};
 use serde::Serialize;
 
-use super::App;
+use super::{
+    App,
+    problem::{self, RequestFault},
+    request_id::RequestId,
+};
 use crate::telemetry::CONTENT_TYPE;
 
 /// Mounts the operational routes.
 pub fn configure(config: &mut web::ServiceConfig) {
+    let readable = |path, get: Route, head: Route| {
+        web::resource(path).route(get).route(head).default_service(web::to(only_read))
+    };
     config
-        .route("/", web::get().to(status_page))
-        .route("/healthz", web::get().to(healthz))
-        .route("/readyz", web::get().to(readyz))
-        .route("/metrics", web::get().to(metrics));
+        .service(readable("/", web::get().to(status_page), web::head().to(status_page)))
+        .service(readable("/healthz", web::get().to(healthz), web::head().to(healthz)))
+        .service(readable("/readyz", web::get().to(readyz), web::head().to(readyz)))
+        .service(readable("/metrics", web::get().to(metrics), web::head().to(metrics)));
+}
+
+async fn only_read(request: HttpRequest) -> HttpResponse {
+    let fault = RequestFault::Method { allow: "GET, HEAD" };
+    problem::answer(&fault.into(), RequestId::of(&request))
 }
 
 /// `GET /healthz`: the process answers. Nothing else is asked, so that a slow disk does not get it killed.
@@ -62,7 +74,10 @@ async fn metrics(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
             "metrics are answered on this machine only; set http.metrics_public to change that\n",
         );
     }
-    app.measure();
+    if let Err(error) = app.measure().await {
+        // What is counted in memory is shown all the same: metrics matter most when something is wrong.
+        tracing::warn!(%error, "jobs could not be counted for the metrics");
+    }
     HttpResponse::Ok().content_type(CONTENT_TYPE).body(app.metrics.render())
 }
 

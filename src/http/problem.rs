@@ -54,6 +54,9 @@ pub enum RequestFault {
     /// The body is compressed, or of the wrong type.
     #[error("the body is of a type that is not taken: {0}")]
     BodyType(&'static str),
+    /// No route leads there.
+    #[error("there is nothing at this path")]
+    NoSuchPath,
     /// The resource has no such method.
     #[error("the method is not offered here; use {allow}")]
     Method {

@@ -13,6 +13,7 @@ use actix_web::{
     middleware::Next,
     web,
 };
+use percent_encoding::percent_decode_str;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -33,8 +34,8 @@ impl RequestId {
     }
 }
 
-/// Where sessions stand in paths.
-const SESSIONS: &str = "/zstack/v1/accounts/sessions/";
+/// What stands before a session in a path.
+const SESSIONS: &str = "sessions";
 
 /// Middleware: gives the request an id and a span, counts it, and writes one line of the access log. Paths are shown without secrets.
 pub async fn observe<B: MessageBody>(
@@ -68,14 +69,20 @@ pub async fn observe<B: MessageBody>(
     Ok(response)
 }
 
-/// What logs show of a request's target: no capabilities and no sessions.
+/// What logs show of a request's target: no capabilities and no sessions. The router decodes a path before it compares, and a path
+/// that it does not know may hold a session all the same: so the place counts, not the whole path.
 fn shown(target: &Uri) -> String {
     let text = target.path_and_query().map_or("/", |target| target.as_str());
-    if let Some(rest) = text.strip_prefix(SESSIONS) {
-        let tail = rest.find(['/', '?']).map_or("", |at| &rest[at..]);
-        return redact_path(&format!("{SESSIONS}[session]{tail}")).into_owned();
-    }
-    redact_path(text).into_owned()
+    let (path, query) = text.split_at(text.find('?').unwrap_or(text.len()));
+    let mut follows_sessions = false;
+    let segments = path.split('/').map(|segment| {
+        let is_session = std::mem::take(&mut follows_sessions) && !segment.is_empty();
+        let decoded = percent_decode_str(segment).decode_utf8_lossy();
+        follows_sessions = decoded.eq_ignore_ascii_case(SESSIONS);
+        if is_session { "[session]" } else { segment }
+    });
+    let path = segments.collect::<Vec<_>>().join("/");
+    redact_path(&format!("{path}{query}")).into_owned()
 }
 
 /// The client's id, if it is one that logs can show.
@@ -100,6 +107,11 @@ mod tests {
                 "/zstack/v1/accounts/sessions/[session]/valid?a=[redacted]",
             ),
             ("/zstack/v1/accounts/sessions/0123", "/zstack/v1/accounts/sessions/[session]"),
+            ("//zstack/v1/accounts/sessions/0123", "//zstack/v1/accounts/sessions/[session]"),
+            (
+                "/zstack/v1/%61ccounts/session%73/0123/valid",
+                "/zstack/v1/%61ccounts/session%73/[session]/valid",
+            ),
             (&format!("/imagestore/upload/{key}"), "/imagestore/upload/[capability]"),
             ("/zstack/v1/longjobs?limit=5", "/zstack/v1/longjobs?limit=5"),
         ] {

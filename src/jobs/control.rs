@@ -17,7 +17,6 @@ use crate::{
         job_state::{JobEvent, JobState},
         upload::{UploadFate, UploadRecord},
     },
-    uploads::JobSignals,
 };
 
 impl Jobs {
@@ -42,6 +41,10 @@ impl Jobs {
     /// extension `suspendLongJob`). Suspended by the user already: success. Once all bytes are here there is nothing to
     /// suspend: `WrongState`.
     pub async fn suspend(&self, caller: Caller, uuid: JobUuid) -> Result<JobView, JobError> {
+        self.whole(move |jobs| async move { jobs.suspend_whole(caller, uuid).await }).await
+    }
+
+    async fn suspend_whole(&self, caller: Caller, uuid: JobUuid) -> Result<JobView, JobError> {
         let _alone = self.lock(uuid).await;
         let moved = self.move_job(uuid, caller.scope(), |job| {
             if job.state == JobState::Running && job.stage != Stage::Receiving {
@@ -67,7 +70,8 @@ impl Jobs {
     /// Resumes a suspended job: it takes bytes when this returns, or is being finished if all of them are here. Not Suspended is
     /// `WrongState` with ZStack's words.
     pub async fn resume(&self, caller: Caller, uuid: JobUuid) -> Result<JobView, JobError> {
-        let job = self.resume_job(uuid, caller.scope()).await?;
+        let scope = caller.scope();
+        let job = self.whole(move |jobs| async move { jobs.resume_job(uuid, scope).await }).await?;
         self.view(job).await
     }
 
@@ -77,32 +81,32 @@ impl Jobs {
         scope: Scope,
     ) -> Result<LongJob, JobError> {
         let _alone = self.lock(uuid).await;
-        let moved = self.move_job(uuid, scope, |_| {
-            Ok(Some(
-                Step::new(JobEvent::Resume)
-                    .stage(Stage::Receiving)
-                    .waits_for("the missing bytes")
-                    .result(JobResult::Event),
-            ))
+        let moved = self.move_job(uuid, scope, |now| {
+            let step = Step::new(JobEvent::Resume).result(JobResult::Event);
+            Ok(Some(match now.stage {
+                // The crash came while its bytes became the image: only this stage says so.
+                Stage::Publishing => step,
+                Stage::Receiving | Stage::Verifying | Stage::Inspecting => {
+                    step.stage(Stage::Receiving).waits_for("the missing bytes")
+                }
+            }))
         });
         let job = moved.await?.job();
         if let Some(upload) = self.upload_of(&job).await? {
-            // Taken into memory, so that its idle clock runs although no byte comes.
-            self.parts.uploads.open(upload.uuid).await?;
-            self.parts.uploads.reopen(&upload).await?;
-            if self.parts.uploads.is_complete(upload.uuid).await? {
-                drop(self.complete(job.uuid, upload.uuid));
-            }
+            self.take_bytes(&job, &upload).await?;
         }
         Ok(job)
     }
 
     /// Cancels a job: its bytes are gone and it is Canceled when this returns. Canceled already: success.
     pub async fn cancel(&self, caller: Caller, uuid: JobUuid) -> Result<(), JobError> {
-        let moved = self
-            .move_job(uuid, caller.scope(), |_| Ok(Some(Step::new(JobEvent::CancelAsked))))
-            .await?;
-        self.clean_up(moved.job()).await
+        let scope = caller.scope();
+        self.whole(move |jobs| async move {
+            let asked = |_: &LongJob| Ok(Some(Step::new(JobEvent::CancelAsked)));
+            let moved = jobs.move_job(uuid, scope, asked).await?;
+            jobs.clean_up(moved.job()).await
+        })
+        .await
     }
 
     /// Brings a Canceling job to Canceled: removes its bytes, its image's record, its promise of space. Repeatable.
@@ -116,8 +120,10 @@ impl Jobs {
         if job.state != JobState::Canceling {
             return Ok(());
         }
-        if let Some(upload) = self.upload_of(&job).await? {
-            self.parts.uploads.discard(&upload).await?;
+        let upload = self.upload_of(&job).await?;
+        self.remove_unrecorded_image(&job).await?;
+        if let Some(upload) = &upload {
+            self.parts.uploads.discard(upload).await?;
         }
         let detail = format!("long job[uuid:{}] has been canceled", job.uuid);
         let moved = self.move_job(job.uuid, Scope::All, |_| {
@@ -129,8 +135,21 @@ impl Jobs {
             )))
         });
         match moved.await? {
-            Moved::Now(_) | Moved::Unchanged(_) => Ok(()),
+            Moved::Now(_) | Moved::Unchanged(_) => {}
         }
+        // Again, for a slice that took it into memory before the record said that it has ended.
+        if let Some(upload) = &upload {
+            self.parts.uploads.forget(upload.uuid);
+        }
+        Ok(())
+    }
+
+    /// Bytes that have become an image which no record will name: its job ends without it.
+    async fn remove_unrecorded_image(&self, job: &LongJob) -> Result<(), JobError> {
+        if self.published_image(job).await?.is_some() {
+            self.parts.uploads.delete_image(job.image).await?;
+        }
+        Ok(())
     }
 
     /// Ends a job as Failed: its bytes and its image's record are gone, the reason stays. A job that has ended is left alone.
@@ -142,6 +161,22 @@ impl Jobs {
         fate: UploadFate,
     ) -> Result<LongJob, JobError> {
         let _alone = self.lock(uuid).await;
+        self.fail_alone(uuid, detail, cause, fate).await
+    }
+
+    /// [`fail`](Self::fail) for whoever holds the job's lock.
+    pub(super) async fn fail_alone(
+        &self,
+        uuid: JobUuid,
+        detail: String,
+        cause: String,
+        fate: UploadFate,
+    ) -> Result<LongJob, JobError> {
+        let before = self.parts.db.job(uuid, Scope::All).await?;
+        let before = before.ok_or_else(|| not_found(uuid))?;
+        // Looked up before the move: afterwards the uuid of the image is free, and may be another job's.
+        let upload = self.upload_of(&before).await?;
+        self.remove_unrecorded_image(&before).await?;
         let moved = self.move_job(uuid, Scope::All, |_| {
             Ok(Some(
                 Step::new(JobEvent::Fail)
@@ -151,9 +186,12 @@ impl Jobs {
         });
         let job = moved.await?.job();
         if matches!(job.state, JobState::Failed | JobState::Canceled)
-            && let Some(upload) = self.upload_of(&job).await?
+            && let Some(upload) = upload
         {
-            self.parts.uploads.discard(&upload).await?;
+            if let Err(error) = self.parts.uploads.discard(&upload).await {
+                tracing::error!(job = %uuid, upload = %upload.uuid, %error, "the bytes of a failed upload could not be removed; the next look for strays removes them");
+            }
+            self.parts.uploads.forget(upload.uuid);
         }
         Ok(job)
     }
@@ -162,10 +200,14 @@ impl Jobs {
     pub async fn delete(&self, caller: Caller, uuid: JobUuid) -> Result<(), JobError> {
         match self.parts.db.delete_job(uuid, caller.scope()).await? {
             Deleted::Gone | Deleted::Missing => Ok(()),
-            Deleted::NotFinal => Err(JobError::WrongState {
-                state: JobState::Running,
-                words: "delete longjob only when it's succeeded, canceled, or failed".to_owned(),
-            }),
+            Deleted::NotFinal => {
+                let now = self.parts.db.job(uuid, caller.scope()).await?;
+                Err(JobError::WrongState {
+                    state: now.map_or(JobState::Running, |job| job.state),
+                    words: "delete longjob only when it's succeeded, canceled, or failed"
+                        .to_owned(),
+                })
+            }
         }
     }
 

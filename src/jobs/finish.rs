@@ -17,7 +17,7 @@ use crate::{
         ids::{JobUuid, UploadUuid},
         image::{ImageRecord, ImageStatus, MediaType},
         job::{JobResult, LongJob, Stage, TaskProgress},
-        job_state::{JobEvent, JobState},
+        job_state::{JobEvent, JobState, SuspendReason},
         tag::hex,
         upload::{UploadFate, UploadRecord},
     },
@@ -26,6 +26,29 @@ use crate::{
 
 /// How often the percentage of a long verification is written down.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// Attempts in a row; after that housekeeping tries again, once a minute, so that a store that never heals costs no processor.
+const ATTEMPTS_MAX: usize = 3;
+
+/// A job that is being finished.
+pub(super) struct Finishing {
+    verdict: watch::Receiver<Option<Verdict>>,
+    /// Somebody found all bytes there after this had begun.
+    asked_again: bool,
+}
+
+/// Takes a job out of the map of those that are being finished, whatever ends its task.
+struct Entry<'j> {
+    jobs: &'j Jobs,
+    job: JobUuid,
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            locked(&self.jobs.finishing).remove(&self.job);
+        }
+    }
+}
 
 /// Why the finishing of an upload stopped before its image.
 enum Halt {
@@ -53,20 +76,46 @@ impl Jobs {
         let (sender, receiver) = watch::channel(None);
         {
             let mut finishing = locked(&self.finishing);
-            if let Some(already) = finishing.get(&job) {
-                return already.clone();
+            if let Some(already) = finishing.get_mut(&job) {
+                already.asked_again = true;
+                return already.verdict.clone();
             }
-            finishing.insert(job, receiver.clone());
+            let verdict = receiver.clone();
+            finishing.insert(job, Finishing { verdict, asked_again: false });
         }
         let (tasks, runtime) = (self.parts.tasks.clone(), self.parts.runtime.clone());
         let work = async move {
-            let verdict = self.finish(job, upload).await;
-            // Out of the map first: whoever asks from now on starts anew and finds the end in the records.
-            locked(&self.finishing).remove(&job);
+            // Also when this panics or its runtime ends: a job that seems to be finished for ever would never be.
+            let _entry = Entry { jobs: &self, job };
+            let mut attempts = 1;
+            let verdict = loop {
+                let verdict = self.finish(job, upload).await;
+                if !self.is_asked_again(job, &verdict, attempts) {
+                    break verdict;
+                }
+                attempts += 1;
+            };
+            // Out of the map already: whoever asks from now on starts anew and finds the end in the records.
             sender.send_replace(Some(verdict));
         };
         tasks.spawn_on(work, &runtime);
         receiver
+    }
+
+    /// Whether somebody asked while an attempt was ending that came to nothing: the job may have been resumed since that
+    /// attempt looked, and nobody else will begin another. If not, the attempt leaves the map in the same step.
+    fn is_asked_again(&self, job: JobUuid, verdict: &Verdict, attempts: usize) -> bool {
+        let mut finishing = locked(&self.finishing);
+        if let Some(entry) = finishing.get_mut(&job)
+            && entry.asked_again
+            && attempts < ATTEMPTS_MAX
+            && matches!(verdict, Verdict::Stopped { .. })
+        {
+            entry.asked_again = false;
+            return true;
+        }
+        finishing.remove(&job);
+        false
     }
 
     /// Whether a job is being finished at this moment: its silence is work, not idleness.
@@ -98,6 +147,9 @@ impl Jobs {
             Found::Open(live) => live,
             Found::Published(record) => return Ok(self.ready(&record).await?),
         };
+        if self.adopt_published(job, &live.record()).await? {
+            return Ok(self.ready(&live.record()).await?);
+        }
         self.enter(job, Stage::Verifying, None).await?;
         let finished = self.verify(job, &live).await?;
         compare(&live.record(), &finished)?;
@@ -109,9 +161,9 @@ impl Jobs {
         let record = live.record();
         let image = self.parts.db.image(record.image, Scope::All).await?;
         let image = image.ok_or(JobError::ImageNotFound { uuid: record.image.to_string() })?;
-        let image = described(image, &finished, probed);
+        let image = described(image, &finished, probed)?;
         self.enter(job, Stage::Publishing, Some(image.clone())).await?;
-        self.parts.uploads.publish(&live, record.image).await?;
+        self.parts.uploads.publish(&record, record.image).await?;
         let ready = ImageRecord {
             status: ImageStatus::Ready,
             last_op_ms: self.parts.clock.now_ms(),
@@ -135,7 +187,8 @@ impl Jobs {
         Ok(verdict)
     }
 
-    /// Goes to a stage, if the job is still Running.
+    /// Goes to a stage, if the job is still Running. The first stage wakes a job that waits for what bytes bring: it was suspended
+    /// while its last byte was on its way, and no further one will come to wake it.
     async fn enter(
         &self,
         job: JobUuid,
@@ -143,11 +196,14 @@ impl Jobs {
         image: Option<ImageRecord>,
     ) -> Result<(), Halt> {
         let moved = self.move_job(job, Scope::All, |now| {
-            if now.state != JobState::Running {
+            let wakes = stage == Stage::Verifying
+                && now.state.suspend_reason().is_some_and(SuspendReason::bytes_resume);
+            if now.state != JobState::Running && !wakes {
                 return Ok(None);
             }
             // BytesArrived on a Running job changes nothing but what the step says.
             let step = Step::new(JobEvent::BytesArrived).stage(stage);
+            let step = if wakes { step.result(JobResult::Event) } else { step };
             Ok(Some(match &image {
                 Some(image) => step.image(image.clone()),
                 None => step,
@@ -191,31 +247,17 @@ impl Jobs {
     /// What can heal suspends the job with its bytes; what cannot fails it.
     async fn set_back(&self, job: JobUuid, error: JobError) -> Verdict {
         tracing::error!(%job, %error, "an upload could not be finished");
-        let lost = match &error {
-            JobError::Upload(UploadError::Store(store)) => match store {
-                StoreError::NoSpace => {
-                    self.storage_failed(job, true, store.to_string()).await;
-                    false
-                }
-                StoreError::NotFound { .. } | StoreError::Damaged { .. } => true,
-                _ => {
-                    self.storage_failed(job, false, store.to_string()).await;
-                    false
-                }
-            },
-            other => {
-                self.storage_failed(job, false, other.to_string()).await;
-                false
+        let words = error.to_string();
+        match &error {
+            JobError::Upload(UploadError::Store(
+                StoreError::NotFound { .. } | StoreError::Damaged { .. },
+            )) => self.storage_lost(job, words).await,
+            JobError::Upload(UploadError::Store(StoreError::NoSpace)) => {
+                self.storage_failed(job, true, words).await;
             }
-        };
-        if lost {
-            let detail =
-                "the storage has lost the bytes of this upload; start a new one".to_owned();
-            let failed = self.fail(job, detail.clone(), error.to_string(), UploadFate::Discarded);
-            if let Err(error) = failed.await {
-                tracing::error!(%job, %error, "a lost upload could not be recorded as failed");
-            }
-            return Verdict::Failed { detail };
+            // Another process owns it now, and leads it on.
+            JobError::Upload(UploadError::Store(StoreError::Fenced { .. })) => {}
+            _ => self.storage_failed(job, false, words).await,
         }
         let state = match self.parts.db.job(job, Scope::All).await {
             Ok(Some(job)) => job.state,
@@ -243,69 +285,106 @@ impl Jobs {
         Ok(Verdict::Ready { md5, sha256 })
     }
 
-    /// At start, for a job whose bytes have left the staging area: the crash came between the image and its record. Answers whether
-    /// it was so.
-    pub(super) async fn adopt_published(&self, job: &LongJob) -> Result<bool, JobError> {
+    /// The record of a job's image, if its bytes are in the store although the job has not ended: a crash, or a database that did
+    /// not answer, came between the image and its record.
+    pub(super) async fn published_image(
+        &self,
+        job: &LongJob,
+    ) -> Result<Option<ImageRecord>, JobError> {
+        if job.stage != Stage::Publishing || job.state.is_final() {
+            return Ok(None);
+        }
         let image = self.parts.db.image(job.image, Scope::All).await?;
-        let Some(image) = image.filter(|_| job.stage == Stage::Publishing) else {
-            return Ok(false);
+        let Some(image) = image else { return Ok(None) };
+        let length = self.parts.uploads.image_length(job.image).await?;
+        Ok(Some(image).filter(|image| length == Some(image.actual_size)))
+    }
+
+    /// Records an image that is in the store already. Answers whether there was one. A job that a user suspended or canceled is
+    /// left alone.
+    async fn adopt_published(
+        &self,
+        uuid: JobUuid,
+        upload: &UploadRecord,
+    ) -> Result<bool, JobError> {
+        let _alone = self.lock(uuid).await;
+        let Some(job) = self.parts.db.job(uuid, Scope::All).await? else { return Ok(false) };
+        let Some(image) = self.published_image(&job).await? else { return Ok(false) };
+        let left = |state: JobState| match state {
+            JobState::Running => false,
+            JobState::Suspended(reason) => !reason.bytes_resume(),
+            JobState::Waiting
+            | JobState::Canceling
+            | JobState::Succeeded
+            | JobState::Failed
+            | JobState::Canceled => true,
         };
-        if self.parts.uploads.image_length(job.image).await? != Some(image.actual_size) {
+        if left(job.state) {
             return Ok(false);
         }
-        let ready = ImageRecord { status: ImageStatus::Ready, ..image };
-        let moved = self.move_job(job.uuid, Scope::All, |now| {
-            let step = Step::new(match now.state {
-                JobState::Suspended(_) => JobEvent::Resume,
-                _ => JobEvent::Succeed,
-            });
-            Ok(Some(match now.state {
-                JobState::Suspended(_) => step,
-                _ => step.image(ready.clone()).published().result(JobResult::Event),
-            }))
+        // Whatever is left of the upload goes.
+        self.parts.uploads.publish(upload, job.image).await?;
+        let now_ms = self.parts.clock.now_ms();
+        let ready = ImageRecord { status: ImageStatus::Ready, last_op_ms: now_ms, ..image };
+        let woken = self.move_job(uuid, Scope::All, |now| {
+            Ok((!left(now.state)).then(|| Step::new(JobEvent::BytesArrived)))
         });
-        let mut now = moved.await?.job();
-        if now.state == JobState::Running {
-            let moved = self.move_job(job.uuid, Scope::All, |_| {
-                let step = Step::new(JobEvent::Succeed).image(ready.clone());
-                Ok(Some(step.published().result(JobResult::Event)))
-            });
-            now = moved.await?.job();
+        if woken.await?.job().state != JobState::Running {
+            return Ok(false);
         }
-        Ok(now.state == JobState::Succeeded)
+        let moved = self.move_job(uuid, Scope::All, |_| {
+            let step = Step::new(JobEvent::Succeed).image(ready.clone());
+            Ok(Some(step.published().result(JobResult::Event)))
+        });
+        let succeeded = moved.await?.job().state == JobState::Succeeded;
+        if succeeded {
+            self.parts.uploads.forget(upload.uuid);
+        }
+        Ok(succeeded)
     }
 }
 
 /// Compares with every digest that the client declared.
 fn compare(record: &UploadRecord, finished: &Finished) -> Result<(), Halt> {
-    let wrong = |name: &str, expected: &[u8], actual: &[u8]| {
-        let cause = format!("{name} is {}, declared was {}", hex(actual), hex(expected));
+    let wrong = |name: &str, expected: &[u8], actual: Option<&[u8]>| {
+        // A digest that nobody computed is no digest that fits.
+        let actual = actual.map_or_else(|| "not known".to_owned(), hex);
+        let cause = format!("{name} is {actual}, declared was {}", hex(expected));
         let detail = format!(
             "the image does not have the declared {name} ({cause}); its bytes were removed: check the file and upload it again"
         );
         Err(Halt::Wrong { detail, cause })
     };
-    if let (Some(expected), Some(actual)) = (record.expected.md5, finished.digests.md5)
-        && expected != actual
+    let actual = &finished.digests;
+    if let Some(expected) = record.expected.md5
+        && actual.md5 != Some(expected)
     {
-        return wrong("MD5", &expected, &actual);
+        return wrong("MD5", &expected, actual.md5.as_ref().map(|md5| &md5[..]));
     }
-    if let (Some(expected), Some(actual)) = (record.expected.sha256, finished.digests.sha256)
-        && expected != actual
+    if let Some(expected) = record.expected.sha256
+        && actual.sha256 != Some(expected)
     {
-        return wrong("SHA-256", &expected, &actual);
+        return wrong("SHA-256", &expected, actual.sha256.as_ref().map(|sha256| &sha256[..]));
     }
     Ok(())
 }
 
 /// The image's record with what is known now.
-fn described(image: ImageRecord, finished: &Finished, probed: Probed) -> ImageRecord {
+fn described(image: ImageRecord, finished: &Finished, probed: Probed) -> Result<ImageRecord, Halt> {
+    if i64::try_from(probed.virtual_size).is_err() {
+        let cause = format!(
+            "the {} header names a disk of {} bytes, more than any disk has",
+            probed.format, probed.virtual_size
+        );
+        let detail = format!("{cause}; its bytes were removed: check the file and upload it again");
+        return Err(Halt::Wrong { detail, cause });
+    }
     let media_type = match (probed.format, image.media_type) {
         ("iso", _) => MediaType::Iso,
         (_, MediaType::Iso) => MediaType::RootVolumeTemplate,
         (_, kept) => kept,
     };
-    ImageRecord {
+    Ok(ImageRecord {
         size: probed.virtual_size,
         actual_size: finished.length,
         md5: finished.digests.md5.map(|md5| hex(&md5)),
@@ -313,7 +392,7 @@ fn described(image: ImageRecord, finished: &Finished, probed: Probed) -> ImageRe
         format: probed.format.to_owned(),
         media_type,
         ..image
-    }
+    })
 }
 
 /// What `jobResult` says of a job that a restart interrupted.

@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::sync::OwnedMutexGuard;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use api_calls::{
@@ -38,7 +38,7 @@ use crate::{
         job::LongJob,
         upload::{Completion, ExpectedDigests, UploadRecord},
     },
-    uploads::{DigestChoice, JobSignals, Uploads, Verdict},
+    uploads::{DigestChoice, JobSignals, UploadError, Uploads},
 };
 
 /// A new upload job, whatever dialect it came in.
@@ -154,7 +154,7 @@ pub struct Jobs {
     /// For tasks that outlive the call that starts them.
     myself: Weak<Self>,
     /// Jobs whose last byte is here and whose verdict is not.
-    finishing: Mutex<HashMap<JobUuid, watch::Receiver<Option<Verdict>>>>,
+    finishing: Mutex<HashMap<JobUuid, finish::Finishing>>,
     /// One at a time changes a job together with what its store entry takes: without it a slice that saw the job Running could
     /// open the gate again behind a suspension. An entry lives while somebody holds it.
     locks: Mutex<HashMap<JobUuid, Arc<tokio::sync::Mutex<()>>>>,
@@ -173,6 +173,23 @@ impl Jobs {
         let signals: Arc<dyn JobSignals> = Arc::<Self>::clone(&jobs);
         uploads.connect(Arc::downgrade(&signals));
         jobs
+    }
+
+    /// Brings a verb to its end although whoever asked goes away: between its record and the store it must not stop.
+    async fn whole<T, W>(&self, verb: impl FnOnce(Arc<Self>) -> W) -> Result<T, JobError>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, JobError>> + Send + 'static,
+    {
+        // Only while the process is being taken down is there nobody left to do it.
+        let stopping = || JobError::Upload(UploadError::Draining { offset: 0 });
+        let jobs = self.myself.upgrade().ok_or_else(stopping)?;
+        let work = self.parts.tasks.spawn_on(verb(jobs), &self.parts.runtime);
+        match work.await {
+            Ok(done) => done,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(stopping()),
+        }
     }
 
     /// Whoever holds this is alone in changing what the store takes, removes or publishes for a job.

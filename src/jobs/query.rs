@@ -124,6 +124,24 @@ impl Jobs {
         })))
     }
 
+    /// How many jobs there are in each state, by ZStack's names.
+    pub async fn count_by_state(&self) -> Result<Vec<(&'static str, u64)>, JobError> {
+        let names =
+            ["Waiting", "Running", "Suspended", "Canceling", "Succeeded", "Failed", "Canceled"];
+        let mut counts = Vec::with_capacity(names.len());
+        for name in names {
+            let condition = Condition {
+                field: "state".to_owned(),
+                operator: Operator::Equal,
+                value: name.to_owned(),
+            };
+            let query = Query { conditions: vec![condition], count: true, ..Query::default() };
+            let page = self.parts.db.jobs(&query, crate::domain::account::Scope::All).await?;
+            counts.push((name, page.total.unwrap_or(0)));
+        }
+        Ok(counts)
+    }
+
     /// The one storage: its record, and its room in bytes (total, free).
     pub async fn storage(&self) -> Result<(StorageRecord, u64, u64), JobError> {
         let space = self.parts.uploads.space().await?;

@@ -79,7 +79,8 @@ impl Jobs {
         self.parts.tasks.spawn_on(work, &self.parts.runtime);
     }
 
-    pub(super) async fn recover_bytes(&self, recovered: Vec<(LongJob, UploadRecord)>) {
+    /// What [`spawn_recovery`](Self::spawn_recovery) does, awaited.
+    pub async fn recover_bytes(&self, recovered: Vec<(LongJob, UploadRecord)>) {
         for (job, upload) in recovered {
             if let Err(error) = self.recover_one(&job, &upload).await {
                 tracing::error!(job = %job.uuid, %error, "a job could not be recovered; it waits until it is resumed");
@@ -95,31 +96,37 @@ impl Jobs {
             return self.clean_up(job.clone()).await;
         }
         match self.parts.uploads.is_complete(upload.uuid).await {
-            Ok(true) if by_itself(job.state) => {
-                match self.resume_job(job.uuid, Scope::All).await {
-                    // A slice woke it while this was looking: it will be finished by that one.
-                    Ok(_) | Err(JobError::WrongState { .. }) => Ok(()),
-                    Err(error) => Err(error),
-                }
-            }
+            Ok(true) if by_itself(job.state) => self.lead_on(job).await,
             Ok(_) => Ok(()),
-            Err(UploadError::Store(StoreError::NotFound { .. })) => {
-                if self.adopt_published(job).await? {
-                    self.parts.uploads.forget(upload.uuid);
-                    return Ok(());
+            Err(UploadError::Store(
+                error @ (StoreError::NotFound { .. } | StoreError::Damaged { .. }),
+            )) => {
+                // As it is now: a client that was faster may have led it on.
+                let now = self.parts.db.job(job.uuid, Scope::All).await?;
+                let Some(now) = now else { return Ok(()) };
+                if self.published_image(&now).await?.is_some() {
+                    return if by_itself(now.state) { self.lead_on(&now).await } else { Ok(()) };
                 }
                 let detail = "the storage has lost the bytes of this upload; start a new one";
-                let cause = "the upload was not in the store when the service started";
-                let failed =
-                    self.fail(job.uuid, detail.to_owned(), cause.to_owned(), UploadFate::Discarded);
+                let cause = format!("found when the service started: {error}");
+                let failed = self.fail(job.uuid, detail.to_owned(), cause, UploadFate::Discarded);
                 failed.await.map(drop)
             }
             Err(error) => Err(error.into()),
         }
     }
+
+    /// Resumes a job that waits although all its bytes are here.
+    pub(super) async fn lead_on(&self, job: &LongJob) -> Result<(), JobError> {
+        match self.resume_job(job.uuid, Scope::All).await {
+            // A slice woke it while this was looking: it will be finished by that one.
+            Ok(_) | Err(JobError::WrongState { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Whether a suspended job with all its bytes is finished without being asked: not if a user suspended it.
-fn by_itself(state: JobState) -> bool {
+pub(super) fn by_itself(state: JobState) -> bool {
     state.suspend_reason().is_some_and(crate::domain::job_state::SuspendReason::bytes_resume)
 }

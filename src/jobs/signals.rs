@@ -5,16 +5,18 @@ use tokio::sync::watch;
 
 use super::{
     JobError, Jobs,
-    moves::{Moved, Step, interrupted},
+    control::not_found,
+    moves::{Step, interrupted},
 };
 use crate::{
     domain::{
         account::Scope,
         ids::{JobUuid, UploadUuid},
-        job::JobResult,
-        job_state::JobEvent,
+        job::{JobResult, LongJob, Stage},
+        job_state::{JobEvent, JobState},
+        upload::{UploadFate, UploadRecord},
     },
-    uploads::{JobSignals, UploadError, Verdict},
+    uploads::{JobSignals, StoreError, UploadError, Verdict},
 };
 
 /// Jobs as the data plane sees them.
@@ -22,33 +24,20 @@ use crate::{
 impl JobSignals for Jobs {
     async fn bytes_arrived(&self, job: JobUuid) -> Result<(), UploadError> {
         let _alone = self.lock(job).await;
-        let moved = self.move_job(job, Scope::All, |_| {
-            Ok(Some(Step::new(JobEvent::BytesArrived).result(JobResult::Event)))
+        let moved = self.move_job(job, Scope::All, |now| {
+            let step = Step::new(JobEvent::BytesArrived).result(JobResult::Event);
+            Ok(Some(match (now.state, now.stage) {
+                // The crash came while its bytes became the image: only this stage says so.
+                (JobState::Suspended(_), Stage::Publishing) | (JobState::Running, _) => step,
+                _ => step.stage(Stage::Receiving).waits_for("the missing bytes"),
+            }))
         });
-        let job = match moved.await {
-            Ok(Moved::Now(job) | Moved::Unchanged(job)) => job,
-            Err(JobError::WrongState { state, .. }) => {
-                return Err(UploadError::NotTaking { state });
-            }
-            Err(JobError::NotFound { .. }) => return Err(UploadError::NotFound),
-            Err(JobError::Upload(error)) => return Err(error),
-            Err(JobError::Db(error)) => return Err(error.into()),
-            Err(
-                error @ (JobError::ImageNotFound { .. }
-                | JobError::Invalid(_)
-                | JobError::NoStorage(_)
-                | JobError::Quota(_)
-                | JobError::Contended),
-            ) => {
-                tracing::warn!(%job, %error, "bytes could not wake a job");
-                return Err(UploadError::Draining { offset: 0 });
-            }
-        };
-        let upload = self.parts.db.upload_of_image(job.image).await?;
-        let Some(upload) = upload.filter(|upload| upload.job == job.uuid) else {
-            return Err(UploadError::NotFound);
-        };
-        self.parts.uploads.reopen(&upload).await
+        let job = moved.await.map_err(|error| as_upload_error(job, error))?.job();
+        let upload = self.upload_of(&job).await;
+        let upload = upload.map_err(|error| as_upload_error(job.uuid, error))?;
+        let upload = upload.ok_or(UploadError::NotFound)?;
+        let taken = self.take_bytes(&job, &upload).await;
+        taken.map_err(|error| as_upload_error(job.uuid, error))
     }
 
     fn complete(&self, job: JobUuid, upload: UploadUuid) -> watch::Receiver<Option<Verdict>> {
@@ -59,17 +48,58 @@ impl JobSignals for Jobs {
 
     async fn storage_failed(&self, job: JobUuid, full: bool, words: String) {
         let _alone = self.lock(job).await;
+        self.storage_failed_alone(job, full, words).await;
+    }
+
+    async fn storage_lost(&self, job: JobUuid, words: String) {
+        let _alone = self.lock(job).await;
+        self.storage_lost_alone(job, words).await;
+    }
+}
+
+impl Jobs {
+    /// A Running job takes bytes from now on, or is being finished if all of them are here. If the store cannot, the job does
+    /// not stay Running: it waits, or fails, in words. The caller holds the job's lock.
+    pub(super) async fn take_bytes(
+        &self,
+        job: &LongJob,
+        upload: &UploadRecord,
+    ) -> Result<(), JobError> {
+        let taken = self.try_take_bytes(job, upload).await;
+        if let Err(JobError::Upload(UploadError::Store(store))) = &taken {
+            let words = store.to_string();
+            let full = matches!(store, StoreError::NoSpace);
+            if matches!(store, StoreError::NotFound { .. } | StoreError::Damaged { .. }) {
+                self.storage_lost_alone(job.uuid, words).await;
+            } else if full || matches!(store, StoreError::Io { .. }) {
+                self.storage_failed_alone(job.uuid, full, words).await;
+            }
+        }
+        taken
+    }
+
+    async fn try_take_bytes(&self, job: &LongJob, upload: &UploadRecord) -> Result<(), JobError> {
+        let uploads = &self.parts.uploads;
+        // Into memory, so that its idle clock runs although no byte comes.
+        uploads.open(upload.uuid).await?;
+        // In the last stage the store may hold an image and no upload any more.
+        let publishing = job.stage == Stage::Publishing;
+        if !publishing {
+            uploads.reopen(upload).await?;
+        }
+        if publishing || uploads.is_complete(upload.uuid).await? {
+            drop(self.complete(job.uuid, upload.uuid));
+        }
+        Ok(())
+    }
+
+    /// [`JobSignals::storage_failed`] for whoever holds the job's lock.
+    pub(super) async fn storage_failed_alone(&self, job: JobUuid, full: bool, words: String) {
         let event = if full { JobEvent::StorageFull } else { JobEvent::StorageFailed };
+        let waits_for = if full { "room in the storage" } else { "the storage to work again" };
         let moved = self.move_job(job, Scope::All, |_| {
-            Ok(Some(
-                Step::new(event)
-                    .waits_for(if full {
-                        "room in the storage"
-                    } else {
-                        "the storage to work again"
-                    })
-                    .result(interrupted(job, words.clone())),
-            ))
+            let step = Step::new(event).waits_for(waits_for);
+            Ok(Some(step.result(interrupted(job, words.clone()))))
         });
         match moved.await {
             Ok(moved) => {
@@ -82,6 +112,45 @@ impl JobSignals for Jobs {
             Err(error) => {
                 tracing::error!(%job, %error, "a job could not be suspended after {words}");
             }
+        }
+    }
+
+    /// [`JobSignals::storage_lost`] for whoever holds the job's lock.
+    pub(super) async fn storage_lost_alone(&self, job: JobUuid, words: String) {
+        let lost = async {
+            let now = self.parts.db.job(job, Scope::All).await?;
+            let now = now.ok_or_else(|| not_found(job))?;
+            if self.published_image(&now).await?.is_some() {
+                // Not lost: it is the image already, and finishing it records that.
+                if let Some(upload) = self.upload_of(&now).await? {
+                    drop(self.complete(job, upload.uuid));
+                }
+                return Ok(());
+            }
+            let detail = "the storage has lost the bytes of this upload; start a new one";
+            let fate = UploadFate::Discarded;
+            self.fail_alone(job, detail.to_owned(), words.clone(), fate).await.map(drop)
+        };
+        if let Err(error) = lost.await {
+            let error: JobError = error;
+            tracing::error!(%job, %error, "a lost upload could not be recorded as failed: {words}");
+        }
+    }
+}
+
+fn as_upload_error(job: JobUuid, error: JobError) -> UploadError {
+    match error {
+        JobError::WrongState { state, .. } => UploadError::NotTaking { state },
+        JobError::NotFound { .. } => UploadError::NotFound,
+        JobError::Upload(error) => error,
+        JobError::Db(error) => error.into(),
+        JobError::ImageNotFound { .. }
+        | JobError::Invalid(_)
+        | JobError::NoStorage(_)
+        | JobError::Quota(_)
+        | JobError::Contended => {
+            tracing::warn!(%job, %error, "bytes could not wake a job");
+            UploadError::Draining { offset: 0 }
         }
     }
 }

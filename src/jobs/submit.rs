@@ -14,7 +14,7 @@ use crate::{
         tag::{Declared, read_tags},
         upload::{ExpectedDigests, UploadFate, UploadRecord},
     },
-    uploads::UploadError,
+    uploads::{DigestChoice, UploadError},
 };
 
 /// The identifiers of one new job.
@@ -29,6 +29,10 @@ impl Jobs {
     /// Records a job, its image and its upload, and starts it: the answer is Running and has its upload. Everything is there
     /// when this returns, durable, or nothing is.
     pub async fn submit(&self, caller: Caller, new: NewJob) -> Result<JobView, JobError> {
+        self.whole(move |jobs| async move { jobs.submit_whole(caller, new).await }).await
+    }
+
+    async fn submit_whole(&self, caller: Caller, new: NewJob) -> Result<JobView, JobError> {
         let invalid = |error: &dyn std::fmt::Display| JobError::Invalid(error.to_string());
         let mut request = new.image.clone().checked().map_err(|error| invalid(&error))?;
         let declared = read_tags(&new.system_tags).map_err(|error| invalid(&error))?;
@@ -51,7 +55,10 @@ impl Jobs {
         let upload = self.upload_record(caller, named, &new, declared, length, expected, now_ms);
         let job = self.job_record(caller, named, &new, &request, now_ms)?;
 
-        self.parts.uploads.prepare(&upload, self.parts.digests).await?;
+        // Whoever finds the record before this has ended, and cancels it, waits until it is in memory to be taken out.
+        let _alone = self.lock(named.job).await;
+        let digests = following(self.parts.digests, &expected);
+        self.parts.uploads.prepare(&upload, digests).await?;
         let created = self.record(new, job.clone(), image.clone(), upload.clone()).await;
         if let Err(error) = created {
             self.parts.uploads.abandon(&upload).await;
@@ -209,6 +216,14 @@ fn image_uuid(request: &AddImageRequest) -> Result<ImageUuid, JobError> {
 fn check_texts(new: &NewJob) -> Result<(), JobError> {
     super::control::check_text("name", new.name.as_deref(), 255)?;
     super::control::check_text("description", new.description.as_deref(), 2048)
+}
+
+/// The configured digests, and those that were declared: what a client declares is compared, whatever is configured.
+fn following(configured: DigestChoice, expected: &ExpectedDigests) -> DigestChoice {
+    DigestChoice {
+        md5: configured.md5 || expected.md5.is_some(),
+        sha256: configured.sha256 || expected.sha256.is_some(),
+    }
 }
 
 /// Two ways to declare the same thing must not disagree.

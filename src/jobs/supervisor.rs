@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     JobError, Jobs, millis,
     moves::{Step, interrupted},
+    recovery::by_itself,
 };
 use crate::{
     domain::{
@@ -15,9 +16,11 @@ use crate::{
         job_state::{JobEvent, JobState},
         upload::{UploadFate, UploadRecord},
     },
-    uploads::Live,
+    uploads::{JobSignals, Live, StoreError, UploadError},
 };
 
+/// A job is asked whether it is complete when no byte has come for so long.
+const LAST_BYTE_QUIET_MS: i64 = 1000;
 /// Jobs that are read at once.
 const PAGE: u64 = 200;
 /// Leases are renewed well before they end.
@@ -63,40 +66,91 @@ impl Jobs {
     }
 
     /// Suspends jobs in memory that have had bytes and get none; fails those that never had one.
-    pub(super) async fn suspend_silent(&self, now_ms: EpochMs) -> Result<(), JobError> {
+    pub async fn suspend_silent(&self, now_ms: EpochMs) -> Result<(), JobError> {
         for live in self.parts.uploads.all_live() {
             let record = live.record();
-            if !live.gate_is_open() || self.is_finishing(record.job) {
-                continue;
-            }
-            let silent_ms = now_ms - live.silent_since_ms();
-            if live.last_byte_ms().is_some() {
-                if silent_ms > millis(self.parts.limits.idle_suspend) {
-                    self.went_silent(record.job, &live).await?;
-                }
-            } else if now_ms - record.created_ms > millis(self.parts.limits.idle_fail) {
-                self.never_began(record.job).await?;
+            if let Err(error) = self.look_after(&record, &live, now_ms).await {
+                // One that cannot be moved must not keep all others.
+                tracing::error!(job = %record.job, %error, "a silent job could not be suspended; it will be tried again");
             }
         }
         Ok(())
     }
 
-    async fn went_silent(&self, job: JobUuid, live: &Live) -> Result<(), JobError> {
+    async fn look_after(
+        &self,
+        record: &UploadRecord,
+        live: &Live,
+        now_ms: EpochMs,
+    ) -> Result<(), JobError> {
+        if !live.gate_is_open() || self.is_finishing(record.job) {
+            return Ok(());
+        }
+        if now_ms < live.silent_since_ms() {
+            live.clock_set_back(now_ms);
+        }
+        let silent_ms = now_ms - live.silent_since_ms();
+        if live.last_byte_ms().is_none() {
+            if now_ms - record.created_ms > millis(self.parts.limits.idle_fail) {
+                self.never_began(record.job).await?;
+            }
+        } else if silent_ms > millis(self.parts.limits.idle_suspend) {
+            self.went_silent(record, live, now_ms).await?;
+        } else if silent_ms >= LAST_BYTE_QUIET_MS
+            && live.take_unasked()
+            && self.parts.uploads.is_complete(record.uuid).await?
+        {
+            // The client went away between its last byte and the answer; nobody else would finish it.
+            drop(self.complete(record.job, record.uuid));
+        }
+        Ok(())
+    }
+
+    async fn went_silent(
+        &self,
+        record: &UploadRecord,
+        live: &Live,
+        now_ms: EpochMs,
+    ) -> Result<(), JobError> {
+        let job = record.job;
         let _alone = self.lock(job).await;
+        // A byte may have come while this waited.
+        if now_ms - live.silent_since_ms() <= millis(self.parts.limits.idle_suspend) {
+            return Ok(());
+        }
+        let Some(now) = self.parts.db.job(job, Scope::All).await? else {
+            // Deleted behind our back: nothing is left to suspend.
+            self.parts.uploads.forget(record.uuid);
+            return Ok(());
+        };
+        match self.parts.uploads.is_complete(record.uuid).await {
+            // All bytes are here and nobody is at it: the client, or the database, went away before that was begun or recorded.
+            Ok(true) => {
+                drop(self.complete(job, record.uuid));
+                return Ok(());
+            }
+            Err(UploadError::Store(
+                lost @ (StoreError::NotFound { .. } | StoreError::Damaged { .. }),
+            )) if !now.state.is_final() => {
+                self.storage_lost_alone(job, lost.to_string()).await;
+                return Ok(());
+            }
+            // What else is wrong with the store is told by whoever writes.
+            Ok(false) | Err(_) => {}
+        }
         let secs = self.parts.limits.idle_suspend.as_secs();
         let cause = format!("uploading has been inactive more than {secs} sec");
         let moved = self.move_job(job, Scope::All, |now| {
-            // All bytes are here: whoever finishes it is at work, or recovery will be.
-            if now.stage != Stage::Receiving || now.state != JobState::Running {
+            if now.state != JobState::Running {
                 return Ok(None);
             }
             Ok(Some(
                 Step::new(JobEvent::WentSilent)
+                    .stage(Stage::Receiving)
                     .waits_for("more bytes")
                     .result(interrupted(job, cause.clone())),
             ))
         });
-        // Without a record (deleted behind our back) nothing is left to suspend.
         match moved.await {
             Ok(_) | Err(JobError::NotFound { .. }) => {
                 live.close_gate();
@@ -114,7 +168,7 @@ impl Jobs {
     }
 
     /// Fails unfinished jobs whose last byte is too old, wherever they are.
-    pub(super) async fn expire(&self, now_ms: EpochMs) -> Result<(), JobError> {
+    pub async fn expire(&self, now_ms: EpochMs) -> Result<(), JobError> {
         let mut after = None;
         loop {
             let page = self.parts.db.unfinished_jobs(after, PAGE).await?;
@@ -138,6 +192,9 @@ impl Jobs {
         if job.state == JobState::Canceling {
             return self.clean_up(job.clone()).await;
         }
+        if self.is_finishing(job.uuid) || self.led_on(job, upload).await? {
+            return Ok(());
+        }
         let touched = self.parts.uploads.touched(upload.uuid);
         let last = touched.and_then(|live| live.last_byte_ms()).or(upload.last_byte_ms);
         let limits = &self.parts.limits;
@@ -145,7 +202,7 @@ impl Jobs {
             None if now_ms - upload.created_ms > millis(limits.idle_fail) => {
                 self.never_began(job.uuid).await
             }
-            Some(last) if now_ms - last > millis(limits.expire) && !self.is_finishing(job.uuid) => {
+            Some(last) if now_ms - last > millis(limits.expire) => {
                 let days = limits.expire.as_secs() / 86_400;
                 let cause = format!("the last byte arrived more than {days} days ago");
                 let detail = format!(
@@ -157,12 +214,46 @@ impl Jobs {
         }
     }
 
+    /// Leads a job on that nobody else would: all its bytes are here and what it waits for may have come, or it is Running and the
+    /// step that was to open the store to its bytes came to nothing. Answers whether it was so.
+    async fn led_on(&self, job: &LongJob, upload: &UploadRecord) -> Result<bool, JobError> {
+        let live = self.parts.uploads.touched(upload.uuid);
+        if job.state == JobState::Running {
+            if live.is_some_and(|live| live.gate_is_open()) {
+                return Ok(false);
+            }
+            let _alone = self.lock(job.uuid).await;
+            let Some(now) = self.parts.db.job(job.uuid, Scope::All).await? else {
+                return Ok(false);
+            };
+            if now.state == JobState::Running && !self.is_finishing(job.uuid) {
+                self.take_bytes(&now, upload).await?;
+            }
+            return Ok(true);
+        }
+        let record = live.map_or_else(|| upload.clone(), |live| live.record());
+        let complete = record.declared_length == Some(record.offset_cached)
+            && (record.last_byte_ms.is_some() || job.stage != Stage::Receiving);
+        if !complete || !by_itself(job.state) {
+            return Ok(false);
+        }
+        self.lead_on(job).await?;
+        Ok(true)
+    }
+
     /// Removes for good what has been deleted or set aside long enough.
-    pub(super) async fn purge(&self, now_ms: EpochMs) -> Result<(), JobError> {
+    pub async fn purge(&self, now_ms: EpochMs) -> Result<(), JobError> {
         let limits = &self.parts.limits;
         for image in self.parts.db.deleted_images(now_ms - millis(limits.expunge), PAGE).await? {
-            self.expunge(image.uuid).await?;
-            tracing::info!(image = %image.uuid, "a deleted image was removed for good");
+            match self.expunge(image.uuid).await {
+                Ok(()) => {
+                    tracing::info!(image = %image.uuid, "a deleted image was removed for good");
+                }
+                // One that cannot be removed must not keep all others.
+                Err(error) => {
+                    tracing::error!(image = %image.uuid, %error, "a deleted image could not be removed; it will be tried again");
+                }
+            }
         }
         for (name, bytes) in self.parts.uploads.purge_set_aside(limits.set_aside_kept).await? {
             tracing::info!(name, bytes, "a stray in lost+found was removed");

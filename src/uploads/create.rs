@@ -24,19 +24,23 @@ impl Uploads {
             self.check_length(length)?;
             self.promise(record.uuid, length).await?;
         }
+        self.creating().insert(record.uuid);
         let spec = UploadSpec { declared_length: record.declared_length, digests };
         let owned = Owned { key: live::key(record.uuid), epoch: record.owner_epoch };
         let made = self.store.create(owned, spec).await;
         if made.is_err() {
             self.space.release(record.uuid);
+            self.creating().remove(&record.uuid);
         }
         Ok(made?)
     }
 
     /// The upload is recorded and its job runs: slices may come.
     pub(crate) fn begin(&self, record: UploadRecord) -> Arc<Live> {
-        let epoch = record.owner_epoch;
-        self.remember(Live::new(record, epoch, true, self.clock.now_ms()))
+        let (uuid, epoch) = (record.uuid, record.owner_epoch);
+        let live = self.remember(Live::new(record, epoch, true, self.clock.now_ms()));
+        self.creating().remove(&uuid);
+        live
     }
 
     /// Takes back what [`prepare`](Self::prepare) made. A failure leaves an empty stray that recovery sets aside.
@@ -46,6 +50,7 @@ impl Uploads {
         if let Err(error) = self.store.discard(owned).await {
             tracing::warn!(upload = %record.uuid, %error, "an upload that was never recorded is left in the store");
         }
+        self.creating().remove(&record.uuid);
     }
 
     /// Whether an upload may have this length at all.
@@ -78,10 +83,46 @@ impl Uploads {
         }
         self.check_length(length)?;
         self.promise(record.uuid, length.saturating_sub(record.stored_cached)).await?;
+        let declared = self.declare_durably(live, length).await;
+        if declared.is_err() {
+            // Back to what an upload of unknown length holds.
+            self.restore_promise(&live.record());
+        }
+        self.drop_promise_if_ended(record.uuid);
+        declared
+    }
+
+    /// Memory last: as long as the record misses the length, the next slice that names it writes it again.
+    async fn declare_durably(&self, live: &Live, length: u64) -> Result<(), UploadError> {
         self.store.declare_length(live.owned, length).await?;
+        self.db.set_declared_length(live.record().uuid, length).await?;
         live.set_declared_length(length);
-        self.db.set_declared_length(record.uuid, length).await?;
         Ok(())
+    }
+
+    /// Learns a length that the store knows and the record does not: a crash came between the two.
+    pub(super) async fn learn_length(&self, live: &Live) -> Result<(), UploadError> {
+        let record = live.record();
+        if record.declared_length.is_some() {
+            return Ok(());
+        }
+        // What is wrong with the store is told by whoever writes.
+        let Ok(state) = self.store.state(live.owned.key).await else { return Ok(()) };
+        if let Some(length) = state.declared_length {
+            self.db.set_declared_length(record.uuid, length).await?;
+            live.set_declared_length(length);
+            self.space.adjust(record.uuid, length.saturating_sub(state.stored_bytes()));
+            self.drop_promise_if_ended(record.uuid);
+        }
+        Ok(())
+    }
+
+    /// A promise that was made while the upload ended would be held for ever: [`forget`](Self::forget) takes an upload out of
+    /// memory before its promise, so one of the two sees the other.
+    fn drop_promise_if_ended(&self, upload: UploadUuid) {
+        if self.touched(upload).is_none() {
+            self.space.release(upload);
+        }
     }
 
     /// Promises room to an upload of unknown length, a step ahead of what it has stored. A job without a byte holds none, so that
@@ -90,6 +131,7 @@ impl Uploads {
         let record = live.record();
         if record.declared_length.is_none() {
             self.promise(record.uuid, AHEAD_BYTES).await?;
+            self.drop_promise_if_ended(record.uuid);
         }
         Ok(())
     }
@@ -99,13 +141,26 @@ impl Uploads {
         let record = live.record();
         if let Some(length) = record.declared_length {
             self.space.adjust(record.uuid, length.saturating_sub(record.stored_cached));
+            self.drop_promise_if_ended(record.uuid);
+        }
+    }
+
+    /// So much of one body has been handed to the store: as good as written, and not free any more.
+    pub(crate) fn has_written(&self, live: &Live, bytes: u64) {
+        let record = live.record();
+        if record.declared_length.is_some() {
+            self.space.written(record.uuid, bytes);
         }
     }
 
     /// At start: holds the room of an unfinished upload again.
     pub fn restore_promise(&self, record: &UploadRecord) {
-        if let Some(length) = record.declared_length {
-            self.space.adjust(record.uuid, length.saturating_sub(record.stored_cached));
+        match record.declared_length {
+            Some(length) => {
+                self.space.adjust(record.uuid, length.saturating_sub(record.stored_cached));
+            }
+            None if record.last_byte_ms.is_some() => self.space.adjust(record.uuid, AHEAD_BYTES),
+            None => self.space.release(record.uuid),
         }
     }
 }

@@ -42,8 +42,12 @@ impl Uploads {
     }
 
     /// Makes the image of a finished upload. Repeatable.
-    pub(crate) async fn publish(&self, live: &Live, image: ImageUuid) -> Result<(), UploadError> {
-        Ok(self.store.publish(live.owned, ImageKey(image.0)).await?)
+    pub(crate) async fn publish(
+        &self,
+        record: &UploadRecord,
+        image: ImageUuid,
+    ) -> Result<(), UploadError> {
+        Ok(self.store.publish(self.owned(record), ImageKey(image.0)).await?)
     }
 
     /// Whether every byte is stored; an upload that the store has lost is an error.
@@ -65,7 +69,11 @@ impl Uploads {
 
     /// Takes bytes again after [`shut`](Self::shut); the idle clock starts anew.
     pub(crate) async fn reopen(&self, record: &UploadRecord) -> Result<(), UploadError> {
-        self.store.admit(self.owned(record)).await?;
+        match self.store.admit(self.owned(record)).await {
+            // Its bytes are an image already; a crash kept the rest of the store from knowing. Finishing goes on from there.
+            Ok(()) | Err(StoreError::Revoked { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
         if let Some(live) = self.touched(record.uuid) {
             live.open_gate(self.clock.now_ms());
         }
@@ -137,6 +145,10 @@ impl Uploads {
     }
 
     async fn clear_stray(&self, stray: UploadUuid) -> Result<(), UploadError> {
+        // Before the records are asked: once they know it, it is not being created any more.
+        if self.creating().contains(&stray) {
+            return Ok(());
+        }
         match self.db.upload(stray).await? {
             // Recorded as ended: the crash came between the record and the removal.
             Some(record) if record.fate != crate::domain::upload::UploadFate::Open => {

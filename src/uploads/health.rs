@@ -1,5 +1,9 @@
 //! Whether uploads can be taken at this moment, and why not.
 
+use std::sync::atomic::Ordering;
+
+use longshore_storage::Statistics;
+
 use super::Uploads;
 
 /// One thing that the service needs.
@@ -32,6 +36,16 @@ impl Uploads {
             words(low, "space"),
             words(stopping, "serving"),
         ]
+    }
+
+    /// Bytes of bodies that were taken since the start; those of duplicates are not among them.
+    pub fn received_bytes(&self) -> u64 {
+        self.received_bytes.load(Ordering::Relaxed)
+    }
+
+    /// What the store has done since the start.
+    pub fn statistics(&self) -> Statistics {
+        self.store.statistics()
     }
 
     /// Bytes that are promised to unfinished uploads and not written yet.

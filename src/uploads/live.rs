@@ -27,6 +27,8 @@ pub struct Live {
     offset: AtomicU64,
     stored: AtomicU64,
     dirty: AtomicBool,
+    /// A byte has come since somebody last asked whether it was the last one.
+    unasked: AtomicBool,
     /// How far a running verification is.
     verified: AtomicU64,
 }
@@ -42,6 +44,7 @@ impl Live {
             offset: AtomicU64::new(record.offset_cached),
             stored: AtomicU64::new(record.stored_cached),
             dirty: AtomicBool::new(false),
+            unasked: AtomicBool::new(true),
             verified: AtomicU64::new(0),
             record: Mutex::new(record),
         }
@@ -86,6 +89,18 @@ impl Live {
     pub fn byte_arrived(&self, now_ms: EpochMs) {
         self.last_byte_ms.store(now_ms, Ordering::Relaxed);
         self.dirty.store(true, Ordering::Relaxed);
+        self.unasked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a byte has come since the last call: then it may have been the last one, of a client that is gone.
+    pub fn take_unasked(&self) -> bool {
+        self.unasked.swap(false, Ordering::Relaxed)
+    }
+
+    /// The clock was set back: moments that it has not reached yet count as now.
+    pub fn clock_set_back(&self, now_ms: EpochMs) {
+        self.opened_ms.fetch_min(now_ms, Ordering::Relaxed);
+        self.last_byte_ms.fetch_min(now_ms, Ordering::Relaxed);
     }
 
     /// When a byte last arrived.
@@ -100,9 +115,11 @@ impl Live {
 
     /// Something was acknowledged.
     pub fn acknowledged(&self, offset: u64, stored: u64) {
-        self.offset.fetch_max(offset, Ordering::Relaxed);
-        self.stored.fetch_max(stored, Ordering::Relaxed);
-        self.dirty.store(true, Ordering::Relaxed);
+        let before = self.offset.fetch_max(offset, Ordering::Relaxed);
+        let stored_before = self.stored.fetch_max(stored, Ordering::Relaxed);
+        if offset > before || stored > stored_before {
+            self.dirty.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Verification has come as far as this offset.
@@ -121,12 +138,14 @@ impl Live {
             return None;
         }
         let record = self.record();
+        // Without a byte there is nothing to write: a moment that is made up would end the rule for jobs that never had one.
+        let last_byte_ms = record.last_byte_ms?;
         Some(UploadTouch {
             uuid: record.uuid,
             owner_epoch: self.owned.epoch,
             offset: record.offset_cached,
             stored: record.stored_cached,
-            last_byte_ms: record.last_byte_ms.unwrap_or(record.created_ms),
+            last_byte_ms,
             percent: percent(record.stored_cached, record.declared_length),
         })
     }

@@ -12,9 +12,9 @@ mod space;
 mod write;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     ops::Range,
-    sync::{Arc, OnceLock, PoisonError, RwLock, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -120,7 +120,10 @@ pub struct Uploads {
     /// Weak: `jobs` holds this service, so a strong reference would keep both alive for ever.
     signals: OnceLock<Weak<dyn JobSignals>>,
     live: RwLock<HashMap<UploadUuid, Arc<Live>>>,
+    /// In the store, but not in the records yet: no strays.
+    creating: Mutex<HashSet<UploadUuid>>,
     space: SpaceLedger,
+    received_bytes: AtomicU64,
 }
 
 impl Uploads {
@@ -142,7 +145,9 @@ impl Uploads {
             draining,
             signals: OnceLock::new(),
             live: RwLock::default(),
+            creating: Mutex::default(),
             space: SpaceLedger::default(),
+            received_bytes: AtomicU64::new(0),
         }
     }
 
@@ -185,8 +190,10 @@ impl Uploads {
         let until_ms = now_ms + millis(self.limits.lease);
         match self.db.lease_upload(upload, self.node, now_ms, until_ms).await? {
             Leased::Ours { epoch } => {
-                let live = Live::new(record, epoch, false, now_ms);
-                Ok(Found::Open(self.remember(live)))
+                let live = self.remember(Live::new(record, epoch, false, now_ms));
+                self.still_open(&live).await?;
+                self.learn_length(&live).await?;
+                Ok(Found::Open(live))
             }
             Leased::Held => Err(UploadError::Store(longshore_storage::StoreError::Busy {
                 key: live::key(upload),
@@ -194,6 +201,33 @@ impl Uploads {
             })),
             Leased::Missing => Err(UploadError::NotFound),
         }
+    }
+
+    /// Drops an upload from memory again that ended between the look at its record and now: nobody else would.
+    async fn still_open(&self, live: &Live) -> Result<(), UploadError> {
+        let upload = live.record().uuid;
+        let now = self.db.upload(upload).await;
+        let fate = now.map(|record| record.map(|record| record.fate));
+        if matches!(fate, Ok(Some(UploadFate::Open))) {
+            return Ok(());
+        }
+        self.forget(upload);
+        match fate? {
+            Some(UploadFate::Open) => Ok(()),
+            // Asked again, it is answered from its record.
+            Some(UploadFate::Published) => Err(UploadError::Store(StoreError::Busy {
+                key: live.owned.key,
+                retry_after_ms: 100,
+            })),
+            Some(fate @ (UploadFate::Discarded | UploadFate::Expired)) => {
+                Err(UploadError::Gone { fate })
+            }
+            None => Err(UploadError::NotFound),
+        }
+    }
+
+    fn creating(&self) -> MutexGuard<'_, HashSet<UploadUuid>> {
+        self.creating.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes an upload into memory unless somebody did so meanwhile: there is one `Live` for an upload at any time.

@@ -12,6 +12,7 @@ use crate::domain::{
     ids::{ImageUuid, UploadUuid},
     image::{ImageRecord, ImageStatus},
     job::Stage,
+    job_state::JobState,
     upload::{UploadFate, UploadRecord},
 };
 
@@ -56,6 +57,10 @@ impl Uploads {
                     let length = record.declared_length.unwrap_or(record.offset_cached);
                     (Some(length), length, length, Vec::new())
                 }
+                // Being canceled at this moment, or ended since the record was read.
+                Err(StoreError::NotFound { .. }) if self.is_ending(&record).await? => {
+                    (record.declared_length, 0, 0, Vec::new())
+                }
                 Err(error) => return Err(error.into()),
             },
             UploadFate::Discarded | UploadFate::Expired => {
@@ -73,7 +78,19 @@ impl Uploads {
             return Ok(true);
         }
         let job = self.db.job(record.job, Scope::All).await?;
-        Ok(job.is_some_and(|job| job.stage == Stage::Publishing && !job.state.is_final()))
+        // Succeeded: it was recorded between these two looks.
+        let becoming = |state: JobState| !state.is_final() || state == JobState::Succeeded;
+        Ok(job.is_some_and(|job| job.stage == Stage::Publishing && becoming(job.state)))
+    }
+
+    /// Whether the bytes of an upload that the store does not find were removed on purpose.
+    async fn is_ending(&self, record: &UploadRecord) -> Result<bool, UploadError> {
+        let now = self.db.upload(record.uuid).await?;
+        if now.is_none_or(|now| now.fate != UploadFate::Open) {
+            return Ok(true);
+        }
+        let job = self.db.job(record.job, Scope::All).await?;
+        Ok(job.is_some_and(|job| job.state == JobState::Canceling))
     }
 
     /// The upload's record, whatever has become of it; `NotFound` if there is none. For checking a capability's generation.
@@ -175,6 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "one extent is a list of one range")]
     fn missing_is_what_extents_leave() {
         let state = |declared_length, extents: Vec<Range<u64>>| UploadState {
             declared_length,

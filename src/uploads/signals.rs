@@ -46,4 +46,7 @@ pub trait JobSignals: Send + Sync + 'static {
 
     /// The store failed under the upload in a way that can heal: the job is suspended with that reason.
     async fn storage_failed(&self, job: JobUuid, full: bool, words: String);
+
+    /// The store has lost the upload, or cannot read it any more: the job fails, unless its bytes have become its image.
+    async fn storage_lost(&self, job: JobUuid, words: String);
 }

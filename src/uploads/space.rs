@@ -51,6 +51,14 @@ impl SpaceLedger {
         self.lock().set(upload, needed);
     }
 
+    /// Says that `bytes` of a promise have been written: they are not free any more, and promised no longer.
+    pub fn written(&self, upload: UploadUuid, bytes: u64) {
+        let mut promised = self.lock();
+        if let Some(before) = promised.of.get(&upload).copied() {
+            promised.set(upload, before.saturating_sub(bytes));
+        }
+    }
+
     /// Takes a promise back. Idempotent.
     pub fn release(&self, upload: UploadUuid) {
         let mut promised = self.lock();

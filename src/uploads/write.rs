@@ -1,6 +1,6 @@
 //! Taking the body of a request: from the gate to the acknowledgement.
 
-use std::{pin::Pin, time::Duration};
+use std::{pin::Pin, sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -8,8 +8,27 @@ use longshore_storage::{
     Acknowledged, Chunk, Claimed, Ended, RangeWriter, StoreError, UploadState,
 };
 
-use super::{BodyError, Found, Live, Slice, UploadError, Uploads, Verdict, Written};
-use crate::domain::{ids::UploadUuid, upload::Completion};
+use super::{
+    BodyError, Found, Live, Slice, UploadError, Uploads, Verdict, Written, space::AHEAD_BYTES,
+};
+use crate::{
+    db::DbError,
+    domain::{
+        account::Scope,
+        ids::UploadUuid,
+        job_state::JobState,
+        upload::{Completion, UploadFate, UploadRecord},
+    },
+};
+
+/// Times that a slice which met a suspension asks its job again: each time somebody has resumed it meanwhile.
+const CLAIM_ATTEMPTS: usize = 3;
+/// When a slice that was ended by a suspension which is over already should come again.
+const RESUMED_RETRY_MS: u64 = 100;
+/// Bytes of one body after which the promise of room is told of them.
+const PROMISE_STEP_BYTES: u64 = 1 << 20;
+/// After so many bytes of a body of unknown length its room is promised anew: well before what was promised is used up.
+const AHEAD_STEP_BYTES: u64 = AHEAD_BYTES / 2;
 
 /// How the reading of a body came to its end.
 enum BodyEnd {
@@ -23,6 +42,14 @@ enum BodyEnd {
     Draining,
     /// The store refused a block.
     Refused(StoreError),
+    /// A body of unknown length has outgrown its bounds.
+    Outgrown(UploadError),
+}
+
+/// How far a body of unknown length has come, and up to where its room has been seen to.
+struct Ahead {
+    end: u64,
+    until: u64,
 }
 
 impl Uploads {
@@ -47,19 +74,21 @@ impl Uploads {
             Found::Open(live) => live,
             Found::Published(record) => {
                 let length = record.declared_length.unwrap_or(record.offset_cached);
-                within(&slice, length)?;
-                self.drain(&mut body).await?;
+                // No conflict that a look at the job could settle: it has ended, and no list of live jobs shows it.
+                within(&slice, length)
+                    .map_err(|_| UploadError::NotTaking { state: JobState::Succeeded })?;
+                self.drain(None, &mut body).await?;
                 return self.written(upload, true, None).await;
             }
         };
-        self.admit(&live, &slice).await?;
-        let outcome = self.store_body(&live, &slice, &mut body).await;
+        let outcome = match self.admit(&live, &slice).await {
+            Ok(()) => self.store_body(&live, &slice, &mut body).await,
+            Err(error) => Err(error),
+        };
         let duplicate = match outcome {
             Ok(duplicate) => duplicate,
-            Err(UploadError::Store(StoreError::NotFound { .. }))
-                if self.is_publishing(&live.record()).await? =>
-            {
-                self.drain(&mut body).await?;
+            Err(error) if self.is_image_now(&live, &error).await? => {
+                self.drain(None, &mut body).await?;
                 return self.written(upload, true, None).await;
             }
             Err(error) => return Err(self.explain(&live, error).await),
@@ -69,19 +98,29 @@ impl Uploads {
 
     /// Everything that is checked before a byte of the body is read.
     async fn admit(&self, live: &Live, slice: &Slice) -> Result<(), UploadError> {
-        if let Some(total) = slice.total {
-            self.declare(live, total).await?;
+        let record = live.record();
+        match record.declared_length.or(slice.total) {
+            Some(length) => within(slice, length)?,
+            None => self.check_length(slice.offset.saturating_add(slice.length.unwrap_or(0)))?,
         }
-        if let Some(length) = live.record().declared_length {
-            within(slice, length)?;
-        } else {
-            self.check_length(slice.offset.saturating_add(slice.length.unwrap_or(0)))?;
-            self.promise_ahead(live).await?;
-        }
+        // Before anything is fixed or promised: a job that takes no bytes takes no length either.
         if !live.gate_is_open() {
-            self.signals()?.bytes_arrived(live.record().job).await?;
+            self.signals()?.bytes_arrived(record.job).await?;
         }
-        Ok(())
+        match slice.total {
+            Some(total) => self.declare(live, total).await,
+            None => self.promise_ahead(live).await,
+        }
+    }
+
+    /// Whether a refusal only means that the bytes have become the image meanwhile: then they are answered as stored.
+    async fn is_image_now(&self, live: &Live, error: &UploadError) -> Result<bool, UploadError> {
+        let perhaps = matches!(
+            error,
+            UploadError::Store(StoreError::NotFound { .. } | StoreError::Revoked { .. })
+                | UploadError::NotTaking { state: JobState::Succeeded }
+        );
+        Ok(perhaps && self.is_publishing(&live.record()).await?)
     }
 
     /// Claims, reads, acknowledges. Answers whether everything had been stored before.
@@ -98,23 +137,29 @@ impl Uploads {
             return Ok(false);
         }
         let chunk = Chunk { offset: slice.offset, length: slice.length, checksum: slice.checksum };
-        let claimed = match self.store.write(live.owned, chunk.clone()).await {
-            // The job was suspended and resumed, or ended, between the gate and here: ask it, then try once more.
-            Err(StoreError::Revoked { .. }) => {
-                self.signals()?.bytes_arrived(live.record().job).await?;
-                self.store.write(live.owned, chunk).await?
+        let mut claimed = self.store.write(live.owned, chunk.clone()).await;
+        for _ in 0..CLAIM_ATTEMPTS {
+            if !matches!(claimed, Err(StoreError::Revoked { .. })) {
+                break;
             }
-            other => other?,
-        };
+            // The job was suspended, and perhaps resumed, or has ended, between the gate and here: ask it, then try again.
+            self.signals()?.bytes_arrived(live.record().job).await?;
+            claimed = self.store.write(live.owned, chunk.clone()).await;
+        }
+        let claimed = claimed?;
         let mut writer = match claimed {
             Claimed::Writer(writer) => writer,
             Claimed::AlreadyStored(state) => {
                 note(live, &state);
-                self.drain(body).await?;
+                self.drain(Some(live), body).await?;
                 return Ok(true);
             }
         };
-        let end = self.pump(live, writer.as_mut(), body).await;
+        let ahead = slice.length.is_none().then(|| Ahead {
+            end: slice.offset,
+            until: slice.offset.saturating_add(AHEAD_STEP_BYTES),
+        });
+        let end = self.pump(live, writer.as_mut(), body, ahead).await;
         let acknowledged = self.settle(live, writer, end).await?;
         note(live, &acknowledged.state);
         self.keep_promise(live);
@@ -125,11 +170,18 @@ impl Uploads {
     }
 
     /// Moves bytes from the body to the writer until one of them ends.
-    async fn pump<B>(&self, live: &Live, writer: &mut dyn RangeWriter, body: &mut B) -> BodyEnd
+    async fn pump<B>(
+        &self,
+        live: &Live,
+        writer: &mut dyn RangeWriter,
+        body: &mut B,
+        mut ahead: Option<Ahead>,
+    ) -> BodyEnd
     where
         B: Stream<Item = Result<Bytes, BodyError>> + Unpin,
     {
         let mut unflushed = false;
+        let (mut received, mut told) = (0_u64, 0_u64);
         loop {
             let wait = if unflushed { self.limits.flush_after } else { Duration::from_hours(1) };
             let next = tokio::select! {
@@ -141,10 +193,28 @@ impl Uploads {
             let done = match next {
                 Ok(None) => return BodyEnd::Whole,
                 Ok(Some(Err(error))) => return BodyEnd::Broken(error),
+                Ok(Some(Ok(bytes))) if bytes.is_empty() => continue,
                 Ok(Some(Ok(bytes))) => {
+                    received += bytes.len() as u64;
+                    if let Some(ahead) = &mut ahead
+                        && let Err(error) = self.go_ahead(live, ahead, bytes.len() as u64).await
+                    {
+                        return BodyEnd::Outgrown(error);
+                    }
                     live.byte_arrived(self.clock.now_ms());
+                    self.received_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                    if !live.gate_is_open()
+                        && let Some(end) = self.wake(live, writer.ended()).await
+                    {
+                        return end;
+                    }
                     unflushed = true;
-                    writer.append(&bytes).await
+                    let appended = writer.append(&bytes).await;
+                    if received - told >= PROMISE_STEP_BYTES {
+                        self.has_written(live, received - told);
+                        told = received;
+                    }
+                    appended
                 }
                 Err(_quiet) => {
                     unflushed = false;
@@ -155,6 +225,41 @@ impl Uploads {
                 return BodyEnd::Refused(error);
             }
         }
+    }
+
+    /// Bytes came on a request that was there before its job was suspended: they wake it as those of a new one would. Answers
+    /// how the body ends if they may not.
+    async fn wake(&self, live: &Live, ended: impl Future<Output = Ended>) -> Option<BodyEnd> {
+        let woken = async { self.signals()?.bytes_arrived(live.record().job).await };
+        // Whoever suspends waits for this writer, and the job's lock may be theirs: so the end of the writer is heard first.
+        tokio::select! {
+            biased;
+            ended = ended => Some(BodyEnd::Stopped(ended)),
+            woken = woken => match woken {
+                Err(UploadError::NotTaking { .. } | UploadError::NotFound) => {
+                    Some(BodyEnd::Stopped(Ended::Revoked))
+                }
+                // If the job cannot be told, the bytes are kept all the same.
+                Ok(()) | Err(_) => None,
+            },
+        }
+    }
+
+    /// Sees to the length and the room of a body that did not say how long it is, as its bytes come: what was checked before it
+    /// began says nothing about its end.
+    async fn go_ahead(
+        &self,
+        live: &Live,
+        ahead: &mut Ahead,
+        bytes: u64,
+    ) -> Result<(), UploadError> {
+        ahead.end = ahead.end.saturating_add(bytes);
+        self.check_length(ahead.end)?;
+        if ahead.end > ahead.until {
+            self.promise_ahead(live).await?;
+            ahead.until = ahead.end.saturating_add(AHEAD_STEP_BYTES);
+        }
+        Ok(())
     }
 
     /// Counts what there is to count, and turns the end of the body into the answer.
@@ -171,16 +276,29 @@ impl Uploads {
                 if let Ok(kept) = writer.interrupt().await {
                     note(live, &kept.state);
                 }
+                self.keep_promise(live);
                 return Err(error.into());
+            }
+            BodyEnd::Outgrown(error) => {
+                let kept = writer.interrupt().await?;
+                note(live, &kept.state);
+                self.keep_promise(live);
+                return Err(error);
             }
             BodyEnd::Broken(error) => Some(error),
             BodyEnd::Stopped(ended) => {
                 let kept = writer.interrupt().await?;
                 note(live, &kept.state);
-                return Err(match ended {
-                    Ended::Superseded | Ended::Failed => StoreError::Superseded.into(),
-                    Ended::Revoked => StoreError::Revoked { key: live.owned.key }.into(),
-                });
+                self.keep_promise(live);
+                return Err(UploadError::Store(match ended {
+                    Ended::Superseded => StoreError::Superseded,
+                    Ended::Revoked => StoreError::Revoked { key: live.owned.key },
+                    // Nobody took its place: the storage failed under another request of this upload.
+                    Ended::Failed => StoreError::Io {
+                        action: "write data",
+                        message: "the storage failed under this upload".to_owned(),
+                    },
+                }));
             }
             BodyEnd::Draining => None,
         };
@@ -199,16 +317,27 @@ impl Uploads {
         let record = live.record();
         match &error {
             UploadError::Store(StoreError::Revoked { .. }) => {
-                let job = self.db.job(record.job, crate::domain::account::Scope::All).await;
-                match job {
+                match self.db.job(record.job, Scope::All).await {
+                    // Resumed meanwhile: it takes bytes, only not those that were on their way.
+                    Ok(Some(job)) if job.state == JobState::Running => {
+                        StoreError::Busy { key: live.owned.key, retry_after_ms: RESUMED_RETRY_MS }
+                            .into()
+                    }
                     Ok(Some(job)) => UploadError::NotTaking { state: job.state },
                     Ok(None) => UploadError::NotFound,
                     Err(error) => error.into(),
                 }
             }
             UploadError::Store(
-                failed @ (StoreError::NoSpace | StoreError::Io { .. } | StoreError::Damaged { .. }),
+                lost @ (StoreError::NotFound { .. } | StoreError::Damaged { .. }),
             ) => {
+                let words = lost.to_string();
+                match self.explain_lost(&record, words).await {
+                    Ok(explained) => explained.unwrap_or(error),
+                    Err(error) => error.into(),
+                }
+            }
+            UploadError::Store(failed @ (StoreError::NoSpace | StoreError::Io { .. })) => {
                 let full = matches!(failed, StoreError::NoSpace);
                 if let Ok(signals) = self.signals() {
                     signals.storage_failed(record.job, full, failed.to_string()).await;
@@ -217,6 +346,34 @@ impl Uploads {
             }
             _ => error,
         }
+    }
+
+    /// The store does not know the upload: because it has ended, or because it is lost; then its job is told.
+    async fn explain_lost(
+        &self,
+        record: &UploadRecord,
+        words: String,
+    ) -> Result<Option<UploadError>, DbError> {
+        let fate = async || Ok(self.db.upload(record.uuid).await?.map(|now| now.fate));
+        let ended = |fate| match fate {
+            None => Some(UploadError::NotFound),
+            Some(UploadFate::Open | UploadFate::Published) => None,
+            Some(fate @ (UploadFate::Discarded | UploadFate::Expired)) => {
+                Some(UploadError::Gone { fate })
+            }
+        };
+        let before = fate().await?;
+        if before != Some(UploadFate::Open) {
+            return Ok(ended(before));
+        }
+        let job = self.db.job(record.job, Scope::All).await?;
+        if let Some(job) = job.filter(|job| job.state == JobState::Canceling) {
+            return Ok(Some(UploadError::NotTaking { state: job.state }));
+        }
+        if let Ok(signals) = self.signals() {
+            signals.storage_lost(record.job, words).await;
+        }
+        Ok(ended(fate().await?))
     }
 
     /// If the upload is complete now: has its job finish it and waits a while for the verdict.
@@ -259,7 +416,7 @@ impl Uploads {
     }
 
     /// Reads a body away, as far as it goes.
-    async fn drain<B>(&self, body: &mut B) -> Result<(), UploadError>
+    async fn drain<B>(&self, live: Option<&Live>, body: &mut B) -> Result<(), UploadError>
     where
         B: Stream<Item = Result<Bytes, BodyError>> + Unpin,
     {
@@ -267,6 +424,10 @@ impl Uploads {
         while let Some(bytes) = body.next().await {
             if bytes.is_err() || self.draining.is_cancelled() {
                 break;
+            }
+            // Bytes that are there already are no silence.
+            if let Some(live) = live {
+                live.byte_arrived(self.clock.now_ms());
             }
         }
         Ok(())

@@ -30,5 +30,5 @@ pub use error::{Result, StoreError};
 pub use limits::{Durability, Limits};
 pub use store::{
     Acknowledged, Chunk, Claimed, Ended, Finished, ImageKey, ImageStore, Owned, RangeWriter, Space,
-    StoreRecovery, UploadKey, UploadPhase, UploadSpec, UploadState, UploadStore,
+    Statistics, StoreRecovery, UploadKey, UploadPhase, UploadSpec, UploadState, UploadStore,
 };

@@ -228,6 +228,32 @@ pub trait StoreRecovery: Send + Sync + 'static {
 
     /// Fails when the store cannot be written at this moment, in words.
     async fn probe(&self) -> Result<()>;
+
+    /// Numbers for metrics; all zero where a backend counts nothing.
+    fn statistics(&self) -> Statistics {
+        Statistics::default()
+    }
+}
+
+/// What a store has done since its start, and what it holds at this moment.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Statistics {
+    /// Bytes of the global block pool in use.
+    pub buffer_bytes: u64,
+    /// Jobs that wait for an I/O thread.
+    pub queued_io_jobs: u64,
+    /// Uploads whose files are open.
+    pub open_uploads: u64,
+    /// Bytes written to data files.
+    pub written_bytes: u64,
+    /// Bytes that went into the digests of uploads.
+    pub hashed_bytes: u64,
+    /// Of these, bytes that had to be read back.
+    pub read_back_bytes: u64,
+    /// Waits for stable storage.
+    pub syncs: u64,
+    /// Checkpoints written.
+    pub checkpoints: u64,
 }
 
 /// Room in the storage, in bytes.

@@ -4,6 +4,7 @@
 //! come at a moment in the middle: it slows the bytes down and counts them, independently of both sides.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![expect(clippy::print_stdout, reason = "the harness shows it where a test fails")]
 
 mod commands;
 mod download;

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::server::signal;
 
 /// No command of these tests takes longer.
-const RUN_MAX: Duration = Duration::from_secs(90);
+const RUN_MAX: Duration = Duration::from_mins(1);
 
 /// A run that has ended.
 #[derive(Debug)]
@@ -141,7 +141,11 @@ impl Running {
             match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(line) => self.out.push(line),
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("no end after {:?}", self.out),
+                Err(RecvTimeoutError::Timeout) => {
+                    let _ = self.child.kill();
+                    let err = self.err.take().expect("ended once").join().unwrap();
+                    panic!("no end within {RUN_MAX:?}:\n{}\n{err}", self.out.join("\n"));
+                }
             }
         }
         let status = self.child.wait().unwrap();

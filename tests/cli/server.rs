@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 pub(crate) const PASSWORD: &str = "a password of tests";
 /// How long a server may take to listen on a busy machine.
-const START_MAX: Duration = Duration::from_secs(60);
+const START_MAX: Duration = Duration::from_mins(1);
 
 /// A port that nobody uses now.
 pub(crate) fn free_port() -> u16 {
@@ -51,7 +51,7 @@ impl Server {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return (status, begun.elapsed());
             }
-            assert!(begun.elapsed() < Duration::from_secs(60), "the server does not end");
+            assert!(begun.elapsed() < Duration::from_mins(1), "the server does not end");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -74,6 +74,7 @@ fn spawn(data: &Path, port: u16) -> Child {
         .arg(data)
         .env_clear()
         .env("LONGSHORE_ADMIN_PASSWORD", PASSWORD)
+        .env("LONGSHORE_STORAGE__FREE_BYTES_MIN_PERCENT", "0")
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()

@@ -2,7 +2,11 @@
 
 use std::process::Command;
 
-use crate::{MIB, run::sum_of, world::World};
+use crate::{
+    MIB,
+    run::{Running, sum_of},
+    world::World,
+};
 
 const LENGTH: u64 = 16 * MIB;
 
@@ -23,16 +27,11 @@ fn ctrl_c_suspends_and_prints_the_line_that_goes_on() {
     // The line as it stands, by a shell.
     world.relay.up.limit(0);
     let line = ran.out.lines().last().expect("a line").to_owned();
-    let again = Command::new("/bin/sh")
-        .args(["-c", &line])
-        .env_clear()
-        .env("LONGSHORE_CONFIG_DIR", world.path("config"))
-        .current_dir(world.folder.path())
-        .output()
-        .unwrap();
-    let (out, err) =
-        (String::from_utf8_lossy(&again.stdout), String::from_utf8_lossy(&again.stderr));
-    assert!(again.status.success(), "{line}: {err}");
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", &format!("exec {line}")]).env_clear().current_dir(world.folder.path());
+    shell.env("LONGSHORE_CONFIG_DIR", world.path("config"));
+    let again = Running::start(shell, "").end().ends(0);
+    let (out, err) = (again.out, again.err);
     assert!(err.contains("going on: the server has the first"), "{err}");
     assert!(out.contains(&sum_of("sha256sum", &file)), "{out}");
     let after = world.newest_job();
@@ -70,7 +69,7 @@ fn a_job_that_somebody_suspends_stops_its_upload_until_it_is_resumed() {
     let job = world.newest_job()["uuid"].as_str().unwrap().to_owned();
     world.run(["jobs", "suspend", job.as_str()]).ends(0);
     let stopped = running.end().ends(5).complains("suspended");
-    assert!(stopped.err.contains("jobs resume"), "the next step: {}", stopped.err);
+    assert!(stopped.err.contains(&format!("jobs resume {job}")), "{}", stopped.err);
     assert_eq!(world.newest_job()["state"], "Suspended");
 
     world.run(["jobs", "resume", job.as_str()]).ends(0);

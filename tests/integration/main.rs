@@ -5,6 +5,8 @@
 
 mod data_plane;
 mod db;
+mod lifecycle;
+mod starting;
 mod support {
     pub(crate) mod app;
     pub(crate) mod databases;

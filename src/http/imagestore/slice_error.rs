@@ -75,7 +75,7 @@ fn status_of(fault: &Fault) -> u16 {
             RequestFault::Digest(_) | RequestFault::Query(_) => 400,
             RequestFault::NoSession => 401,
             RequestFault::OwnerOnly => 403,
-            RequestFault::NoImage => 404,
+            RequestFault::NoImage | RequestFault::NoSuchPath => 404,
             RequestFault::Method { .. } => 405,
             RequestFault::LengthRequired => 411,
             RequestFault::BodyType(_) => 415,

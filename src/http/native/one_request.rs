@@ -53,7 +53,7 @@ async fn take(
         return Err(RequestFault::Method { allow: "PUT" }.into());
     }
     let caller = caller(app, request).await?;
-    let segment = last_segment(request.uri().path()).ok_or(InvalidImageId::Control)?;
+    let segment = last_segment(request.uri().path()).ok_or(InvalidImageId::NotUtf8)?;
     let image_id: ImageId = segment.parse()?;
     let headers = PutHeaders::read(request)?;
     let wishes = Wishes::read(request)?;

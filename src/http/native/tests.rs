@@ -73,6 +73,9 @@ fn the_state_shows_what_is_missing() {
     assert_eq!((state.state, state.offset, state.stored_bytes), (StateName::Running, 4, 6));
     assert_eq!(state.missing, [ByteRange { start: 4, end: 7 }, ByteRange { start: 9, end: 10 }]);
     assert_eq!(state.stage_percent, 100);
+    assert_eq!(state.waits_for, None, "what it waited for has come");
+    let nothing = UploadStatus { stored_bytes: 0, ..status() };
+    assert_eq!(upload_state(&nothing, None).waits_for.as_deref(), Some("the missing bytes"));
     let response = show(StatusCode::OK, &status(), None);
     assert_eq!(response.headers().get("upload-offset").unwrap(), "4");
     assert!(!response.headers().contains_key("repr-digest"));

@@ -47,7 +47,7 @@ pub(super) fn of_upload(error: &UploadError) -> Problem {
             "too_large",
             "Image too large",
             format!(
-                "An image may have {max} bytes, this one has {offered}. Nothing of this request was stored."
+                "An image may have {max} bytes, this one has {offered}, perhaps more. It cannot be taken: if it has a job, cancel that."
             ),
         ),
         UploadError::NoRoom { free, needed } => Problem::new(
@@ -294,6 +294,12 @@ pub(super) fn of_request(error: &RequestFault) -> Problem {
         RequestFault::Method { allow } => {
             new(405, "method", "Method not offered", &format!("This URL takes {allow}."))
         }
+        RequestFault::NoSuchPath => new(
+            404,
+            code::NOT_FOUND,
+            "No such path",
+            "There is nothing at this path. Uploads go to PUT /uploads/<IMAGE_ID> or to the upload URL of a job.",
+        ),
         RequestFault::NoImage => new(
             404,
             code::NOT_FOUND,

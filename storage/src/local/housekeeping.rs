@@ -13,13 +13,17 @@ use uuid::Uuid;
 use super::{LocalStore, layout::Layout, publishing, shared::Shared};
 use crate::{
     error::{Result, StoreError},
-    store::{ImageKey, Owned, Space, StoreRecovery, UploadKey},
+    store::{ImageKey, Owned, Space, Statistics, StoreRecovery, UploadKey},
 };
 
 #[async_trait]
 impl StoreRecovery for LocalStore {
     fn store_uuid(&self) -> Uuid {
         self.store_uuid
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.numbers()
     }
 
     async fn uploads(&self) -> Result<Vec<UploadKey>> {

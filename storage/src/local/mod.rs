@@ -60,13 +60,12 @@ use crate::{
     error::{Result, StoreError},
     limits::{Durability, Limits},
     store::{
-        Chunk, Claimed, Finished, ImageKey, Owned, UploadKey, UploadPhase, UploadSpec, UploadState,
-        UploadStore,
+        Chunk, Claimed, Finished, ImageKey, Owned, Statistics, UploadKey, UploadPhase, UploadSpec,
+        UploadState, UploadStore,
     },
 };
 
 pub use os_disk::OsDisk;
-pub use statistics::Statistics;
 
 /// The store of one local directory; one process per directory.
 ///
@@ -119,8 +118,7 @@ impl LocalStore {
         Ok(Arc::new(store))
     }
 
-    /// Numbers for metrics. Cheap.
-    pub fn statistics(&self) -> Statistics {
+    fn numbers(&self) -> Statistics {
         let counters = &self.shared.counters;
         Statistics {
             buffer_bytes: self.shared.buffers.lent_bytes() as u64,

@@ -1,6 +1,7 @@
 //! The data plane as clients see it: the upload URL in its forms, one-request uploads, downloads, and bad connections.
 
 mod download;
+mod idle;
 mod native;
 mod raw;
 mod slices;

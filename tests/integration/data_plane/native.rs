@@ -166,3 +166,50 @@ async fn a_finished_upload_is_deleted_by_its_owner_alone() {
     assert_eq!(deleted.status(), 204);
     assert_eq!(download().await.unwrap().status(), 404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_declared_digest_is_compared_also_where_it_is_not_configured() {
+    let plane = Plane::start(&[("LONGSHORE_DIGESTS__MD5", "false")]).await;
+    let image = content(5000);
+    let (wrong, right) = (md5::Md5::digest(b"other"), md5::Md5::digest(&image));
+    for (name, digest, expected) in [("wrong", wrong, 422), ("right", right, 201)] {
+        let digest = format!("md5=:{}:", STANDARD.encode(digest));
+        let request = plane.http.put(plane.url(&format!("/uploads/{name}")));
+        let request = request.header("repr-digest", digest).body(image.clone());
+        let (status, told) = sent(plane.with_session(request)).await;
+        assert_eq!(status, expected, "{name}: {told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_unknown_length_ends_where_an_image_may_not_go_on() {
+    let plane = Plane::start(&[("LONGSHORE_UPLOADS__UPLOAD_BYTES_MAX", "1MiB")]).await;
+    let chunked = |blocks: usize| {
+        let blocks = (0..blocks).map(|_| Ok::<_, std::io::Error>(vec![7_u8; 64 << 10]));
+        reqwest::Body::wrap_stream(futures::stream::iter(blocks))
+    };
+    let url = plane.url("/uploads/endless");
+    let endless = plane.with_session(plane.http.put(&url).body(chunked(64)));
+    let (status, problem) = sent(endless).await;
+    assert_eq!((status, &problem["code"]), (413, &json!("too_large")), "{problem}");
+    let keyed = plane.url("/imagestore/upload/uploadImage::endless");
+    let (_, state) = sent(plane.with_session(plane.http.get(keyed))).await;
+    assert!(state["storedBytes"].as_u64().is_some_and(|bytes| bytes <= 1 << 20), "{state}");
+
+    let fits = plane.http.put(plane.url("/uploads/fits")).body(chunked(16));
+    assert_eq!(sent(plane.with_session(fits)).await.0, 201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_path_answers_in_words() {
+    let plane = Plane::start(&[]).await;
+    for path in ["/", "/healthz", "/readyz", "/metrics"] {
+        let head = plane.http.head(plane.url(path)).send().await.unwrap();
+        assert_eq!(head.status(), 200, "HEAD {path}");
+        let (status, problem) = sent(plane.http.post(plane.url(path))).await;
+        assert_eq!((status, &problem["code"]), (405, &json!("method")), "POST {path}");
+    }
+    let (status, problem) = sent(plane.http.get(plane.url("/nowhere"))).await;
+    assert_eq!((status, &problem["code"]), (404, &json!("not_found")), "{problem}");
+    assert!(problem["requestId"].as_str().is_some_and(|id| id.len() > 8), "{problem}");
+}

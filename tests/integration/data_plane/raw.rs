@@ -205,3 +205,48 @@ async fn broken_framing_harms_nobody() {
     let answer = plane.put(&job.url, 0, &image, 1000).send().await.unwrap();
     assert_eq!(answer.status(), 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_body_is_closed_with_words_and_its_bytes_are_kept() {
+    let plane = Plane::start(&[
+        ("LONGSHORE_UPLOADS__BODY_RATE_MIN_BYTES", "1000"),
+        ("LONGSHORE_UPLOADS__BODY_RATE_WINDOW_SECS", "1"),
+    ])
+    .await;
+    let job = plane.submit("slow", &[]).await;
+    let mut stream = connect(&plane);
+    let head = format!("PUT /{} HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n", path(&job));
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut drip = stream.try_clone().unwrap();
+    let dripping = std::thread::spawn(move || {
+        let begun = Instant::now();
+        let mut sent = 0;
+        while begun.elapsed() < Duration::from_secs(10) && drip.write_all(b"x").is_ok() {
+            sent += 1;
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        sent
+    });
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("slow_body"), "{answer}");
+    let sent: u64 = dripping.join().unwrap();
+    let kept = plane.state(&job.url).await["offset"].as_u64().unwrap();
+    assert!(0 < kept && kept <= sent && sent < 180, "{kept} of {sent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_on_the_disk_is_refused_before_its_first_byte() {
+    let plane = Plane::start(&[]).await;
+    let request = format!(
+        "PUT /uploads/huge HTTP/1.1\r\nHost: x\r\nAuthorization: OAuth {}\r\nContent-Length: {}\r\n\r\n",
+        plane.token,
+        (16_u64 << 40) - 1
+    );
+    let answer = exchange(&plane, request.as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 507") && answer.contains("no_space"), "{answer}");
+    let jobs = plane.url("/zstack/v1/longjobs?count=true");
+    let (_, jobs) = super::sent(plane.with_session(plane.http.get(jobs))).await;
+    assert_eq!(jobs["total"], 0, "no job is left of it");
+}

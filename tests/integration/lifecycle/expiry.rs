@@ -1,0 +1,105 @@
+//! Seven days after the last byte, and not a moment after the first.
+
+use std::time::Duration;
+
+use longshore::{
+    domain::{
+        job_state::{JobState, SuspendReason},
+        upload::UploadFate,
+    },
+    uploads::UploadError,
+};
+
+use super::{
+    bodies::content,
+    on_all,
+    rigged::{Op, Side},
+    world::{Backing, World, upload_of, words},
+};
+
+on_all! {
+    expiry_counts_from_the_last_byte
+    what_a_user_suspended_expires_as_well
+    a_complete_upload_is_finished_and_not_expired
+    one_that_cannot_be_removed_does_not_keep_the_others
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+async fn expiry_counts_from_the_last_byte(backing: Backing) {
+    let mut world = World::new(backing).await;
+    let bytes = content(20, 1);
+    let job = world.submit(Some(bytes.len())).await;
+    // A slow upload of three weeks is none that expires.
+    for n in 0..4 {
+        world.send(&job, n, &bytes[n..=n]).await.unwrap();
+        world.pass(DAY * 6).await;
+        assert_eq!(world.state(&job).await, JobState::Suspended(SuspendReason::Idle));
+    }
+    world.crash().await;
+    world.pass(DAY - Duration::from_secs(5)).await;
+    assert_eq!(world.offset(&job).await, 4);
+    world.pass(Duration::from_secs(10)).await;
+    let now = world.job(&job).await;
+    assert_eq!(now.state, JobState::Failed);
+    assert!(words(&now).0.contains("expired"), "{:?}", words(&now));
+    world.assert_nothing_left(&job).await;
+    assert_eq!(world.uploads().promised_bytes(), 0);
+    let record = world.db.upload(upload_of(&job)).await.unwrap().unwrap();
+    assert_eq!(record.fate, UploadFate::Expired);
+    let expired =
+        |answer: &UploadError| matches!(answer, UploadError::Gone { fate: UploadFate::Expired });
+    assert!(expired(&world.uploads().status(upload_of(&job)).await.unwrap_err()));
+    assert!(expired(&world.send(&job, 4, &bytes[4..]).await.unwrap_err()));
+}
+
+async fn what_a_user_suspended_expires_as_well(backing: Backing) {
+    let world = World::new(backing).await;
+    let job = world.submit(Some(20)).await;
+    world.send(&job, 0, b"abc").await.unwrap();
+    world.jobs().suspend(world.caller, job.job.uuid).await.unwrap();
+    world.pass(DAY * 8).await;
+    assert_eq!(world.state(&job).await, JobState::Failed);
+    world.assert_nothing_left(&job).await;
+}
+
+/// The service was down for longer than an upload lives; this one only waited for the service.
+async fn a_complete_upload_is_finished_and_not_expired(backing: Backing) {
+    let mut world = World::new(backing).await;
+    let bytes = content(5_000, 2);
+    let job = world.submit(Some(bytes.len())).await;
+    let hold = world.rig.hold(Op::Finish, Side::Before);
+    let slice = super::world::at(0, Some(bytes.len()));
+    let _lost = world.sending(upload_of(&job), slice, super::bodies::whole(&bytes));
+    hold.reached().await;
+    world.uploads().write_down().await.unwrap();
+    world.kill().await;
+    let recovered = world.boot().await;
+    world.pass(DAY * 8).await;
+    world.recover(recovered).await;
+    world.until(&job, JobState::Succeeded).await;
+    world.assert_ready(&job, &bytes).await;
+}
+
+async fn one_that_cannot_be_removed_does_not_keep_the_others(backing: Backing) {
+    let world = World::new(backing).await;
+    let mut jobs = Vec::new();
+    for _ in 0..3 {
+        let job = world.submit(Some(20)).await;
+        world.send(&job, 0, b"abc").await.unwrap();
+        jobs.push(job);
+    }
+    let error = longshore::uploads::StoreError::Io { action: "remove", message: "no".to_owned() };
+    world.rig.fail(Op::Discard, 1, error);
+    world.pass(DAY * 8).await;
+    for job in &jobs {
+        assert_eq!(world.state(job).await, JobState::Failed);
+        assert!(world.uploads().touched(upload_of(job)).is_none(), "it is left in memory");
+    }
+    assert_eq!(world.uploads().promised_bytes(), 0, "a reservation is left");
+    // What could not be removed is removed at the latest by the next look for strays.
+    world.uploads().reconcile_store().await.unwrap();
+    for job in &jobs {
+        world.assert_nothing_left(job).await;
+    }
+}

@@ -1,0 +1,169 @@
+//! Silence: what suspends, what fails, and what wakes a job again.
+
+use std::time::Duration;
+
+use longshore::{
+    domain::{
+        clock::Clock,
+        job_state::{JobState, SuspendReason},
+        upload::UploadFate,
+    },
+    uploads::{StoreError, UploadError},
+};
+
+use super::{
+    bodies::{content, fed, pending_after},
+    on_all,
+    rigged::Op,
+    world::{Backing, World, at, upload_of, words},
+};
+
+on_all! {
+    silence_after_a_byte_suspends_and_bytes_resume
+    a_job_without_a_byte_fails
+    a_suspension_without_a_byte_is_not_a_byte
+    bytes_of_a_running_request_resume
+    a_clock_that_is_set_back_does_not_stop_the_idle_clock
+    one_job_that_fails_to_move_does_not_keep_the_others
+    every_reason_but_the_users_is_ended_by_bytes
+}
+
+const SILENCE: Duration = Duration::from_secs(31);
+
+async fn silence_after_a_byte_suspends_and_bytes_resume(backing: Backing) {
+    let world = World::new(backing).await;
+    let bytes = content(50_000, 1);
+    let job = world.submit(Some(bytes.len())).await;
+    world.send(&job, 0, &bytes[..20_000]).await.unwrap();
+    world.pass(Duration::from_secs(29)).await;
+    assert_eq!(world.state(&job).await, JobState::Running);
+    world.pass(Duration::from_secs(2)).await;
+    let now = world.job(&job).await;
+    assert_eq!(now.state, JobState::Suspended(SuspendReason::Idle));
+    assert!(words(&now).1.contains("inactive more than 30 sec"), "{:?}", words(&now));
+    assert!(now.waits_for.is_some());
+    assert_eq!(world.offset(&job).await, 20_000);
+    world.send(&job, 20_000, &bytes[20_000..30_000]).await.unwrap();
+    let now = world.job(&job).await;
+    assert_eq!(now.state, JobState::Running, "bytes resume by themselves");
+    assert_eq!(now.result, Some(longshore::domain::job::JobResult::Event));
+    world.send(&job, 30_000, &bytes[30_000..]).await.unwrap();
+    world.assert_ready(&job, &bytes).await;
+}
+
+async fn a_job_without_a_byte_fails(backing: Backing) {
+    let world = World::new(backing).await;
+    let job = world.submit(Some(10)).await;
+    world.pass(Duration::from_secs(3590)).await;
+    assert_eq!(world.state(&job).await, JobState::Running, "a person may take an hour");
+    world.pass(Duration::from_secs(20)).await;
+    let now = world.job(&job).await;
+    assert_eq!(now.state, JobState::Failed);
+    assert!(words(&now).0.contains("upload session expired"), "{:?}", words(&now));
+    world.assert_nothing_left(&job).await;
+    assert_eq!(world.uploads().promised_bytes(), 0);
+    let late = world.send(&job, 0, b"x").await;
+    assert!(matches!(late, Err(UploadError::Gone { fate: UploadFate::Expired })), "{late:?}");
+}
+
+/// Suspending and resuming by hand writes offsets down; that must not look as if a byte had come, also after a restart.
+async fn a_suspension_without_a_byte_is_not_a_byte(backing: Backing) {
+    let mut world = World::new(backing).await;
+    let job = world.submit(Some(10)).await;
+    world.jobs().suspend(world.caller, job.job.uuid).await.unwrap();
+    world.jobs().resume(world.caller, job.job.uuid).await.unwrap();
+    world.pass(SILENCE).await;
+    assert_eq!(world.state(&job).await, JobState::Running, "the idle clock runs from a first byte");
+    world.crash().await;
+    world.pass(Duration::from_secs(3600)).await;
+    assert_eq!(world.state(&job).await, JobState::Failed);
+}
+
+/// One request of a large image may be silent for a while and go on; the job must not look idle for the rest of it.
+async fn bytes_of_a_running_request_resume(backing: Backing) {
+    let world = World::new(backing).await;
+    let bytes = content(50_000, 2);
+    let job = world.submit(Some(bytes.len())).await;
+    let (feed, body) = fed();
+    let sending = world.sending(upload_of(&job), at(0, Some(bytes.len())), body);
+    feed.send(bytes[..10_000].to_vec()).unwrap();
+    while world.uploads().touched(upload_of(&job)).unwrap().last_byte_ms().is_none() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    world.pass(SILENCE).await;
+    assert_eq!(world.state(&job).await, JobState::Suspended(SuspendReason::Idle));
+    feed.send(bytes[10_000..30_000].to_vec()).unwrap();
+    world.until(&job, JobState::Running).await;
+    feed.send(bytes[30_000..].to_vec()).unwrap();
+    drop(feed);
+    sending.await.unwrap().unwrap();
+    world.assert_ready(&job, &bytes).await;
+}
+
+async fn a_clock_that_is_set_back_does_not_stop_the_idle_clock(backing: Backing) {
+    let world = World::new(backing).await;
+    let job = world.submit(Some(10)).await;
+    world.send(&job, 0, b"x").await.unwrap();
+    world.clock.advance_ms(-86_400_000);
+    world.pass(Duration::ZERO).await;
+    world.pass(SILENCE).await;
+    assert_eq!(world.state(&job).await, JobState::Suspended(SuspendReason::Idle));
+}
+
+async fn one_job_that_fails_to_move_does_not_keep_the_others(backing: Backing) {
+    let world = World::new(backing).await;
+    let mut jobs = Vec::new();
+    for _ in 0..4 {
+        let job = world.submit(Some(10)).await;
+        world.send(&job, 0, b"x").await.unwrap();
+        jobs.push(job);
+    }
+    let broken = &jobs[0].job.uuid;
+    if backing == Backing::LocalOnPostgres {
+        world.test_db.sabotage("ALTER TABLE long_job DROP CONSTRAINT long_job_stage").await;
+    }
+    world
+        .test_db
+        .sabotage(&format!("UPDATE long_job SET stage = 'dreaming' WHERE uuid = '{broken}'"))
+        .await;
+    world.clock.advance_ms(31_000);
+    let _ = world.jobs().suspend_silent(world.clock.now_ms()).await;
+    for job in &jobs[1..] {
+        assert_eq!(world.state(job).await, JobState::Suspended(SuspendReason::Idle));
+    }
+}
+
+async fn every_reason_but_the_users_is_ended_by_bytes(backing: Backing) {
+    let mut world = World::new(backing).await;
+    let bytes = content(40_000, 3);
+    let job = world.submit(Some(bytes.len())).await;
+    world.send(&job, 0, &bytes[..1_000]).await.unwrap();
+
+    world.crash().await;
+    assert_eq!(world.state(&job).await, JobState::Suspended(SuspendReason::Restart));
+    world.send(&job, 1_000, &bytes[1_000..2_000]).await.unwrap();
+    assert_eq!(world.state(&job).await, JobState::Running);
+
+    let io = StoreError::Io { action: "write data", message: "bad sector".to_owned() };
+    for (error, reason, at) in
+        [(StoreError::NoSpace, SuspendReason::NoSpace, 2_000), (io, SuspendReason::IoError, 3_000)]
+    {
+        world.rig.fail(Op::Acknowledge, 1, error);
+        assert!(world.send(&job, at, &bytes[at..at + 1_000]).await.is_err());
+        let now = world.job(&job).await;
+        assert_eq!(now.state, JobState::Suspended(reason));
+        assert!(now.waits_for.is_some() && !words(&now).1.is_empty());
+        world.send(&job, at, &bytes[at..at + 1_000]).await.unwrap();
+        assert_eq!(world.state(&job).await, JobState::Running);
+    }
+
+    world.jobs().suspend(world.caller, job.job.uuid).await.unwrap();
+    let refused = world.sending(upload_of(&job), at(4_000, Some(10)), pending_after(b"12345"));
+    let refused = refused.await.unwrap();
+    let user = JobState::Suspended(SuspendReason::User);
+    assert!(matches!(refused, Err(UploadError::NotTaking { state }) if state == user));
+    assert_eq!(world.offset(&job).await, 4_000);
+    world.jobs().resume(world.caller, job.job.uuid).await.unwrap();
+    world.send(&job, 4_000, &bytes[4_000..]).await.unwrap();
+    world.assert_ready(&job, &bytes).await;
+}

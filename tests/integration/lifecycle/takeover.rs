@@ -1,0 +1,127 @@
+//! Two requests for the same bytes, requests that come too late, and a service that stops.
+
+use std::time::Duration;
+
+use longshore::{
+    domain::job_state::JobState,
+    uploads::{Slice, StoreError, UploadError},
+};
+
+use super::{
+    bodies::{content, fed, pending_after, whole},
+    on_all,
+    world::{Backing, World, at, upload_of},
+};
+
+on_all! {
+    a_silent_holder_makes_way_and_its_bytes_stay
+    two_live_writers_do_not_end_each_other
+    a_published_upload_answers_replays
+    a_stopping_service_keeps_the_bytes
+    rights_end_at_the_account
+}
+
+async fn a_silent_holder_makes_way_and_its_bytes_stay(backing: Backing) {
+    let world = World::new(backing).await;
+    let bytes = content(60_000, 1);
+    let job = world.submit(Some(bytes.len())).await;
+    let slice = at(0, Some(bytes.len()));
+    let silent = world.sending(upload_of(&job), slice.clone(), pending_after(&bytes[..20_000]));
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    let newcomer = world.sending(upload_of(&job), slice, whole(&bytes));
+    let written = tokio::time::timeout(Duration::from_secs(1), newcomer);
+    assert!(!written.await.expect("under a second").unwrap().unwrap().duplicate);
+    let ended = tokio::time::timeout(Duration::from_secs(5), silent).await.unwrap().unwrap();
+    assert!(matches!(ended, Err(UploadError::Store(StoreError::Superseded))), "{ended:?}");
+    world.assert_ready(&job, &bytes).await;
+}
+
+async fn two_live_writers_do_not_end_each_other(backing: Backing) {
+    let world = World::new(backing).await;
+    let bytes = content(40_000, 2);
+    let job = world.submit(Some(bytes.len())).await;
+    let (feed, body) = fed();
+    let first = world.sending(upload_of(&job), at(0, Some(bytes.len())), body);
+    feed.send(bytes[..1_000].to_vec()).unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let mut other = bytes.clone();
+    other[39_000] ^= 1;
+    let second = world.sending(upload_of(&job), at(0, Some(bytes.len())), whole(&other));
+    for piece in bytes[1_000..].chunks(2_000) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        feed.send(piece.to_vec()).unwrap();
+        assert!(!first.is_finished() || piece.as_ptr_range().end == bytes.as_ptr_range().end);
+    }
+    drop(feed);
+    first.await.unwrap().unwrap();
+    // The second waited, with its body unread, and finds everything stored.
+    assert!(second.await.unwrap().unwrap().duplicate);
+    world.assert_ready(&job, &bytes).await;
+}
+
+async fn a_published_upload_answers_replays(backing: Backing) {
+    let mut world = World::new(backing).await;
+    let bytes = content(40_000, 3);
+    let job = world.submit(Some(bytes.len())).await;
+    world.send(&job, 0, &bytes).await.unwrap();
+    for _ in 0..2 {
+        let (feed, body) = fed();
+        let replay = world.sending(upload_of(&job), at(10_000, Some(30_000)), body);
+        feed.send(bytes[10_000..20_000].to_vec()).unwrap();
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        assert!(!replay.is_finished(), "the body is read to its end before the answer");
+        feed.send(bytes[20_000..].to_vec()).unwrap();
+        drop(feed);
+        let written = replay.await.unwrap().unwrap();
+        assert!(written.duplicate);
+        assert_eq!((written.status.offset, written.status.length), (40_000, Some(40_000)));
+        assert_eq!(written.status.job.state, JobState::Succeeded);
+        let beyond = world.send(&job, 39_999, b"ab").await;
+        assert!(
+            matches!(beyond, Err(UploadError::Store(StoreError::BeyondLength { .. }))),
+            "{beyond:?}"
+        );
+        let total = Slice { total: Some(1), ..at(0, Some(1)) };
+        let changed = world.sending(upload_of(&job), total, whole(b"x")).await.unwrap();
+        assert!(
+            matches!(changed, Err(UploadError::Store(StoreError::LengthConflict { .. }))),
+            "{changed:?}"
+        );
+        world.crash().await;
+    }
+    world.assert_ready(&job, &bytes).await;
+}
+
+async fn a_stopping_service_keeps_the_bytes(backing: Backing) {
+    let mut world = World::new(backing).await;
+    let bytes = content(40_000, 4);
+    let job = world.submit(Some(bytes.len())).await;
+    let running = world.sending(upload_of(&job), at(0, None), pending_after(&bytes[..30_000]));
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    world.drain();
+    let ended = tokio::time::timeout(Duration::from_secs(5), running).await.unwrap().unwrap();
+    assert!(matches!(ended, Err(UploadError::Draining { offset: 30_000 })), "{ended:?}");
+    let refused = world.send(&job, 30_000, &bytes[30_000..]).await;
+    assert!(matches!(refused, Err(UploadError::Draining { .. })), "{refused:?}");
+    world.crash().await;
+    assert_eq!(world.offset(&job).await, 30_000);
+    world.send(&job, 30_000, &bytes[30_000..]).await.unwrap();
+    world.assert_ready(&job, &bytes).await;
+}
+
+async fn rights_end_at_the_account(backing: Backing) {
+    let world = World::new(backing).await;
+    let job = world.submit(Some(10)).await;
+    let stranger = longshore::domain::account::Caller {
+        account: longshore::domain::ids::AccountUuid::random(),
+        admin: false,
+    };
+    let uuid = job.job.uuid;
+    let jobs = world.jobs();
+    assert!(jobs.job(stranger, uuid).await.is_err());
+    assert!(jobs.suspend(stranger, uuid).await.is_err());
+    assert!(jobs.cancel(stranger, uuid).await.is_err());
+    jobs.delete(stranger, uuid).await.unwrap();
+    assert!(world.uploads().of_image(stranger, job.job.image).await.is_err());
+    assert_eq!(world.state(&job).await, JobState::Running);
+}
