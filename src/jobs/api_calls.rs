@@ -121,21 +121,16 @@ impl ApiCalls {
             // Before the records know it: whoever reads `running` there and not here takes the call for one of a process that is gone.
             memory.running.insert(id);
         }
+        let place = Place { calls: self, id };
         let is_new = match kept {
-            Kept::Durably => self.db.begin_api_job(id, self.clock.now_ms()).await,
-            Kept::InMemory => self.db.api_job(id).await.map(|known| known.is_none()),
+            Kept::Durably => self.db.begin_api_job(id, self.clock.now_ms()).await?,
+            Kept::InMemory => self.db.api_job(id).await?.is_none(),
         };
-        match is_new {
-            Ok(true) => {}
-            Ok(false) => {
-                self.memory().running.remove(&id);
-                return Ok(Begun::Duplicate);
-            }
-            Err(error) => {
-                self.memory().running.remove(&id);
-                return Err(error);
-            }
+        if !is_new {
+            return Ok(Begun::Duplicate);
         }
+        // From here on nothing waits: the task below gives the place back.
+        std::mem::forget(place);
         let work = self.tasks.spawn_on(work, &self.runtime);
         let calls = Arc::clone(self);
         self.tasks.spawn_on(
@@ -203,6 +198,19 @@ impl ApiCalls {
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The place of a call that has not begun. Dropping it gives it back: a client that breaks its connection while the records are
+/// asked takes the future of [`ApiCalls::start`] with it, and must not take a place for ever.
+struct Place<'c> {
+    calls: &'c ApiCalls,
+    id: ApiId,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.calls.memory().running.remove(&self.id);
     }
 }
 

@@ -142,3 +142,19 @@ async fn calls_at_work_are_bounded() {
     }
     assert_eq!(started, 1024);
 }
+
+/// A client that goes away while the records are asked takes the request with it.
+#[tokio::test]
+async fn a_call_that_is_given_up_before_it_began_takes_no_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = records(&dir).await;
+    let first = Process::new(&db);
+    for kept in [Kept::Durably, Kept::InMemory] {
+        let id = ApiId::random();
+        let mut start = Box::pin(first.begin(id, kept, done("a")));
+        assert!(futures::poll!(&mut start).is_pending(), "the records were not asked");
+        drop(start);
+        // Its record may be written all the same; nobody is at work on it.
+        assert_ne!(first.state(id).await, CallState::Running, "{kept:?}");
+    }
+}
