@@ -19,6 +19,9 @@ const YEAR_SECS: u64 = 365 * DAY_SECS;
 const MIB: u64 = 1 << 20;
 const TIB: u64 = 1 << 40;
 
+/// What actix says of a malformed request is at ERROR, one line for each: anybody could fill the log with it.
+const LOG_FILTER: &str = "info,actix_http::h1::dispatcher=off";
+
 /// Reads every setting; reports every mistake.
 pub(super) fn read(raw: RawConfig, cores: usize) -> Result<Config, ConfigErrors> {
     let mut reader = Reader::new(raw);
@@ -48,10 +51,15 @@ fn top(r: &mut Reader, cores: usize) -> Config {
             (8..=256).contains(&text.chars().count()).then(|| Secret::new(text.to_owned()))
         }),
         log_format: r.choice("log_format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
-        log_filter: r.text("log_filter", "info", "filters such as info,longshore=debug", |text| {
-            let filter = tracing_subscriber::EnvFilter::builder().parse(text);
-            filter.is_ok().then(|| text.to_owned())
-        }),
+        log_filter: r.text(
+            "log_filter",
+            LOG_FILTER,
+            "filters such as info,longshore=debug",
+            |text| {
+                let filter = tracing_subscriber::EnvFilter::builder().parse(text);
+                filter.is_ok().then(|| text.to_owned())
+            },
+        ),
         wire_time_zone: r.text("wire_time_zone", "UTC", "an IANA name such as UTC", |text| {
             jiff::tz::TimeZone::get(text).ok()
         }),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::{Stream, stream};
 use longshore_storage::{ImageKey, Space, StoreError, UploadState};
 
-use super::{UploadError, UploadStatus, Uploads, live};
+use super::{UploadError, UploadStatus, Uploads, live, percent};
 use crate::domain::{
     account::{Caller, Scope},
     ids::{ImageUuid, UploadUuid},
@@ -67,6 +67,10 @@ impl Uploads {
                 (record.declared_length, 0, 0, Vec::new())
             }
         };
+        if job.stage == Stage::Receiving {
+            // The row is written down once a second; this is what the store knows now.
+            job.stage_percent = percent(stored_bytes, length);
+        }
         Ok(UploadStatus { record, job, image, length, offset, stored_bytes, missing })
     }
 

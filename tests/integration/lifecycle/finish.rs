@@ -239,7 +239,7 @@ async fn the_verdict_is_waited_for_only_so_long(backing: Backing) {
     let suspend = world.jobs().suspend(world.caller, job.job.uuid).await;
     assert!(suspend.is_err(), "nothing is left to suspend");
     // Silence while it is being finished is no idleness.
-    world.pass(std::time::Duration::from_secs(600)).await;
+    world.pass(std::time::Duration::from_mins(10)).await;
     assert_eq!(world.state(&job).await, JobState::Running);
     // Who lost the answer may send again, and another body that never ends harms nobody.
     let again = world.send(&job, 0, &bytes).await.unwrap();

@@ -75,7 +75,7 @@ async fn a_suspension_without_a_byte_is_not_a_byte(backing: Backing) {
     world.pass(SILENCE).await;
     assert_eq!(world.state(&job).await, JobState::Running, "the idle clock runs from a first byte");
     world.crash().await;
-    world.pass(Duration::from_secs(3600)).await;
+    world.pass(Duration::from_hours(1)).await;
     assert_eq!(world.state(&job).await, JobState::Failed);
 }
 

@@ -164,8 +164,8 @@ impl Walk {
         match (verb, answer) {
             ("cancel", Ok(())) => known.canceled = true,
             ("delete", Ok(())) => known.deleted = true,
-            (_, Ok(()) | Err(JobError::WrongState { .. } | JobError::NotFound { .. })) => {}
-            ("resume", Err(JobError::Upload(UploadError::Store(_)))) => {}
+            (_, Ok(()) | Err(JobError::WrongState { .. } | JobError::NotFound { .. }))
+            | ("resume", Err(JobError::Upload(UploadError::Store(_)))) => {}
             (_, Err(error)) => panic!("{verb}: {error:?}: {}", self.story()),
         }
     }

@@ -64,7 +64,7 @@ impl Default for Settings {
                 upload_bytes_max: 1 << 40,
                 finish_wait: Duration::from_secs(10),
                 flush_after: Duration::from_millis(20),
-                lease: Duration::from_secs(60),
+                lease: Duration::from_mins(1),
                 free_bytes_min_percent: 0,
             },
         }
