@@ -161,10 +161,20 @@ impl Jobs {
     }
 
     async fn never_began(&self, job: JobUuid) -> Result<(), JobError> {
+        if self.has_bytes(job).await? {
+            return Ok(());
+        }
         let secs = self.parts.limits.idle_fail.as_secs();
         let cause = format!("no byte arrived within {secs} sec");
         let detail = format!("upload session expired: {cause}; start a new upload");
         self.fail(job, detail, cause, UploadFate::Expired).await.map(drop)
+    }
+
+    /// Whether the store holds bytes of a job whose record knows of none.
+    async fn has_bytes(&self, uuid: JobUuid) -> Result<bool, JobError> {
+        let Some(job) = self.parts.db.job(uuid, Scope::All).await? else { return Ok(false) };
+        let Some(upload) = self.upload_of(&job).await? else { return Ok(false) };
+        Ok(self.parts.uploads.find_bytes(&upload).await?)
     }
 
     /// Fails unfinished jobs whose last byte is too old, wherever they are.

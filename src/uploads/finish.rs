@@ -7,11 +7,14 @@ use longshore_storage::{
     inspect::{self, HEAD_BYTES},
 };
 
-use super::{Live, UploadError, Uploads, live};
-use crate::domain::{
-    clock::EpochMs,
-    ids::{ImageUuid, UploadUuid},
-    upload::UploadRecord,
+use super::{Live, UploadError, Uploads, live, percent};
+use crate::{
+    db::UploadTouch,
+    domain::{
+        clock::EpochMs,
+        ids::{ImageUuid, UploadUuid},
+        upload::UploadRecord,
+    },
 };
 
 /// What the content of an upload shows.
@@ -115,6 +118,37 @@ impl Uploads {
             }
         }
         Ok(written?)
+    }
+
+    /// Whether the store holds bytes of an upload whose record knows of none: the process was killed, or the database did not
+    /// answer, between an acknowledgement and the next [`write_down`](Self::write_down). They are written down then, as if the
+    /// last had come now.
+    pub(crate) async fn find_bytes(&self, record: &UploadRecord) -> Result<bool, UploadError> {
+        let state = match self.store.state(live::key(record.uuid)).await {
+            Ok(state) => state,
+            Err(StoreError::NotFound { .. } | StoreError::Damaged { .. }) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let stored = state.stored_bytes();
+        if stored == 0 {
+            return Ok(false);
+        }
+        let now_ms = self.clock.now_ms();
+        if let Some(live) = self.touched(record.uuid) {
+            live.byte_arrived(now_ms);
+            live.acknowledged(state.offset, stored);
+        }
+        let found = UploadTouch {
+            uuid: record.uuid,
+            owner_epoch: self.owned(record).epoch,
+            offset: state.offset,
+            stored,
+            last_byte_ms: now_ms,
+            percent: percent(stored, state.declared_length),
+        };
+        self.db.touch_uploads(vec![found]).await?;
+        tracing::warn!(upload = %record.uuid, stored, "bytes that the records had missed were found in the store");
+        Ok(true)
     }
 
     /// Keeps the uploads of this process its own for another lease.

@@ -22,6 +22,7 @@ on_all! {
     what_a_user_suspended_expires_as_well
     a_complete_upload_is_finished_and_not_expired
     one_that_cannot_be_removed_does_not_keep_the_others
+    bytes_that_the_records_missed_are_bytes
 }
 
 const DAY: Duration = Duration::from_hours(24);
@@ -102,4 +103,26 @@ async fn one_that_cannot_be_removed_does_not_keep_the_others(backing: Backing) {
     for job in &jobs {
         world.assert_nothing_left(job).await;
     }
+}
+
+/// Killed between an acknowledgement and the next time that is written down: the record has no byte, the store does.
+async fn bytes_that_the_records_missed_are_bytes(backing: Backing) {
+    let mut world = World::new(backing).await;
+    let bytes = content(20_000, 5);
+    let (job, unused) = (world.submit(Some(bytes.len())).await, world.submit(Some(10)).await);
+    world.send(&job, 0, &bytes[..10_000]).await.unwrap();
+    world.crash().await;
+    let record = world.db.upload(upload_of(&job)).await.unwrap().unwrap();
+    assert_eq!(record.last_byte_ms, None, "this is about bytes that were not written down");
+    world.pass(DAY * 2).await;
+    assert_eq!(world.state(&unused).await, JobState::Failed);
+    assert_eq!(world.offset(&job).await, 10_000);
+    assert_eq!(world.state(&job).await, JobState::Suspended(SuspendReason::Restart));
+    // The week begins when they were found.
+    world.pass(DAY * 6).await;
+    assert_eq!(world.offset(&job).await, 10_000);
+    world.jobs().resume(world.caller, job.job.uuid).await.unwrap();
+    world.pass(Duration::from_secs(1)).await;
+    world.send(&job, 10_000, &bytes[10_000..]).await.unwrap();
+    world.assert_ready(&job, &bytes).await;
 }
