@@ -13,7 +13,7 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
-use super::{buffers::Lent, threads::locked, upload::Upload};
+use super::{block_size::BlockSize, buffers::Lent, threads::locked, upload::Upload};
 use crate::{
     claims::ClaimId,
     digest::ChunkHasher,
@@ -25,10 +25,6 @@ use crate::{
 
 /// Blocks of one writer on their way at once: one being written, one being hashed, one waiting.
 const IN_FLIGHT_MAX: usize = 3;
-/// A block that fills faster than this makes the next one twice as large.
-const FAST_FILL: Duration = Duration::from_millis(10);
-/// A block that takes longer than this makes the next one half as large.
-const SLOW_FILL: Duration = Duration::from_millis(100);
 
 /// How a lane ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,12 +136,11 @@ struct LaneInner {
     /// An append is on its way, or was dropped half-way.
     appending: bool,
     current: Option<Block>,
-    current_since: Duration,
     queue: VecDeque<Item>,
     scheduled: bool,
     in_flight: usize,
     own: Option<Vec<u8>>,
-    block_bytes: usize,
+    block_size: BlockSize,
     heard: Duration,
     closed: bool,
     /// Blocks that are still queued are not written any more.
@@ -178,12 +173,11 @@ impl Lane {
                 filled: chunk.offset,
                 appending: false,
                 current: None,
-                current_since: now,
                 queue: VecDeque::new(),
                 scheduled: false,
                 in_flight: 0,
                 own: Some(Vec::with_capacity(limits.block_bytes_min)),
-                block_bytes: limits.block_bytes_min,
+                block_size: BlockSize::new(now, &limits),
                 heard: now,
                 closed: false,
                 skip: false,
@@ -241,18 +235,12 @@ impl Lane {
                 inner.appending = false;
                 return Ok(Fill::Done);
             }
-            let Some(mut block) = inner.current.take().or_else(|| self.fresh(&mut inner, now))
-            else {
+            let Some(mut block) = inner.current.take().or_else(|| self.fresh(&mut inner)) else {
                 return Ok(Fill::NeedsRoom);
             };
             inner.filled += block.take(bytes, limits.block_bytes_min) as u64;
             if block.is_full(limits.block_bytes_min) {
-                let took = now.saturating_sub(inner.current_since);
-                if took <= FAST_FILL {
-                    inner.block_bytes = (inner.block_bytes * 2).min(limits.block_bytes_max);
-                } else if took > SLOW_FILL {
-                    inner.block_bytes = (inner.block_bytes / 2).max(limits.block_bytes_min);
-                }
+                inner.block_size.filled(block.bytes().len(), now, &limits);
                 self.hand_over(&mut inner, block);
             } else {
                 inner.current = Some(block);
@@ -261,22 +249,22 @@ impl Lane {
     }
 
     /// An empty block: a large one of the pool where there is room, else the writer's own when it is at home.
-    fn fresh(&self, inner: &mut LaneInner, now: Duration) -> Option<Block> {
+    fn fresh(&self, inner: &mut LaneInner) -> Option<Block> {
         if inner.in_flight >= IN_FLIGHT_MAX {
             return None;
         }
-        let smallest = self.upload.shared.limits.block_bytes_min;
+        let limits = &self.upload.shared.limits;
+        let smallest = limits.block_bytes_min;
         let lend = |size| self.upload.shared.buffers.lend(size).map(Buffer::Lent);
-        let buffer = if inner.block_bytes > smallest {
-            lend(inner.block_bytes).or_else(|| {
-                inner.block_bytes = smallest.max(inner.block_bytes / 2);
+        let buffer = if inner.block_size.bytes() > smallest {
+            lend(inner.block_size.bytes()).or_else(|| {
+                inner.block_size.halve(limits);
                 inner.own.take().map(Buffer::Own)
             })
         } else {
             inner.own.take().map(Buffer::Own)
         };
         let buffer = buffer.or_else(|| lend(smallest))?;
-        inner.current_since = now;
         Some(Block { buffer, start: inner.filled })
     }
 

@@ -9,6 +9,7 @@
 //! block is written; the syncer of the upload syncs the data, writes a checkpoint, syncs that, and everybody who waits is
 //! answered. Slices ahead of the prefix are hashed when the prefix reaches them, read back mostly from the cache.
 
+mod block_size;
 mod buffers;
 mod checkpoint_file;
 mod claiming;
