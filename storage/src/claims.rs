@@ -71,7 +71,9 @@ impl Ledger {
         if self.holders.len() >= limits.writers_max as usize {
             return self.make_room(now, limits);
         }
-        let island = stored.would_add_island(range);
+        // Judged by its first byte: a body that is to end at a stored range may break off before it gets there.
+        let first = missing[0].start;
+        let island = stored.would_add_island(first..first + 1);
         let islands = self.holders.values().filter(|holder| holder.island).count();
         if island && stored.len() + islands >= limits.extents_max {
             return Decision::TooManyExtents;
