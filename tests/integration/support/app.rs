@@ -20,7 +20,7 @@ pub(crate) struct RunningApp {
     pub(crate) address: SocketAddr,
     shutdown: Shutdown,
     thread: Option<JoinHandle<()>>,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl RunningApp {
@@ -56,13 +56,18 @@ impl RunningApp {
             });
         });
         let (app, address) = told.recv().expect("the service starts");
-        Self { app, address, shutdown, thread: Some(thread), _data: data }
+        Self { app, address, shutdown, thread: Some(thread), data }
     }
 
     /// Stops the service and waits for it. Dropping does the same, but blocks the runtime of the test meanwhile, so that the
     /// client's idle connections stay open and the service waits for them.
     pub(crate) async fn stop(self) {
         tokio::task::spawn_blocking(move || drop(self)).await.unwrap();
+    }
+
+    /// Where it keeps everything.
+    pub(crate) fn data_dir(&self) -> std::path::PathBuf {
+        self.data.path().join("data")
     }
 
     /// `http://<address>`
