@@ -35,7 +35,7 @@ impl Upload {
             inner.sync.running = false;
             let message = "the store is being closed".to_owned();
             let error = StoreError::Io { action: "sync data", message };
-            self.poison_locked(inner, error);
+            Self::fail_locked(inner, error);
         }
     }
 

@@ -223,6 +223,12 @@ impl Upload {
             return;
         }
         tracing::error!(upload = %self.key, %error, "the storage failed; reopening from the checkpoint");
+        Self::fail_locked(inner, error);
+    }
+
+    /// The same without a word in the log, for a store that is being closed: nothing has failed, and nobody was promised more
+    /// than the last checkpoint holds.
+    pub(super) fn fail_locked(inner: &mut Inner, error: StoreError) {
         for lane in inner.lanes.values() {
             lane.fail(&error, Ended::Failed);
         }
