@@ -297,19 +297,26 @@ fn a_large_upload_is_answered_soon_after_the_start() {
             acknowledged.push(at..at + bytes.len() as u64);
             assert!(session.send(&path, bytes, at, None, true).await.unwrap());
         }
-        server.kill();
-        let server = Server::spawn(data.path());
-        let listening = std::time::Instant::now();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let answer = http.get(format!("{}{path}", server.base)).send().await.unwrap();
-        let answered_in = listening.elapsed();
-        assert!(answer.status().is_success());
+        // The median of seven kills: a single figure on a shared machine says more about its neighbours.
+        let mut server = server;
+        let mut answered = Vec::new();
+        for _ in 0..7 {
+            server.kill();
+            server = Server::spawn(data.path());
+            let listening = std::time::Instant::now();
+            let http = reqwest::Client::builder().no_proxy().build().unwrap();
+            let answer = http.get(format!("{}{path}", server.base)).send().await.unwrap();
+            answered.push(listening.elapsed());
+            assert!(answer.status().is_success());
+        }
+        answered.sort();
+        let answered_in = answered[answered.len() / 2];
         let session = Session::open(&server.base).await;
         let state = session.state(&path).await;
         assert_eq!(state.offset, 64 << 10);
         assert_eq!(state.missing.len(), 63, "the gaps between 64 islands over 100 GiB");
         assert_eq!(lost(&acknowledged, &state.missing), vec![]);
-        println!("listening after {:?}, offset {answered_in:?} later", server.started_in);
+        println!("listening after {:?}, offset {answered:?} later", server.started_in);
         assert!(answered_in < Duration::from_millis(100), "{answered_in:?}");
     });
 }
