@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use longshore_storage::{
     StoreRecovery,
-    digest::DigestChoice,
+    digest::{DigestChoice, Engine},
     local::{LocalStore, OsDisk},
 };
 
@@ -248,10 +248,27 @@ fn listen(config: &Config, app: &App) -> Result<(actix_web::dev::Server, SocketA
 async fn open_store(config: &Config) -> Result<Arc<LocalStore>> {
     let root = config.data_dir.clone();
     let (limits, durability) = (config.storage_limits(), config.durability);
+    let digests = DigestChoice { md5: config.digests.md5, sha256: config.digests.sha256 };
+    // Nobody waits for it: the figures are for whoever reads the log.
+    tokio::task::spawn_blocking(move || log_digest_speed(limits.digest_engine, digests));
     let opened = tokio::task::spawn_blocking(move || {
         LocalStore::open(&root, Arc::new(OsDisk), limits, durability)
     });
     Ok(opened.await.context("the store could not be opened")??)
+}
+
+/// What the digests are computed with, and how fast that is on one core.
+fn log_digest_speed(engine: Engine, digests: DigestChoice) {
+    let [one, eight, sixteen] = engine.measure(digests, Duration::from_millis(3));
+    tracing::info!(
+        streams_1 = one.kernel.name(),
+        streams_1_mb_per_sec = one.mb_per_sec,
+        streams_8 = eight.kernel.name(),
+        streams_8_mb_per_sec = eight.mb_per_sec,
+        streams_16 = sixteen.kernel.name(),
+        streams_16_mb_per_sec = sixteen.mb_per_sec,
+        "digest kernels"
+    );
 }
 
 /// Refuses a database that belongs to another store: mixing them up would turn every upload into a stray.

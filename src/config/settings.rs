@@ -73,6 +73,12 @@ fn top(r: &mut Reader, cores: usize) -> Config {
             md5: r.flag("digests.md5", true),
             sha256: r.flag("digests.sha256", true),
         },
+        digest_engine: r.text(
+            "digest_kernel",
+            options::digest_kernels()[0],
+            &options::digest_kernels().join(", "),
+            options::digest_engine,
+        ),
         uploads: uploads(r),
         storage: storage(r, cores),
         sessions: Sessions {

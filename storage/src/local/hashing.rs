@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     claims::ClaimId,
-    digest::{DigestState, Digests, SavedDigests},
+    digest::{DigestState, Digests, Engine, SavedDigests},
     error::StoreError,
 };
 
@@ -38,17 +38,23 @@ impl Track {
     }
 
     /// Takes bytes that count, where they continue the digests.
-    fn follow(&mut self, part: &Range<u64>, bytes: &[u8]) -> u64 {
-        advance(&mut self.main, part, bytes)
+    fn follow(&mut self, engine: Engine, part: &Range<u64>, bytes: &[u8]) -> u64 {
+        advance(engine, &mut self.main, part, bytes)
     }
 
     /// Takes bytes of a chunk that is not verified yet.
-    fn follow_ahead(&mut self, id: ClaimId, part: &Range<u64>, bytes: &[u8]) -> u64 {
+    fn follow_ahead(
+        &mut self,
+        engine: Engine,
+        id: ClaimId,
+        part: &Range<u64>,
+        bytes: &[u8],
+    ) -> u64 {
         if self.ahead.is_none() && part.contains(&self.main.offset()) {
             self.ahead = Some((id, self.main.clone()));
         }
         match &mut self.ahead {
-            Some((owner, state)) if *owner == id => advance(state, part, bytes),
+            Some((owner, state)) if *owner == id => advance(engine, state, part, bytes),
             Some(_) | None => 0,
         }
     }
@@ -66,12 +72,12 @@ impl Track {
 }
 
 /// Shows a state the bytes of `part` from its offset on, when it stands in the part; answers how many.
-fn advance(state: &mut DigestState, part: &Range<u64>, bytes: &[u8]) -> u64 {
+fn advance(engine: Engine, state: &mut DigestState, part: &Range<u64>, bytes: &[u8]) -> u64 {
     if !part.contains(&state.offset()) {
         return 0;
     }
     let skipped = usize::try_from(state.offset() - part.start).expect("a part fits into memory");
-    state.update(&bytes[skipped..]);
+    engine.update(&mut [(state, &bytes[skipped..])]);
     (bytes.len() - skipped) as u64
 }
 
@@ -81,13 +87,13 @@ impl Upload {
     pub(super) fn hash_block(self: &Arc<Self>, lane: &Lane, block: Block, parts: &[Range<u64>]) {
         lane.check(block.bytes());
         let mut track = locked(&self.track);
-        let mut hashed = 0;
+        let (engine, mut hashed) = (self.shared.limits.digest_engine, 0);
         for part in parts {
             let bytes = block.part(part);
             hashed += if lane.checked {
-                track.follow_ahead(lane.id, part, bytes)
+                track.follow_ahead(engine, lane.id, part, bytes)
             } else {
-                track.follow(part, bytes)
+                track.follow(engine, part, bytes)
             };
         }
         add(&self.shared.counters.hashed_bytes, hashed);
@@ -170,12 +176,13 @@ impl Upload {
             track.main.skip_to(end);
         } else if end > start {
             let length = usize::try_from(end - start).unwrap_or(usize::MAX).min(READ_BACK_BYTES);
+            let engine = self.shared.limits.digest_engine;
             let read = BUFFER.with_borrow_mut(|buffer| {
                 buffer.resize(READ_BACK_BYTES, 0);
                 let buffer = &mut buffer[..length];
                 let read = self.data.read_at(buffer, start)?;
                 if read == length {
-                    track.main.update(buffer);
+                    engine.update(&mut [(&mut track.main, buffer)]);
                 }
                 Ok::<_, std::io::Error>(read)
             });
