@@ -78,8 +78,9 @@ macro_rules! migrations {
     };
 }
 
-pub(super) const SQLITE: &Migrations = migrations!("sqlite": 1 "0001_records");
-pub(super) const POSTGRES: &Migrations = migrations!("postgres": 1 "0001_records");
+pub(super) const SQLITE: &Migrations = migrations!("sqlite": 1 "0001_records", 3 "0003_tag_uuids");
+pub(super) const POSTGRES: &Migrations =
+    migrations!("postgres": 1 "0001_records", 3 "0003_tag_uuids");
 
 /// Runs what is missing, each in a transaction of its own.
 pub(super) fn migrator(migrations: &'static Migrations) -> Migrator {

@@ -12,6 +12,7 @@ mod query;
 mod render;
 mod reply;
 mod storage;
+mod tags;
 mod tasks;
 
 use actix_web::{
@@ -25,6 +26,7 @@ use actix_web::{
 };
 
 use super::cors::allow_origins;
+use crate::wire::zstack::{SystemTagInventory, UserTagInventory};
 
 /// Mounts the control plane. Handlers find [`super::App`] as `web::Data`.
 pub fn configure(config: &mut web::ServiceConfig) {
@@ -63,6 +65,20 @@ pub fn configure(config: &mut web::ServiceConfig) {
                 "GET, DELETE",
                 [get().to(images::query_one), delete().to(images::delete)],
             ))
+            .service(at("/images/{uuid}/actions", "PUT", [put().to(images::act)]))
+            .service(at(
+                "/system-tags",
+                "GET, POST",
+                [get().to(query::all::<SystemTagInventory>), post().to(tags::create_system)],
+            ))
+            .service(at("/system-tags/{uuid}", "GET", [get().to(query::one::<SystemTagInventory>)]))
+            .service(at(
+                "/user-tags",
+                "GET, POST",
+                [get().to(query::all::<UserTagInventory>), post().to(tags::create_user)],
+            ))
+            .service(at("/user-tags/{uuid}", "GET", [get().to(query::one::<UserTagInventory>)]))
+            .service(at("/tags/{uuid}", "DELETE", [delete().to(tags::delete)]))
             .service(at("/backup-storage", "GET", [get().to(storage::query_all)]))
             .service(at("/backup-storage/{uuid}", "GET", [get().to(storage::query_one)]))
             .default_service(web::to(unknown_path)),
