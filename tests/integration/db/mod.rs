@@ -9,5 +9,7 @@ mod opening;
 mod queries;
 mod records;
 mod service;
+mod tags;
+mod upgrading;
 mod uploads;
 mod writing;
