@@ -62,8 +62,8 @@ pub enum TagCreated {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum TagDeleted {
-    /// It is gone.
-    Gone,
+    /// It was there and is gone.
+    Gone(TagRecord),
     /// There is no such tag that the caller may see.
     Missing,
     /// The upload of this job goes by it, and has to be left to.
@@ -243,7 +243,7 @@ impl Write for DeleteTag {
             }
         }
         link.execute(st::TAG_DELETE, values![self.uuid]).await?;
-        Ok(TagDeleted::Gone)
+        Ok(TagDeleted::Gone(tag))
     }
 }
 

@@ -6,11 +6,10 @@ use crate::{
     domain::{
         account::{Caller, Scope},
         ids::{JobUuid, TagUuid, UploadUuid},
-        job::LongJob,
+        job::{LongJob, Stage},
         job_state::JobState,
         query::{Page, Query},
         tag::{Resource, Steering, TAG_BYTES_MAX, TAGS_OF_RESOURCE_MAX, TagKind, TagRecord},
-        upload::UploadFate,
     },
     uploads::{Found, JobSignals, StoreError, UploadError},
 };
@@ -55,7 +54,7 @@ impl Jobs {
                     let _alone = jobs.lock(job).await;
                     jobs.prepare_steering(caller, job, &steering).await?;
                     let tag = jobs.record_tag(caller, resource, kind, tag).await?;
-                    jobs.finish_if_complete(job, &steering).await?;
+                    jobs.heed(job).await?;
                     Ok(tag)
                 }
                 (_, _) => jobs.record_tag(caller, resource, kind, tag).await,
@@ -119,15 +118,15 @@ impl Jobs {
         }
     }
 
-    /// All bytes may have been there before their number was declared: no further one will come to ask.
-    async fn finish_if_complete(&self, job: JobUuid, said: &Steering) -> Result<(), JobError> {
-        if !matches!(said, Steering::SizeBytes(_)) {
-            return Ok(());
-        }
+    /// What tags have said is learnt where the upload is in memory. All bytes may have been there before their number was
+    /// declared: no further one will come to ask.
+    async fn heed(&self, job: JobUuid) -> Result<(), JobError> {
         let Some(job) = self.parts.db.job(job, Scope::All).await? else { return Ok(()) };
         let Some(upload) = self.upload_of(&job).await? else { return Ok(()) };
+        self.parts.uploads.learn_said(upload.uuid).await?;
         if job.state == JobState::Running
-            && upload.fate == UploadFate::Open
+            && job.stage == Stage::Receiving
+            && upload.declared_length.is_some()
             // What is wrong with the store is told by whoever writes; the tag is recorded.
             && matches!(self.parts.uploads.is_complete(upload.uuid).await, Ok(true))
         {
@@ -180,7 +179,10 @@ impl Jobs {
     /// compared, cannot be taken back while the job lasts.
     pub async fn delete_tag(&self, caller: Caller, uuid: TagUuid) -> Result<(), JobError> {
         match self.parts.db.delete_tag(uuid, caller.scope()).await? {
-            TagDeleted::Gone => Ok(()),
+            TagDeleted::Gone(tag) => match tag.resource {
+                Resource::Job(job) => self.heed(job).await,
+                Resource::Image(_) => Ok(()),
+            },
             TagDeleted::Missing => Err(JobError::TagNotFound { uuid: uuid.to_string() }),
             TagDeleted::Heeded(tag) => Err(JobError::Invalid(format!(
                 "the upload of the long job[uuid:{}] goes by this tag: it can be deleted when the job has ended",

@@ -89,20 +89,6 @@ async fn added(work: Work, mut params: Params) -> Result<StoredReply, Refusal> {
     render::image_reply(&work, image, view.upload.as_ref()).await
 }
 
-/// QueryImage.
-pub(super) async fn query_all(call: Call, request: HttpRequest) -> Result<HttpResponse, Fault> {
-    query::all::<ImageInventory>(call, request).await
-}
-
-/// QueryImage by uuid: an empty list where there is none.
-pub(super) async fn query_one(
-    call: Call,
-    request: HttpRequest,
-    uuid: web::Path<String>,
-) -> Result<HttpResponse, Fault> {
-    query::one::<ImageInventory>(call, request, uuid).await
-}
-
 impl Queried for ImageInventory {
     async fn find(call: &Call, caller: Caller, query: &Query) -> Result<Page<Self>, Refusal> {
         let page = call.app.jobs.query_images(caller, query).await.map_err(Self::refusal)?;

@@ -7,7 +7,7 @@ use super::{
     body::{Body, Params},
     call::{Call, Work},
     error::{Fault, Refusal},
-    query::{self, Queried},
+    query::Queried,
     render::{self, Tags, Urls},
     reply::StoredReply,
 };
@@ -104,20 +104,6 @@ fn job_data(params: &mut Params) -> Result<AddImageRequest, Refusal> {
     }
     serde_json::from_value(data)
         .map_err(|error| Refusal::unreadable("field[jobData] does not fit", &error))
-}
-
-/// QueryLongJob.
-pub(super) async fn query_all(call: Call, request: HttpRequest) -> Result<HttpResponse, Fault> {
-    query::all::<LongJobInventory>(call, request).await
-}
-
-/// QueryLongJob by uuid: an empty list where there is none.
-pub(super) async fn query_one(
-    call: Call,
-    request: HttpRequest,
-    uuid: web::Path<String>,
-) -> Result<HttpResponse, Fault> {
-    query::one::<LongJobInventory>(call, request, uuid).await
 }
 
 impl Queried for LongJobInventory {

@@ -1,12 +1,6 @@
 //! QueryBackupStorage: the one storage, found as all records are.
 
-use actix_web::{HttpRequest, HttpResponse, web};
-
-use super::{
-    call::Call,
-    error::{Fault, Refusal},
-    query::{self, Queried},
-};
+use super::{call::Call, error::Refusal, query::Queried};
 use crate::{
     domain::{
         account::Caller,
@@ -14,20 +8,6 @@ use crate::{
     },
     wire::zstack::{BackupStorageInventory, STORAGE_TYPE, timestamp},
 };
-
-/// QueryBackupStorage.
-pub(super) async fn query_all(call: Call, request: HttpRequest) -> Result<HttpResponse, Fault> {
-    query::all::<BackupStorageInventory>(call, request).await
-}
-
-/// QueryBackupStorage by uuid.
-pub(super) async fn query_one(
-    call: Call,
-    request: HttpRequest,
-    uuid: web::Path<String>,
-) -> Result<HttpResponse, Fault> {
-    query::one::<BackupStorageInventory>(call, request, uuid).await
-}
 
 impl Queried for BackupStorageInventory {
     /// Everybody may see it: uploads name it.

@@ -94,7 +94,7 @@ async fn a_tag_is_given_found_and_deleted(#[case] db: TestDb) {
         let kept = db.db.delete_tag(made.uuid, other).await.unwrap();
         assert_eq!(kept, TagDeleted::Missing);
         assert_eq!(found(&db, own, &[&by_uuid]).await, ["cpu::2"]);
-        assert_eq!(db.db.delete_tag(made.uuid, own).await.unwrap(), TagDeleted::Gone);
+        assert_eq!(db.db.delete_tag(made.uuid, own).await.unwrap(), TagDeleted::Gone(made.clone()));
         assert_eq!(db.db.delete_tag(made.uuid, own).await.unwrap(), TagDeleted::Missing);
         assert!(found(&db, own, &[&by_uuid]).await.is_empty());
     }
@@ -113,7 +113,10 @@ async fn tags_stay_in_order_and_are_bounded(#[case] db: TestDb) {
     let image = Resource::Image(new.image.uuid);
     let first = given(&db, image, "first").await;
     given(&db, image, "second").await;
-    assert_eq!(db.db.delete_tag(first.uuid, Scope::All).await.unwrap(), TagDeleted::Gone);
+    assert_eq!(
+        db.db.delete_tag(first.uuid, Scope::All).await.unwrap(),
+        TagDeleted::Gone(first.clone())
+    );
     for text in ["b", "a"] {
         given(&db, image, text).await;
     }
@@ -194,8 +197,9 @@ async fn a_tag_of_a_job_steers_its_upload(#[case] db: TestDb) {
 
     let heeded = db.db.delete_tag(size.uuid, Scope::All).await.unwrap();
     assert_eq!(heeded, TagDeleted::Heeded(size));
-    for uuid in [name.uuid, md5_tag.uuid] {
-        assert_eq!(db.db.delete_tag(uuid, Scope::All).await.unwrap(), TagDeleted::Gone);
+    for tag in [name, md5_tag] {
+        let gone = db.db.delete_tag(tag.uuid, Scope::All).await.unwrap();
+        assert_eq!(gone, TagDeleted::Gone(tag));
     }
     assert_eq!((live("x").await, upload().await.expected.md5), (0, None));
     given(&db, job, "uploadImage::y").await;
@@ -228,7 +232,8 @@ async fn no_digest_is_accepted_or_withdrawn_once_it_is_compared(#[case] db: Test
     }
     let again = give(&db, job, "uploadImage::late").await;
     assert!(matches!(again, TagCreated::AlreadyThere(_)), "{again:?}");
-    assert_eq!(db.db.delete_tag(declared.uuid, Scope::All).await.unwrap(), TagDeleted::Gone);
+    let gone = db.db.delete_tag(declared.uuid, Scope::All).await.unwrap();
+    assert_eq!(gone, TagDeleted::Gone(declared));
 }
 
 /// A submit call may give a tag twice; one of them is enough to be found by.
@@ -248,7 +253,8 @@ async fn the_last_tag_that_says_it_takes_it_back(#[case] db: TestDb) {
     let tags = db.db.tags(TagKind::System, &query, Scope::All).await.unwrap().rows;
     assert_eq!(tags.len(), 2);
     for (tag, left) in tags.iter().zip([1, 0]) {
-        assert_eq!(db.db.delete_tag(tag.uuid, Scope::All).await.unwrap(), TagDeleted::Gone);
+        let gone = db.db.delete_tag(tag.uuid, Scope::All).await.unwrap();
+        assert_eq!(gone, TagDeleted::Gone(tag.clone()));
         assert_eq!(db.db.live_jobs_of(&id, Scope::All).await.unwrap().len(), left);
     }
 }
