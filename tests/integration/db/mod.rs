@@ -4,6 +4,7 @@ mod accounts;
 mod images;
 mod job_moves;
 mod jobs;
+mod joins;
 mod leases;
 mod opening;
 mod queries;

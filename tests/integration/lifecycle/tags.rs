@@ -30,8 +30,9 @@ on_all! {
 
 async fn give(world: &World, job: &JobView, text: &str) -> Result<TagUuid, JobError> {
     let resource = Resource::Job(job.job.uuid);
-    let given = world.jobs().create_tag(world.caller, resource, TagKind::System, text.to_owned());
-    given.await.map(|tag| tag.uuid)
+    let jobs = world.jobs();
+    let given = jobs.create_tag(world.caller, resource, TagKind::System, text.to_owned()).await;
+    given.map(|tag| tag.uuid)
 }
 
 fn invalid<T: std::fmt::Debug>(refused: Result<T, JobError>) -> String {
