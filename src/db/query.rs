@@ -93,7 +93,7 @@ fn conditions(of: &Queryable, values: Vec<Value>, query: &Query, scope: Scope) -
         clause.push(" AND ");
         match (condition.field.as_str(), of.tags) {
             ("__systemTag__", Some(on)) => {
-                tag_condition(&mut clause, of, (on, "system"), condition)?
+                tag_condition(&mut clause, of, (on, "system"), condition)?;
             }
             ("__userTag__", Some(on)) => tag_condition(&mut clause, of, (on, "user"), condition)?,
             (name, _) => field_condition(&mut clause, field(of, name)?, condition)?,

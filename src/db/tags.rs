@@ -53,7 +53,7 @@ pub enum TagCreated {
     /// The resource has as many tags as it may have.
     TooMany,
     /// It says something about an upload that is past heeding it.
-    TooLate(LongJob),
+    TooLate(Box<LongJob>),
     /// It contradicts what was said before.
     Contradicts(InvalidTag),
 }
@@ -192,7 +192,7 @@ impl Write for CreateTag {
         }
         if let (Some((job, mut upload)), Some(steering)) = (job, steering(new.kind, &new.tag)?) {
             if !steering.is_heeded(job.state, job.stage) {
-                return Ok(TagCreated::TooLate(job));
+                return Ok(TagCreated::TooLate(Box::new(job)));
             }
             if let Err(error) = steering.apply(&mut upload) {
                 return Ok(TagCreated::Contradicts(error));

@@ -124,11 +124,11 @@ impl Steering {
 
     /// Whether a job in this state and stage still heeds the tag: a name can be given until the job has ended, everything else
     /// until its bytes are verified.
-    pub fn is_heeded(&self, state: JobState, stage: Stage) -> bool {
+    pub fn is_heeded(&self, job: JobState, at: Stage) -> bool {
         match self {
-            Self::ImageId(_) => !state.is_final(),
+            Self::ImageId(_) => !job.is_final(),
             Self::SizeBytes(_) | Self::Md5(_) | Self::Sha256(_) => {
-                !state.is_final() && stage == Stage::Receiving
+                !job.is_final() && at == Stage::Receiving
             }
         }
     }

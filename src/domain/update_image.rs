@@ -204,7 +204,7 @@ mod tests {
             (r#"{"system":true}"#, false, MediaType::Iso),
             (r#"{"mediaType":"ISO","system":true}"#, false, MediaType::RootVolumeTemplate),
         ] {
-            let before = ImageRecord { system, media_type, ..image() };
+            let before = ImageRecord { media_type, system, ..image() };
             assert_eq!(changed(json, before).unwrap_err().to_string(), words, "{json}");
         }
         let kept = changed(r#"{"format":"qcow2"}"#, iso.clone()).unwrap();

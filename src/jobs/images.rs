@@ -57,7 +57,7 @@ impl Jobs {
         storages: &[String],
     ) -> Result<(), JobError> {
         let image = self.image_of(caller, uuid).await?;
-        self.check_holds(&image, storages)?;
+        check_holds(&image, storages)?;
         match image.status {
             ImageStatus::Downloading => {
                 return Err(JobError::Invalid(format!(
@@ -84,7 +84,7 @@ impl Jobs {
         storages: &[String],
     ) -> Result<(), JobError> {
         let image = self.image_of(caller, uuid).await?;
-        self.check_holds(&image, storages)?;
+        check_holds(&image, storages)?;
         if image.status != ImageStatus::Deleted {
             return Err(not_deleted(&image, "only a deleted image can be expunged"));
         }
@@ -101,7 +101,7 @@ impl Jobs {
         self.whole(move |jobs| async move {
             let _alone = jobs.lock_image(uuid).await;
             let image = jobs.image_of(caller, uuid).await?;
-            jobs.check_holds(&image, &storages)?;
+            check_holds(&image, &storages)?;
             if image.status != ImageStatus::Deleted {
                 return Err(not_deleted(&image, "there is nothing to recover"));
             }
@@ -168,18 +168,18 @@ impl Jobs {
         };
         Ok((image, upload))
     }
+}
 
-    /// Whether all storages that a call names hold the image.
-    fn check_holds(&self, image: &ImageRecord, storages: &[String]) -> Result<(), JobError> {
-        let holds = image.storage.to_string();
-        match storages.iter().find(|named| **named != holds) {
-            Some(named) => Err(JobError::Invalid(format!(
-                "image[uuid:{}] is not on the backup storage[uuid:{}], it is on [{holds}]; nothing was changed",
-                image.uuid,
-                shown(named)
-            ))),
-            None => Ok(()),
-        }
+/// Whether all storages that a call names hold the image.
+fn check_holds(image: &ImageRecord, storages: &[String]) -> Result<(), JobError> {
+    let holds = image.storage.to_string();
+    match storages.iter().find(|named| **named != holds) {
+        Some(named) => Err(JobError::Invalid(format!(
+            "image[uuid:{}] is not on the backup storage[uuid:{}], it is on [{holds}]; nothing was changed",
+            image.uuid,
+            shown(named)
+        ))),
+        None => Ok(()),
     }
 }
 

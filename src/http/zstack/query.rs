@@ -101,7 +101,8 @@ pub(super) fn pairs(query_string: &str) -> Result<Vec<(String, String)>, Fault> 
     Ok(pairs)
 }
 
-/// Reads the query string of a query over `T`. What is badly formed is a 400; what is not offered is refused in words.
+/// Reads the query string of a query over `T`. What is badly formed is a 400; what is not offered is refused in words. `groupBy`
+/// and `filterName` are: an answer that ignored them would be another one than was asked for. Unknown parameters are passed over.
 fn read<T: Element>(query_string: &str, zone: &TimeZone) -> Result<Result<Asked, Refusal>, Fault> {
     let mut asked = Asked { query: Query::default(), fields: None };
     let mut seen: Vec<String> = Vec::new();
