@@ -10,7 +10,7 @@ use crate::domain::{
     job::{JobResult, LongJob},
     job_state::{JobState, SuspendReason},
     query::{Page, Query},
-    tag::{Resource, TagKind, hex},
+    tag::{Resource, hex},
     upload::{UploadFate, UploadRecord},
 };
 
@@ -22,7 +22,7 @@ use super::{
     rows::{self, RowOf},
     sql::SqlDatabase,
     statements as st,
-    tags::{delete_tags, record_tags},
+    tags::{delete_tags, put_tags},
     values::{big, rows_max, values},
     write::Write,
 };
@@ -181,11 +181,10 @@ impl Write for NewUploadJob {
         if open >= self.open_uploads_max {
             return Ok(Created::TooManyOpenUploads);
         }
-        let tags = [(TagKind::System, &self.system_tags[..]), (TagKind::User, &self.user_tags[..])];
+        let (system, user) = (&self.system_tags, &self.user_tags);
         for resource in [Resource::Job(self.job.uuid), Resource::Image(self.image.uuid)] {
-            // Tags of an image that was replaced by a rerun, if any.
-            delete_tags(link, resource).await?;
-            record_tags(link, self.job.account, resource, tags, self.job.created_ms).await?;
+            // Tags of an image that was replaced by a rerun, if any, go.
+            put_tags(link, self.job.account, resource, system, user, self.job.created_ms).await?;
         }
         Ok(Created::Recorded)
     }

@@ -119,19 +119,21 @@ pub(super) const fn kind_name(kind: TagKind) -> &'static str {
     }
 }
 
-/// Gives a resource that has no tags these, in order.
-pub(super) async fn record_tags<D: Dialect>(
+/// Gives a resource these tags, in order, and takes all others.
+pub(super) async fn put_tags<D: Dialect>(
     link: &mut Link<'_, D>,
     account: AccountUuid,
     resource: Resource,
-    tags: [(TagKind, &[String]); 2],
+    system: &[String],
+    user: &[String],
     now_ms: EpochMs,
 ) -> Result<()> {
-    for (kind, tags) in tags {
+    delete_tags(link, resource).await?;
+    for (kind, tags) in [(TagKind::System, system), (TagKind::User, user)] {
         for (position, tag) in (0_i64..).zip(tags) {
             let uuid = TagUuid::random();
-            let tag =
-                TagRecord { uuid, account, resource, kind, tag: tag.clone(), created_ms: now_ms };
+            let tag = tag.clone();
+            let tag = TagRecord { uuid, account, resource, kind, tag, created_ms: now_ms };
             let mut row = tag_values(&tag);
             row.push(position.into());
             link.execute(st::TAG_INSERT, row).await?;

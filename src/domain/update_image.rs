@@ -221,7 +221,7 @@ mod tests {
             (format!(r#"{{"format":"{long}"}}"#), "unknown format[xxx"),
             (r#"{"format":"vmdk"}"#.to_owned(), "are [raw, qcow2, iso], but vmdk found"),
             (format!(r#"{{"mediaType":"{long}"}}"#), "field[mediaType]"),
-            (r#"{"platform":"BeOS"}"#.to_owned(), "APIUpdateImageMsg are [Linux"),
+            (r#"{"platform":"BeOS"}"#.to_owned(), "APIUpdateImageMsg] are [Linux"),
             (r#"{"architecture":"z80"}"#.to_owned(), "but z80 found"),
             (r#"{"description":"a\u0000"}"#.to_owned(), "NUL"),
         ] {
