@@ -5,23 +5,24 @@ use async_trait::async_trait;
 use crate::domain::{
     account::Scope,
     clock::EpochMs,
-    ids::JobUuid,
+    ids::{ImageUuid, JobUuid},
     image_id::ImageId,
     job::{JobResult, LongJob},
     job_state::{JobState, SuspendReason},
     query::{Page, Query},
-    tag::hex,
+    tag::{Resource, hex},
     upload::{UploadFate, UploadRecord},
 };
 
 use super::{
     Applied, Created, DbError, Deleted, ImageChange, JobRepository, MoveJob, NewUploadJob, Result,
     dialect::{Dialect, Link, SqlText, Value},
-    images::{image_values, tag_rows},
+    images::image_values,
     query::{self, JOBS},
     rows::{self, RowOf},
     sql::SqlDatabase,
     statements as st,
+    tags::{delete_tags, put_tags},
     values::{big, rows_max, values},
     write::Write,
 };
@@ -180,15 +181,10 @@ impl Write for NewUploadJob {
         if open >= self.open_uploads_max {
             return Ok(Created::TooManyOpenUploads);
         }
-        for resource in [self.job.uuid.to_string(), self.image.uuid.to_string()] {
-            // Tags of an image that was replaced by a rerun, if any.
-            link.execute(st::TAGS_DELETE, values![&resource]).await?;
-            for row in tag_rows(&resource, "system", &self.system_tags) {
-                link.execute(st::TAG_INSERT, row).await?;
-            }
-            for row in tag_rows(&resource, "user", &self.user_tags) {
-                link.execute(st::TAG_INSERT, row).await?;
-            }
+        let (system, user) = (&self.system_tags, &self.user_tags);
+        for resource in [Resource::Job(self.job.uuid), Resource::Image(self.image.uuid)] {
+            // Tags of an image that was replaced by a rerun, if any, go.
+            put_tags(link, self.job.account, resource, system, user, self.job.created_ms).await?;
         }
         Ok(Created::Recorded)
     }
@@ -226,11 +222,11 @@ impl Write for MoveJob {
             return Ok(if exists == 0 { Applied::Missing } else { Applied::Stale });
         };
         let row = RowOf::new(&row, "long_job", "uuid");
-        let image = row.text("image_uuid")?;
+        let image: ImageUuid = row.parsed("image_uuid")?;
         match &self.image {
             ImageChange::Keep => {}
             ImageChange::Replace(record) => {
-                if record.uuid.to_string() != image {
+                if record.uuid != image {
                     return Err(DbError::Refused {
                         message: "a job moved with the image of another job".to_owned(),
                     });
@@ -238,8 +234,8 @@ impl Write for MoveJob {
                 link.execute(st::IMAGE_REPLACE, image_values(record)?).await?;
             }
             ImageChange::Remove => {
-                link.execute(st::IMAGE_DELETE, values![&image]).await?;
-                link.execute(st::TAGS_DELETE, values![&image]).await?;
+                link.execute(st::IMAGE_DELETE, values![image]).await?;
+                delete_tags(link, Resource::Image(image)).await?;
             }
         }
         if let Some(fate) = self.fate {
@@ -287,7 +283,7 @@ impl Write for DeleteJob {
         };
         let api_id = RowOf::new(&row, "long_job", "uuid").text("api_id")?;
         link.execute(st::PROGRESS_DELETE, values![api_id]).await?;
-        link.execute(st::TAGS_DELETE, values![self.uuid]).await?;
+        delete_tags(link, Resource::Job(self.uuid)).await?;
         Ok(Deleted::Gone)
     }
 }

@@ -21,11 +21,13 @@ mod open;
 mod postgres;
 mod query;
 mod query_time;
+mod queryable;
 mod rows;
 mod service;
 mod sql;
 mod sqlite;
 mod statements;
+mod tags;
 mod uploads;
 mod values;
 mod write;
@@ -34,10 +36,12 @@ use async_trait::async_trait;
 
 pub use error::DbError;
 pub use open::{DbOptions, open};
+pub use tags::{NewTag, TagCreated, TagDeleted, TagRepository};
 pub use write::WriteCounters;
 
 use crate::domain::{
     account::{Account, Scope, SessionRecord, StorageRecord},
+    add_image::InvalidField,
     clock::EpochMs,
     ids::{AccountUuid, ApiId, ImageUuid, JobUuid, NodeUuid, UploadUuid},
     image::ImageRecord,
@@ -45,6 +49,7 @@ use crate::domain::{
     job::{JobResult, LongJob, Stage, TaskProgress},
     job_state::JobState,
     query::{Page, Query},
+    update_image::ImageChanges,
     upload::{UploadFate, UploadRecord},
 };
 
@@ -247,13 +252,27 @@ pub enum Leased {
     Missing,
 }
 
+/// Outcome of changing an image's record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum ImageUpdated {
+    /// It is like this now.
+    Done(Box<ImageRecord>),
+    /// There is no such image that the caller may see.
+    Missing,
+    /// The result would be no image that could have been added; nothing was changed.
+    Refused(InvalidField),
+}
+
 /// Images.
 #[async_trait]
 pub trait ImageRepository: Send + Sync + 'static {
     /// The image, if the scope may see it.
     async fn image(&self, uuid: ImageUuid, scope: Scope) -> Result<Option<ImageRecord>>;
     /// Images that match a query, as [`JobRepository::jobs`]. Fields are those of ZStack's ImageInventory (zstack.md 3.2),
-    /// `accountUuid`, `sha256Sum`, `backupStorageRefs.backupStorageUuid`, and tags. Deleted images are among them.
+    /// `accountUuid`, `sha256Sum`, those of the image's one storage reference as `backupStorageRefs.<field>` and of the storage as
+    /// `backupStorage.<field>`, and tags. Deleted images are among them. The `installPath` of an image that is being uploaded is
+    /// a secret and in no row, its `exportUrl` and `backupStorage.zone` do not exist: all meet only `is null`.
     async fn images(&self, query: &Query, scope: Scope) -> Result<Page<ImageRecord>>;
     /// The images with these identifiers, in no order; for rendering a list of jobs. Any number; one statement per 1,000.
     async fn images_by_uuid(&self, uuids: &[ImageUuid]) -> Result<Vec<ImageRecord>>;
@@ -264,11 +283,24 @@ pub trait ImageRepository: Send + Sync + 'static {
         scope: Scope,
         now_ms: EpochMs,
     ) -> Result<bool>;
-    /// Removes the row of an image for good, and its tags. Idempotent.
-    async fn remove_image(&self, uuid: ImageUuid) -> Result<()>;
+    /// Makes a deleted image Ready again. Answers whether there was one. Whether its bytes are still there is for the caller to
+    /// know.
+    async fn recover_image(&self, uuid: ImageUuid, now_ms: EpochMs) -> Result<bool>;
+    /// Changes fields of an image in any status. The changes are checked against the record as it is at that moment.
+    async fn update_image(
+        &self,
+        uuid: ImageUuid,
+        scope: Scope,
+        changes: ImageChanges,
+        now_ms: EpochMs,
+    ) -> Result<ImageUpdated>;
+    /// Removes the row of a deleted image for good, and its tags. Answers whether there was one: an image that is not Deleted any
+    /// more stays.
+    async fn remove_image(&self, uuid: ImageUuid) -> Result<bool>;
     /// Images whose status is Deleted since before `before_ms`, at most `limit`, oldest first.
     async fn deleted_images(&self, before_ms: EpochMs, limit: u64) -> Result<Vec<ImageRecord>>;
-    /// System tags of a job or image, in the order in which they were given: (resource uuid as text, tag).
+    /// System tags of jobs or images, in the order in which they were given: (resource uuid as text, tag). Those of the image
+    /// where a job has the same uuid.
     async fn system_tags(&self, resources: &[String]) -> Result<Vec<(String, String)>>;
 }
 
@@ -324,11 +356,25 @@ pub struct ApiJobResult {
     pub body: String,
 }
 
+/// What a query knows of the storage besides its record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageNow {
+    /// Where uploads go.
+    pub url: String,
+    /// Room in bytes.
+    pub total_bytes: u64,
+    /// Bytes that are free.
+    pub free_bytes: u64,
+}
+
 /// The service's own records: which store belongs to it, which processes run.
 #[async_trait]
 pub trait ServiceRepository: Send + Sync + 'static {
     /// Records the storage on first use; afterwards answers the recorded one, whatever is given. The caller compares.
     async fn bind_storage(&self, storage: StorageRecord) -> Result<StorageRecord>;
+    /// The one storage if it matches a query, as [`JobRepository::jobs`]. Fields are those of ZStack's BackupStorageInventory, but
+    /// for `attachedZoneUuids`. What is not in rows is taken from `now`.
+    async fn storages(&self, query: &Query, now: StorageNow) -> Result<Page<StorageRecord>>;
     /// Answers if the database can be read and written at this moment. Costs a commit.
     async fn ping(&self) -> Result<()>;
     /// Answers a named secret-free setting of the service, recorded on first use.
@@ -343,6 +389,7 @@ pub trait Database:
     + AccountRepository
     + ApiJobRepository
     + ServiceRepository
+    + TagRepository
 {
 }
 
@@ -353,5 +400,6 @@ impl<T> Database for T where
         + AccountRepository
         + ApiJobRepository
         + ServiceRepository
+        + TagRepository
 {
 }

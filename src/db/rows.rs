@@ -7,13 +7,14 @@ use crate::domain::{
     image::{ImageRecord, ImageStatus, MediaType},
     job::{JobResult, LongJob, Stage, TaskProgress},
     job_state::JobState,
-    tag::hex_bytes,
+    tag::{Resource, TagKind, TagRecord, hex_bytes},
     upload::{Completion, ExpectedDigests, UploadFate, UploadRecord},
 };
 
 use super::{
     ApiJobResult, DbError, Result,
     dialect::{Fields, Read},
+    tags::kind_name,
 };
 
 /// One row of a table, with the name of its key for errors.
@@ -180,6 +181,23 @@ pub(super) fn image(row: &impl Fields) -> Result<ImageRecord> {
         created_ms: row.int("created_ms")?,
         last_op_ms: row.int("last_op_ms")?,
         deleted_ms: row.int_or_null("deleted_ms")?,
+    })
+}
+
+/// A row of statements that select `tag_columns!`.
+pub(super) fn tag(row: &impl Fields) -> Result<TagRecord> {
+    let row = RowOf::new(row, "tag", "uuid");
+    let resource = Resource::read(&row.text("resource_type")?, &row.text("resource_uuid")?);
+    let kind = row.named("kind", |name| {
+        [TagKind::System, TagKind::User].into_iter().find(|kind| kind_name(*kind) == name)
+    })?;
+    Ok(TagRecord {
+        uuid: row.parsed("uuid")?,
+        account: row.parsed("account_uuid")?,
+        resource: resource.ok_or_else(|| row.corrupt("resource_type"))?,
+        kind,
+        tag: row.text("tag")?,
+        created_ms: row.int("created_ms")?,
     })
 }
 

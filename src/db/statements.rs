@@ -44,10 +44,31 @@ macro_rules! image_insert {
     };
 }
 
+macro_rules! tag_columns {
+    () => {
+        "t.uuid, t.account_uuid, t.resource_uuid, t.resource_type, t.kind, t.tag, t.created_ms"
+    };
+}
+
 pub(super) const JOB_SELECT: &str = concat!("SELECT ", job_columns!(), " FROM long_job j WHERE ");
 pub(super) const JOB_COUNT: &str = "SELECT COUNT(*) AS n FROM long_job j WHERE ";
 pub(super) const IMAGE_SELECT: &str = concat!("SELECT ", image_columns!(), " FROM image i WHERE ");
 pub(super) const IMAGE_COUNT: &str = "SELECT COUNT(*) AS n FROM image i WHERE ";
+
+/// Room and address are not in rows: they are bound first, as `$1` to `$3`. The address takes the collation of a column, so that it
+/// compares as all text does.
+macro_rules! storage_row {
+    () => {
+        " FROM (SELECT s.uuid, s.name, s.created_ms, \
+         CASE WHEN s.id = 1 THEN CAST($1 AS TEXT) ELSE s.name END AS url, \
+         CAST($2 AS BIGINT) AS total_bytes, CAST($3 AS BIGINT) AS free_bytes \
+         FROM storage s WHERE s.id = 1) b WHERE "
+    };
+}
+
+pub(super) const STORAGE_SELECT: &str =
+    concat!("SELECT b.uuid, b.name, b.created_ms", storage_row!());
+pub(super) const STORAGE_COUNT: &str = concat!("SELECT COUNT(*) AS n", storage_row!());
 
 // Turns: whoever counts what an account has takes its turn first, until the end of the transaction.
 
@@ -81,10 +102,6 @@ pub(super) const IMAGE_REPLACE: &str = concat!(
      storage_uuid = excluded.storage_uuid, created_ms = excluded.created_ms, \
      last_op_ms = excluded.last_op_ms, deleted_ms = excluded.deleted_ms"
 );
-pub(super) const TAG_INSERT: &str =
-    "INSERT INTO tag (resource_uuid, kind, position, tag) VALUES ($1, $2, $3, $4)";
-pub(super) const TAGS_DELETE: &str = "DELETE FROM tag WHERE resource_uuid = $1";
-
 pub(super) const JOB_BY_UUID: &str = concat!(
     "SELECT ",
     job_columns!(),
@@ -174,6 +191,10 @@ pub(super) const IMAGE_MARK_DELETED: &str = "UPDATE image SET status = 'Deleted'
      deleted_ms = $3, last_op_ms = $3 WHERE uuid = $1 AND status = 'Ready' \
      AND (CAST($2 AS TEXT) IS NULL OR account_uuid = $2)";
 pub(super) const IMAGE_DELETE: &str = "DELETE FROM image WHERE uuid = $1";
+/// Recovered or made anew since somebody saw it Deleted: it stays.
+pub(super) const IMAGE_EXPUNGE: &str = "DELETE FROM image WHERE uuid = $1 AND status = 'Deleted'";
+pub(super) const IMAGE_RECOVER: &str = "UPDATE image SET status = 'Ready', \
+     deleted_ms = NULL, last_op_ms = $2 WHERE uuid = $1 AND status = 'Deleted'";
 pub(super) const IMAGES_DELETED: &str = concat!(
     "SELECT ",
     image_columns!(),
@@ -183,10 +204,55 @@ pub(super) const IMAGES_DELETED: &str = concat!(
 /// Followed by a list of placeholders and `)`.
 pub(super) const IMAGES_LISTED: &str =
     concat!("SELECT ", image_columns!(), " FROM image i WHERE i.uuid IN (");
+// Tags.
+
+pub(super) const TAG_SELECT: &str = concat!("SELECT ", tag_columns!(), " FROM tag t WHERE ");
+pub(super) const TAG_COUNT: &str = "SELECT COUNT(*) AS n FROM tag t WHERE ";
+pub(super) const TAG_INSERT: &str = "INSERT INTO tag (uuid, account_uuid, resource_uuid, \
+     resource_type, kind, tag, created_ms, position) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+/// After the last one of its kind. Whoever runs it has locked the resource.
+pub(super) const TAG_APPEND: &str = "INSERT INTO tag (uuid, account_uuid, resource_uuid, \
+     resource_type, kind, tag, created_ms, position) \
+     SELECT $1, $2, $3, $4, $5, $6, $7, COALESCE(MAX(position) + 1, 0) FROM tag \
+     WHERE resource_uuid = $3 AND resource_type = $4 AND kind = $5";
+pub(super) const TAG_BY_UUID: &str = concat!(
+    "SELECT ",
+    tag_columns!(),
+    " FROM tag t WHERE t.uuid = $1 AND (CAST($2 AS TEXT) IS NULL OR t.account_uuid = $2)"
+);
+pub(super) const TAGS_SAME: &str = concat!(
+    "SELECT ",
+    tag_columns!(),
+    " FROM tag t WHERE t.resource_uuid = $1 AND t.resource_type = $2 AND t.kind = $3 \
+     AND t.tag = $4 ORDER BY t.position"
+);
+pub(super) const TAGS_COUNT: &str = "SELECT COUNT(*) AS n FROM tag \
+     WHERE resource_uuid = $1 AND resource_type = $2 AND kind = $3";
+pub(super) const TAG_DELETE: &str = "DELETE FROM tag WHERE uuid = $1";
+pub(super) const TAGS_DELETE: &str =
+    "DELETE FROM tag WHERE resource_uuid = $1 AND resource_type = $2";
 /// Followed by a list of placeholders and [`TAGS_ORDER`].
-pub(super) const TAGS_SELECT: &str =
-    "SELECT resource_uuid, tag FROM tag WHERE kind = 'system' AND resource_uuid IN (";
+pub(super) const TAGS_SELECT: &str = "SELECT resource_uuid, tag FROM tag WHERE kind = 'system' \
+     AND (resource_type = 'ImageVO' \
+     OR NOT EXISTS (SELECT 1 FROM image i WHERE i.uuid = tag.resource_uuid)) \
+     AND resource_uuid IN (";
 pub(super) const TAGS_ORDER: &str = ") ORDER BY resource_uuid, position";
+
+/// Changes nothing and keeps everybody else from changing it until the transaction ends.
+pub(super) const JOB_LOCK: &str = "UPDATE long_job SET last_op_ms = last_op_ms \
+     WHERE uuid = $1 AND (CAST($2 AS TEXT) IS NULL OR account_uuid = $2)";
+pub(super) const IMAGE_LOCK: &str = "UPDATE image SET last_op_ms = last_op_ms \
+     WHERE uuid = $1 AND (CAST($2 AS TEXT) IS NULL OR account_uuid = $2) \
+     RETURNING uuid, account_uuid";
+pub(super) const JOB_AND_UPLOAD: &str = concat!(
+    "SELECT ",
+    job_columns!(),
+    ", ",
+    upload_columns!(),
+    " FROM long_job j JOIN upload u ON u.uuid = j.upload_uuid WHERE j.uuid = $1"
+);
+pub(super) const UPLOAD_STEER: &str = "UPDATE upload SET image_id = $2, expected_md5 = $3, \
+     expected_sha256 = $4, declared_length = COALESCE(declared_length, $5) WHERE uuid = $1";
 
 // Accounts and sessions.
 

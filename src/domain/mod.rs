@@ -10,4 +10,6 @@ pub mod job;
 pub mod job_state;
 pub mod query;
 pub mod tag;
+pub mod text;
+pub mod update_image;
 pub mod upload;

@@ -41,14 +41,15 @@ async fn send(app: &App, request: &HttpRequest, uuid: &str) -> Result<HttpRespon
     let caller = caller(app, request).await?;
     let uuid: ImageUuid = uuid.parse().map_err(|_| RequestFault::NoImage)?;
     let found = app.uploads.ready_image(caller, uuid).await;
-    let (image, length) = found.map_err(|error| match error {
+    let found = found.map_err(|error| match error {
         UploadError::NotFound => Fault::from(RequestFault::NoImage),
         other => other.into(),
     })?;
-    let tag = entity_tag(&image);
+    let (image, length) = (&found.record, found.length);
+    let tag = entity_tag(image);
     let plan = Plan::of(request, length, &tag)?;
     let mut response = HttpResponse::build(plan.status());
-    describe(&mut response, &image, &tag);
+    describe(&mut response, image, &tag);
     let range = match plan {
         Plan::Unchanged | Plan::Changed => return Ok(response.finish()),
         Plan::Unsatisfiable => {
@@ -70,7 +71,7 @@ async fn send(app: &App, request: &HttpRequest, uuid: &str) -> Result<HttpRespon
         );
     }
     let id = RequestId::of(request);
-    let stream = app.uploads.image_bytes(uuid, range).inspect(move |block| {
+    let stream = app.uploads.image_bytes(&found, range).inspect(move |block| {
         // Too late for a status: the connection is closed before the announced end, and the client sees that.
         if let Err(error) = block {
             tracing::warn!(request_id = %id, image = %uuid, %error, "a download broke off");

@@ -11,8 +11,7 @@ use crate::{
     db::Deleted,
     domain::{
         account::{Caller, Scope},
-        ids::{ImageUuid, JobUuid},
-        image::ImageStatus,
+        ids::JobUuid,
         job::{JobResult, LongJob, Stage},
         job_state::{JobEvent, JobState},
         upload::{UploadFate, UploadRecord},
@@ -209,40 +208,6 @@ impl Jobs {
                 })
             }
         }
-    }
-
-    /// Deletes a Ready image: kept for a while as Deleted, or removed at once if `enforcing`. One that is deleted already is
-    /// success.
-    pub async fn delete_image(
-        &self,
-        caller: Caller,
-        uuid: ImageUuid,
-        enforcing: bool,
-    ) -> Result<(), JobError> {
-        let image = self.parts.db.image(uuid, caller.scope()).await?;
-        let image = image.ok_or_else(|| JobError::ImageNotFound { uuid: uuid.to_string() })?;
-        match image.status {
-            ImageStatus::Downloading => {
-                return Err(JobError::Invalid(format!(
-                    "image[uuid:{uuid}] is being uploaded: cancel its long job instead"
-                )));
-            }
-            ImageStatus::Ready => {
-                let now_ms = self.parts.clock.now_ms();
-                self.parts.db.mark_image_deleted(uuid, caller.scope(), now_ms).await?;
-            }
-            ImageStatus::Deleted => {}
-        }
-        if enforcing {
-            self.expunge(uuid).await?;
-        }
-        Ok(())
-    }
-
-    /// Removes a deleted image for good: the bytes first, so that a crash leaves a record to try again from.
-    pub(super) async fn expunge(&self, image: ImageUuid) -> Result<(), JobError> {
-        self.parts.uploads.delete_image(image).await?;
-        Ok(self.parts.db.remove_image(image).await?)
     }
 
     /// The newest upload of a job's image, if it is this job's.

@@ -17,6 +17,12 @@ pub enum JobError {
         /// What was asked for.
         uuid: String,
     },
+    /// No such tag that the caller may see.
+    #[error("invalid field[uuid], resource[uuid:{uuid}, type:TagVO] not found")]
+    TagNotFound {
+        /// What was asked for.
+        uuid: String,
+    },
     /// A field cannot be taken (code SYS.1007); the words name it.
     #[error("{0}")]
     Invalid(String),

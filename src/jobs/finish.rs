@@ -152,7 +152,9 @@ impl Jobs {
         }
         self.enter(job, Stage::Verifying, None).await?;
         let finished = self.verify(job, &live).await?;
-        compare(&live.record(), &finished)?;
+        // From the records, not from memory: tags may have declared digests until the verification began.
+        let declared = self.parts.db.upload(upload).await?.ok_or(UploadError::NotFound)?;
+        compare(&declared, &finished)?;
         self.enter(job, Stage::Inspecting, None).await?;
         let probed = self.parts.uploads.probe(&live, finished.length).await?;
 

@@ -4,15 +4,18 @@ mod api_calls;
 mod control;
 mod error;
 mod finish;
+mod images;
 mod moves;
 mod query;
 mod recovery;
 mod signals;
 mod submit;
 mod supervisor;
+mod tags;
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -33,7 +36,7 @@ use crate::{
         account::StorageRecord,
         add_image::AddImageRequest,
         clock::Clock,
-        ids::{ApiId, JobUuid, NodeUuid},
+        ids::{ApiId, ImageUuid, JobUuid, NodeUuid},
         image::ImageRecord,
         job::LongJob,
         upload::{Completion, ExpectedDigests, UploadRecord},
@@ -157,8 +160,12 @@ pub struct Jobs {
     finishing: Mutex<HashMap<JobUuid, finish::Finishing>>,
     /// One at a time changes a job together with what its store entry takes: without it a slice that saw the job Running could
     /// open the gate again behind a suspension. An entry lives while somebody holds it.
-    locks: Mutex<HashMap<JobUuid, Arc<tokio::sync::Mutex<()>>>>,
+    locks: Locks<JobUuid>,
+    /// One at a time removes or recovers a deleted image. Whoever takes a job's lock as well takes that first.
+    image_locks: Locks<ImageUuid>,
 }
+
+type Locks<K> = Mutex<HashMap<K, Arc<tokio::sync::Mutex<()>>>>;
 
 impl Jobs {
     /// Over these parts, connected to the data plane.
@@ -169,6 +176,7 @@ impl Jobs {
             myself: Weak::clone(myself),
             finishing: Mutex::default(),
             locks: Mutex::default(),
+            image_locks: Mutex::default(),
         });
         let signals: Arc<dyn JobSignals> = Arc::<Self>::clone(&jobs);
         uploads.connect(Arc::downgrade(&signals));
@@ -194,14 +202,23 @@ impl Jobs {
 
     /// Whoever holds this is alone in changing what the store takes, removes or publishes for a job.
     async fn lock(&self, job: JobUuid) -> OwnedMutexGuard<()> {
-        let lock = {
-            let mut locks = locked(&self.locks);
-            // Nobody waits for an entry that only the map holds.
-            locks.retain(|_, lock| Arc::strong_count(lock) > 1);
-            Arc::clone(locks.entry(job).or_default())
-        };
-        lock.lock_owned().await
+        lock_of(&self.locks, job).await
     }
+
+    /// Whoever holds this is alone in removing or recovering a deleted image.
+    async fn lock_image(&self, image: ImageUuid) -> OwnedMutexGuard<()> {
+        lock_of(&self.image_locks, image).await
+    }
+}
+
+async fn lock_of<K: Eq + Hash>(locks: &Locks<K>, key: K) -> OwnedMutexGuard<()> {
+    let lock = {
+        let mut locks = locked(locks);
+        // Nobody waits for an entry that only the map holds.
+        locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+        Arc::clone(locks.entry(key).or_default())
+    };
+    lock.lock_owned().await
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

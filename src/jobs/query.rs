@@ -1,14 +1,17 @@
 //! Questions about jobs, images and their progress.
 
 use super::{JobError, JobView, Jobs, UploadJobDetails, control::not_found};
-use crate::domain::{
-    account::{Caller, StorageRecord},
-    ids::{ApiId, JobUuid, UploadUuid},
-    image::{ImageRecord, ImageStatus},
-    image_id::ImageId,
-    job::{LongJob, TaskProgress},
-    query::{Condition, Operator, Page, Query},
-    upload::UploadRecord,
+use crate::{
+    db::StorageNow,
+    domain::{
+        account::{Caller, StorageRecord},
+        ids::{ApiId, JobUuid, UploadUuid},
+        image::{ImageRecord, ImageStatus},
+        image_id::ImageId,
+        job::{LongJob, TaskProgress},
+        query::{Condition, Operator, Page, Query},
+        upload::UploadRecord,
+    },
 };
 
 impl Jobs {
@@ -48,11 +51,7 @@ impl Jobs {
         let page = self.parts.db.images(query, caller.scope()).await?;
         let mut rows = Vec::with_capacity(page.rows.len());
         for image in page.rows {
-            let upload = match image.status {
-                ImageStatus::Downloading => self.parts.db.upload_of_image(image.uuid).await?,
-                ImageStatus::Ready | ImageStatus::Deleted => None,
-            };
-            rows.push((image, upload));
+            rows.push(self.with_upload(image).await?);
         }
         Ok(Page { rows, total: page.total })
     }
@@ -146,6 +145,19 @@ impl Jobs {
     pub async fn storage(&self) -> Result<(StorageRecord, u64, u64), JobError> {
         let space = self.parts.uploads.space().await?;
         Ok((self.parts.storage.clone(), space.total_bytes, space.free_bytes))
+    }
+
+    /// The one storage if it matches, with its room in bytes (total, free). `url` is where uploads go.
+    pub async fn query_storages(
+        &self,
+        url: String,
+        query: &Query,
+    ) -> Result<Page<(StorageRecord, u64, u64)>, JobError> {
+        let (_, total_bytes, free_bytes) = self.storage().await?;
+        let now = StorageNow { url, total_bytes, free_bytes };
+        let page = self.parts.db.storages(query, now).await?;
+        let rows = page.rows.into_iter().map(|storage| (storage, total_bytes, free_bytes));
+        Ok(Page { rows: rows.collect(), total: page.total })
     }
 
     pub(super) async fn view(&self, job: LongJob) -> Result<JobView, JobError> {

@@ -145,6 +145,7 @@ fn as_upload_error(job: JobUuid, error: JobError) -> UploadError {
         JobError::Upload(error) => error,
         JobError::Db(error) => error.into(),
         JobError::ImageNotFound { .. }
+        | JobError::TagNotFound { .. }
         | JobError::Invalid(_)
         | JobError::NoStorage(_)
         | JobError::Quota(_)

@@ -12,6 +12,7 @@ use crate::{
         job::{ADD_IMAGE_JOB, JobResult, LongJob, Stage},
         job_state::JobState,
         tag::{Declared, read_tags},
+        text::shown,
         upload::{ExpectedDigests, UploadFate, UploadRecord},
     },
     uploads::{DigestChoice, UploadError},
@@ -98,7 +99,7 @@ impl Jobs {
         if !named.is_empty() && !named.contains(&ours) {
             return Err(JobError::NoStorage(format!(
                 "no backup storage specified in uuids[{}] is available, this service has [{ours}]",
-                named.iter().take(8).map(|uuid| shortened(uuid)).collect::<Vec<_>>().join(", ")
+                named.iter().take(8).map(|uuid| shown(uuid)).collect::<Vec<_>>().join(", ")
             )));
         }
         request.backup_storage_uuids = Some(vec![ours]);
@@ -238,8 +239,4 @@ fn agree<T: PartialEq>(
         }
         (one, other) => Ok(one.or(other)),
     }
-}
-
-fn shortened(text: &str) -> String {
-    text.chars().take(64).collect()
 }

@@ -254,15 +254,11 @@ impl Jobs {
     /// Removes for good what has been deleted or set aside long enough.
     pub async fn purge(&self, now_ms: EpochMs) -> Result<(), JobError> {
         let limits = &self.parts.limits;
-        for image in self.parts.db.deleted_images(now_ms - millis(limits.expunge), PAGE).await? {
-            match self.expunge(image.uuid).await {
-                Ok(()) => {
-                    tracing::info!(image = %image.uuid, "a deleted image was removed for good");
-                }
+        let before_ms = now_ms - millis(limits.expunge);
+        for image in self.parts.db.deleted_images(before_ms, PAGE).await? {
+            if let Err(error) = self.expunge(image.uuid, Some(before_ms)).await {
                 // One that cannot be removed must not keep all others.
-                Err(error) => {
-                    tracing::error!(image = %image.uuid, %error, "a deleted image could not be removed; it will be tried again");
-                }
+                tracing::error!(image = %image.uuid, %error, "a deleted image could not be removed; it will be tried again");
             }
         }
         for (name, bytes) in self.parts.uploads.purge_set_aside(limits.set_aside_kept).await? {

@@ -96,8 +96,9 @@ impl Uploads {
         Ok(())
     }
 
-    /// Removes a published image. Idempotent.
+    /// Removes a published image. Idempotent. Downloads of it break off, also where new bytes come under the same uuid.
     pub(crate) async fn delete_image(&self, image: ImageUuid) -> Result<(), UploadError> {
+        self.readings.end(image);
         match self.store.delete_image(ImageKey(image.0)).await {
             Ok(()) | Err(StoreError::ImageNotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),

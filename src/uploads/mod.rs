@@ -7,6 +7,7 @@ mod finish;
 mod health;
 mod live;
 mod read;
+mod reading;
 mod signals;
 mod space;
 mod write;
@@ -29,6 +30,7 @@ pub use longshore_storage::{
     Finished, ImageKey, StoreError, UploadKey,
     digest::{ChunkChecksum, DigestChoice},
 };
+pub use reading::ReadyImage;
 pub use signals::{JobSignals, Verdict};
 pub use space::SpaceLedger;
 
@@ -123,6 +125,7 @@ pub struct Uploads {
     /// In the store, but not in the records yet: no strays.
     creating: Mutex<HashSet<UploadUuid>>,
     space: SpaceLedger,
+    readings: reading::Readings,
     received_bytes: AtomicU64,
 }
 
@@ -147,6 +150,7 @@ impl Uploads {
             live: RwLock::default(),
             creating: Mutex::default(),
             space: SpaceLedger::default(),
+            readings: reading::Readings::default(),
             received_bytes: AtomicU64::new(0),
         }
     }

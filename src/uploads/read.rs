@@ -6,11 +6,11 @@ use bytes::Bytes;
 use futures::{Stream, stream};
 use longshore_storage::{ImageKey, Space, StoreError, UploadState};
 
-use super::{UploadError, UploadStatus, Uploads, live, percent};
+use super::{ReadyImage, UploadError, UploadStatus, Uploads, live, percent};
 use crate::domain::{
     account::{Caller, Scope},
     ids::{ImageUuid, UploadUuid},
-    image::{ImageRecord, ImageStatus},
+    image::ImageStatus,
     job::Stage,
     job_state::JobState,
     upload::{UploadFate, UploadRecord},
@@ -132,37 +132,45 @@ impl Uploads {
         Ok(self.store.space().await?)
     }
 
-    /// A Ready image of the caller, and its length in the store.
+    /// A Ready image of the caller, to be read.
     pub async fn ready_image(
         &self,
         caller: Caller,
         image: ImageUuid,
-    ) -> Result<(ImageRecord, u64), UploadError> {
+    ) -> Result<ReadyImage, UploadError> {
+        // Before the look at the record: whoever removes it from now on is seen.
+        let reading = self.readings.begin(image);
         let record = self.db.image(image, caller.scope()).await?.ok_or(UploadError::NotFound)?;
         match record.status {
             ImageStatus::Ready => {
                 let length = self.store.image_length(ImageKey(image.0)).await?;
-                Ok((record, length))
+                Ok(ReadyImage { record, length, reading })
             }
             ImageStatus::Downloading | ImageStatus::Deleted => Err(UploadError::NotFound),
         }
     }
 
-    /// Bytes of a Ready image as a stream of blocks of at most 1 MiB, each read when the one before has been taken.
+    /// Bytes of a Ready image as a stream of blocks of at most 1 MiB, each read when the one before has been taken. `NotFound` as
+    /// soon as the image is removed for good, never bytes of a later one with its uuid.
     pub fn image_bytes(
         &self,
-        image: ImageUuid,
+        image: &ReadyImage,
         range: Range<u64>,
     ) -> impl Stream<Item = Result<Bytes, UploadError>> + 'static + use<> {
         let store = Arc::clone(&self.store);
+        let (reading, image) = (Arc::clone(&image.reading), image.record.uuid);
         stream::try_unfold(range, move |range| {
-            let store = Arc::clone(&store);
+            let (store, reading) = (Arc::clone(&store), Arc::clone(&reading));
             async move {
                 if range.is_empty() {
                     return Ok(None);
                 }
                 let end = range.end.min(range.start + READ_BYTES);
                 let bytes = store.read_image(ImageKey(image.0), range.start..end).await?;
+                // After the read: before it, another image could still come in between.
+                if reading.is_removed() {
+                    return Err(UploadError::NotFound);
+                }
                 if bytes.is_empty() {
                     return Err(UploadError::Store(StoreError::Damaged {
                         what: format!("image {image}"),

@@ -143,7 +143,9 @@ fn of_store(error: &StoreError) -> u16 {
 fn of_job(error: &JobError) -> u16 {
     match error {
         JobError::Invalid(_) => 400,
-        JobError::NotFound { .. } | JobError::ImageNotFound { .. } => 404,
+        JobError::NotFound { .. }
+        | JobError::ImageNotFound { .. }
+        | JobError::TagNotFound { .. } => 404,
         JobError::WrongState { .. } => 409,
         JobError::NoStorage(_) | JobError::Quota(_) | JobError::Contended => 503,
         JobError::Upload(error) => of_upload(error),

@@ -125,7 +125,7 @@ async fn delete(app: &App, request: &HttpRequest, target: &Target) -> Result<Htt
             if !by.admin && by.account != account {
                 return Err(RequestFault::OwnerOnly.into());
             }
-            app.jobs.delete_image(by, image, false).await?;
+            app.jobs.delete_image(by, image, false, &[]).await?;
         }
         UploadFate::Discarded | UploadFate::Expired => {
             return Err(UploadError::Gone { fate }.into());

@@ -223,6 +223,9 @@ pub(super) fn of_job(error: &JobError) -> Problem {
             "The job of this upload is not there any more. Start a new upload.",
         ),
         JobError::ImageNotFound { .. } => of_request(&RequestFault::NoImage),
+        JobError::TagNotFound { .. } => {
+            Problem::new(404, code::NOT_FOUND, "No such tag", "There is no such tag.")
+        }
         JobError::Invalid(words) => bad_request("bad_field", words),
         JobError::WrongState { state, words } => Problem::new(
             409,

@@ -82,6 +82,7 @@ fn faults() -> Vec<(Fault, u16, &'static str)> {
     let mut all: Vec<(Fault, u16, &'static str)> = vec![
         (JobError::NotFound { uuid: "u".into() }.into(), 404, "not_found"),
         (JobError::ImageNotFound { uuid: "u".into() }.into(), 404, "not_found"),
+        (JobError::TagNotFound { uuid: "u".into() }.into(), 404, "not_found"),
         (JobError::Invalid("name is too long".into()).into(), 400, "bad_field"),
         (JobError::WrongState { state, words: "no".into() }.into(), 409, "wrong_state"),
         (JobError::NoStorage("the storage is full".into()).into(), 503, "no_storage"),

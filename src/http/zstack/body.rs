@@ -6,7 +6,10 @@ use serde_json::{Map, Value};
 
 use super::error::{Fault, Refusal};
 use crate::{
-    domain::tag::{TAG_BYTES_MAX, TAGS_MAX},
+    domain::{
+        tag::{TAG_BYTES_MAX, TAGS_MAX},
+        text::shown,
+    },
     http::{App, json::read_object},
 };
 
@@ -136,12 +139,24 @@ impl Params {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let whole = text.strip_suffix(".0").unwrap_or(&text).parse();
         whole.map(Some).map_err(|_| {
-            let text: String = text.chars().take(32).collect();
             Refusal::invalid(format!(
-                "field[{name}] of message[{}] is not a whole number: [{text}]",
-                self.message
+                "field[{name}] of message[{}] is not a whole number: [{}]",
+                self.message,
+                shown(&text)
             ))
         })
+    }
+
+    /// A list of texts, empty ones left out. Absent, `null` and `[]` are the same.
+    pub(super) fn texts(&mut self, name: &str) -> Result<Vec<String>, Refusal> {
+        let Some(value) = self.value(name) else { return Ok(Vec::new()) };
+        let texts: Vec<String> = serde_json::from_value(value).map_err(|_| {
+            Refusal::invalid(format!(
+                "field[{name}] of message[{}] is not a list of texts",
+                self.message
+            ))
+        })?;
+        Ok(texts.into_iter().filter(|text| !text.is_empty()).collect())
     }
 
     /// One parameter as it came.
@@ -235,6 +250,12 @@ mod tests {
         assert_eq!(params.number("g"), Ok(Some(61)));
         assert!(params.number("h").is_err());
         assert_eq!(params.number("i"), Ok(None));
+        let mut params = body(json!({"params":{"a":["x","","y"],"b":null,"c":"x","d":[1]}}))
+            .params("M")
+            .unwrap();
+        assert_eq!(params.texts("a"), Ok(vec!["x".to_owned(), "y".to_owned()]));
+        assert_eq!((params.texts("b"), params.texts("z")), (Ok(vec![]), Ok(vec![])));
+        assert!(params.texts("c").is_err() && params.texts("d").is_err());
         assert_eq!(
             params.needed("z", 1),
             Err(Refusal::invalid("field[z] of message[M] is mandatory, can not be null"))

@@ -10,11 +10,15 @@ use actix_web::{
 use super::reply::json;
 use crate::{
     accounts::AccountError,
+    domain::text::{at_most, shown},
     http::{json::BodyFault, links::BadHost, session::NoSession},
     jobs::{DbError, JobError},
     uploads::{StoreError, UploadError},
     wire::zstack::{Code, ErrorCode, ErrorEnvelope},
 };
+
+/// Longest sentence of a parser that an answer repeats.
+const PARSER_CHARS_MAX: usize = 160;
 
 /// Why an API call is refused, whether it is told at once or at the poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +40,11 @@ impl Refusal {
         Self::new(Code::InvalidArgument, details)
     }
 
+    /// JSON that is none, or not of the form that is asked for; what the parser says may repeat what was sent.
+    pub(super) fn unreadable(what: &str, error: &serde_json::Error) -> Self {
+        Self::invalid(format!("{what}: {}", at_most(&error.to_string(), PARSER_CHARS_MAX)))
+    }
+
     /// A query over an inventory of this class failed: unknown fields name it.
     pub(super) fn of_query(error: JobError, class: &str) -> Self {
         match error {
@@ -47,7 +56,7 @@ impl Refusal {
 
 /// ZStack's words for a condition on a field that does not exist.
 pub(super) fn unknown_field(field: &str, class: &str) -> Refusal {
-    let field: String = field.chars().take(64).collect();
+    let field = shown(field);
     Refusal::invalid(format!(
         "condition name[{field}] is invalid, no such field on inventory class[{class}]"
     ))
@@ -71,9 +80,9 @@ fn defect(error: &dyn std::error::Error) -> Refusal {
 impl From<JobError> for Refusal {
     fn from(error: JobError) -> Self {
         match error {
-            JobError::NotFound { .. } | JobError::ImageNotFound { .. } => {
-                told(Code::NotFound, &error)
-            }
+            JobError::NotFound { .. }
+            | JobError::ImageNotFound { .. }
+            | JobError::TagNotFound { .. } => told(Code::NotFound, &error),
             JobError::Invalid(_) | JobError::WrongState { .. } => {
                 told(Code::InvalidArgument, &error)
             }

@@ -64,6 +64,7 @@ fn job_errors() -> Vec<JobError> {
     vec![
         JobError::NotFound { uuid: text("u") },
         JobError::ImageNotFound { uuid: ImageUuid(uuid::Uuid::nil()).to_string() },
+        JobError::TagNotFound { uuid: text("u") },
         JobError::Invalid(text("unknown format[x]")),
         JobError::WrongState {
             state: JobState::Succeeded,

@@ -12,6 +12,7 @@ mod query;
 mod render;
 mod reply;
 mod storage;
+mod tags;
 mod tasks;
 
 use actix_web::{
@@ -20,6 +21,10 @@ use actix_web::{
 };
 
 use super::routes::{Table, at, delete, get, post, put};
+use crate::wire::zstack::{
+    BackupStorageInventory as Storage, ImageInventory as Image, LongJobInventory as LongJob,
+    SystemTagInventory as SystemTag, UserTagInventory as UserTag,
+};
 
 /// The control plane. Handlers find [`super::App`] as `web::Data`.
 pub(super) fn routes() -> Table {
@@ -30,20 +35,29 @@ pub(super) fn routes() -> Table {
         .service(at("/accounts/sessions/{token}/renew", [put().to(accounts::renew)]))
         .service(at("/api-jobs/{id}", [get().open().to(tasks::api_job)]))
         .service(at("/task-progresses/{id}", [get().to(tasks::progress)]))
-        .service(at("/longjobs", [get().to(longjobs::query_all), post().to(longjobs::submit)]))
+        .service(at("/longjobs", [get().to(query::all::<LongJob>), post().to(longjobs::submit)]))
         .service(at(
             "/longjobs/{uuid}",
-            [get().to(longjobs::query_one), delete().to(longjobs::delete)],
+            [get().to(query::one::<LongJob>), delete().to(longjobs::delete)],
         ))
         .service(at("/longjobs/{uuid}/actions", [put().to(longjobs::act)]))
-        .service(at("/images", [get().to(images::query_all), post().to(images::add)]))
+        .service(at("/images", [get().to(query::all::<Image>), post().to(images::add)]))
         .service(at(
             "/images/upload-job/details/{image_id}",
             [get().to(images::details), put().to(images::details)],
         ))
-        .service(at("/images/{uuid}", [get().to(images::query_one), delete().to(images::delete)]))
-        .service(at("/backup-storage", [get().to(storage::query_all)]))
-        .service(at("/backup-storage/{uuid}", [get().to(storage::query_one)]))
+        .service(at("/images/{uuid}", [get().to(query::one::<Image>), delete().to(images::delete)]))
+        .service(at("/images/{uuid}/actions", [put().to(images::act)]))
+        .service(at(
+            "/system-tags",
+            [get().to(query::all::<SystemTag>), post().to(tags::create_system)],
+        ))
+        .service(at("/system-tags/{uuid}", [get().to(query::one::<SystemTag>)]))
+        .service(at("/user-tags", [get().to(query::all::<UserTag>), post().to(tags::create_user)]))
+        .service(at("/user-tags/{uuid}", [get().to(query::one::<UserTag>)]))
+        .service(at("/tags/{uuid}", [delete().to(tags::delete)]))
+        .service(at("/backup-storage", [get().to(query::all::<Storage>)]))
+        .service(at("/backup-storage/{uuid}", [get().to(query::one::<Storage>)]))
 }
 
 fn refuse_method(request: &HttpRequest, allow: &str) -> HttpResponse {

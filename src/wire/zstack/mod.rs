@@ -11,6 +11,7 @@ mod life;
 mod schema;
 mod session;
 mod storage;
+mod tag;
 mod time;
 
 pub use envelope::{
@@ -22,4 +23,5 @@ pub use job::{LongJobInventory, TaskProgressInventory, job_inventory, progress_i
 pub use schema::{Element, Schema};
 pub use session::SessionInventory;
 pub use storage::{BackupStorageInventory, STORAGE_TYPE};
+pub use tag::{SystemTagInventory, TagInventory, UserTagInventory, tag_inventory};
 pub use time::{read_timestamp, timestamp};

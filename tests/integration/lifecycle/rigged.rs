@@ -32,6 +32,7 @@ pub(crate) enum Op {
     Finish,
     Publish,
     Discard,
+    DeleteImage,
 }
 
 /// On which side of the step.
@@ -245,6 +246,6 @@ impl ImageStore for Rigged {
     }
 
     async fn delete_image(&self, image: ImageKey) -> Result<()> {
-        self.inner.delete_image(image).await
+        self.around(Op::DeleteImage, self.inner.delete_image(image)).await
     }
 }

@@ -3,4 +3,5 @@
 mod calls;
 mod faults;
 mod golden;
+mod queries;
 mod script;
