@@ -70,9 +70,8 @@ impl Accounts {
     pub async fn create_access_key(&self, name: &str) -> Result<NewAccessKey, AccountError> {
         let account = self.named(name).await?;
         let id = random_text(ID_CHARS, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
-        let id: AccessKeyId = id
-            .and_then(|id| id.parse().ok())
-            .ok_or(AccountError::NoRandomness)?;
+        let id: AccessKeyId =
+            id.and_then(|id| id.parse().ok()).ok_or(AccountError::NoRandomness)?;
         let secret = random_text(
             SECRET_CHARS,
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
@@ -122,10 +121,8 @@ impl Accounts {
             .access_key(id)
             .await?
             .ok_or_else(|| AccountError::UnknownAccessKey { id: id.clone() })?;
-        let secret = self
-            .seal
-            .open(&key)
-            .ok_or_else(|| AccountError::SealedByAnother { id: id.clone() })?;
+        let secret =
+            self.seal.open(&key).ok_or_else(|| AccountError::SealedByAnother { id: id.clone() })?;
         if !request.fits(&secret) {
             return Err(AccountError::WrongSignature);
         }

@@ -8,10 +8,7 @@
 use std::net::IpAddr;
 
 use super::{
-    AccountError, Accounts,
-    access_keys::random_text,
-    attempts::Pair,
-    password,
+    AccountError, Accounts, access_keys::random_text, attempts::Pair, password,
     sessions::token_sha256,
 };
 use crate::domain::{
@@ -32,6 +29,8 @@ const GENERATED_FROM: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxy
 /// A change that an account, or an admin, asks for over the API.
 #[derive(Clone, Default)]
 pub struct ChangeRequest {
+    /// The name. It cannot be changed; clients send it all the same.
+    pub name: Option<String>,
     /// The new password as clients send it: lower-hex SHA-512.
     pub password: Option<String>,
     /// The old one in the same form.
@@ -114,6 +113,9 @@ impl Accounts {
             return Err(missing());
         }
         let account = self.db.account(uuid).await?.ok_or_else(missing)?;
+        if request.name.is_some_and(|name| name != account.name) {
+            return Err(AccountError::Invalid("the name of an account cannot be changed"));
+        }
         let mut change = AccountChange { description: request.description, ..Default::default() };
         if let Some(password) = request.password {
             check_sha512(&password)?;

@@ -46,9 +46,6 @@ pub enum AccountError {
     /// The old password that has to be given with a new one is wrong.
     #[error("the old password is wrong; the password was not changed")]
     WrongOldPassword,
-    /// Only the account itself and admins may do that.
-    #[error("only the account itself or an admin may change an account")]
-    NotAllowed,
     /// There is no such account, or the caller may not see it.
     #[error("there is no account {0}")]
     NoSuchAccount(String),

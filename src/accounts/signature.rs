@@ -59,8 +59,7 @@ impl SignedRequest {
         let (id, signature) =
             credentials.trim().split_once(':').ok_or(MalformedSignature::Credentials)?;
         let id = id.parse().map_err(|_| MalformedSignature::Credentials)?;
-        let signature =
-            STANDARD.decode(signature).map_err(|_| MalformedSignature::Credentials)?;
+        let signature = STANDARD.decode(signature).map_err(|_| MalformedSignature::Credentials)?;
         let date = date.ok_or(MalformedSignature::NoDate)?;
         let (wall, zone) = read_date(date).ok_or(MalformedSignature::Date)?;
         let uri = match path.strip_prefix(CONTEXT) {
@@ -130,7 +129,9 @@ mod tests {
         let request = read(&credentials, Some(DATE)).unwrap();
         assert!(request.fits(SECRET));
         assert!(!request.fits("another"));
-        assert!(!read(&credentials, Some("Fri, 20 Nov 2026 15:38:43 Etc/UTC")).unwrap().fits(SECRET));
+        assert!(
+            !read(&credentials, Some("Fri, 20 Nov 2026 15:38:43 Etc/UTC")).unwrap().fits(SECRET)
+        );
         for (method, path, fits) in [
             ("GET", "/zstack/v1/longjobs", true),
             // A proxy may have taken the context away already.

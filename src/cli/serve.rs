@@ -28,8 +28,8 @@ use crate::{
         clock::{Clock, SystemClock},
         ids::{NodeUuid, StorageUuid},
     },
-    http::{self, App, HttpSettings},
-    jobs::{ApiCalls, JobLimits, JobParts, Jobs},
+    http::{self, App, HttpSettings, peer::TrustedProxies},
+    jobs::{ApiCalls, HookRules, HttpHooks, JobLimits, JobParts, Jobs, WebHooks},
     shutdown::{Drained, Shutdown},
     telemetry::{self, Metrics},
     uploads::{UploadLimits, Uploads},
@@ -152,7 +152,13 @@ impl Service {
             lifetime_secs: config.sessions.lifetime.as_secs(),
             per_account_max: config.sessions.per_account_max,
         };
-        let accounts = Accounts::new(Arc::clone(&db), Arc::clone(&clock), sessions);
+        let accounts = Accounts::new(
+            Arc::clone(&db),
+            Arc::clone(&clock),
+            sessions,
+            config.wire_time_zone.clone(),
+            &key,
+        );
 
         let uploads = Arc::new(Uploads::new(
             Arc::clone(&db),
@@ -164,6 +170,7 @@ impl Service {
         ));
         let tasks = shutdown.tasks().clone();
         let calls = Arc::new(ApiCalls::new(Arc::clone(&db), Arc::clone(&clock), tasks));
+        let hooks = web_hooks(config, &shutdown)?;
         let jobs = Jobs::new(JobParts {
             db,
             uploads: Arc::clone(&uploads),
@@ -182,6 +189,7 @@ impl Service {
             capabilities: Arc::new(Capabilities::new(&key)),
             jobs: Arc::clone(&jobs),
             calls,
+            hooks,
             uploads,
             settings: Arc::new(http_settings(config)),
             metrics: Arc::new(Metrics::new()),
@@ -243,6 +251,13 @@ fn listen(config: &Config, app: &App) -> Result<(actix_web::dev::Server, SocketA
     .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = *server.addrs().first().context("no address was bound")?;
     Ok((server.run(), address))
+}
+
+fn web_hooks(config: &Config, shutdown: &Shutdown) -> Result<Arc<WebHooks>> {
+    let rules = HookRules::new(config.http.web_hooks_allowed.clone());
+    let sender = HttpHooks::new(rules.clone()).context("web hooks could not be set up")?;
+    let (tasks, stopping) = (shutdown.tasks().clone(), shutdown.soft().clone());
+    Ok(Arc::new(WebHooks::new(rules, Arc::new(sender), tasks, stopping)))
 }
 
 async fn open_store(config: &Config) -> Result<Arc<LocalStore>> {
@@ -319,5 +334,6 @@ fn http_settings(config: &Config) -> HttpSettings {
         body_rate_min_bytes: config.uploads.body_rate_min_bytes,
         body_rate_window: config.uploads.body_rate_window,
         metrics_public: config.http.metrics_public,
+        trusted_proxies: TrustedProxies::new(config.http.trusted_proxies.clone()),
     }
 }

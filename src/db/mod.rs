@@ -333,8 +333,8 @@ impl<T> Database for T where
         + AccountRepository
         + SessionRepository
         + AccessKeyRepository
-    + SessionRepository
-    + AccessKeyRepository
+        + SessionRepository
+        + AccessKeyRepository
         + ApiJobRepository
         + ServiceRepository
 {

@@ -4,6 +4,7 @@ mod api_calls;
 mod control;
 mod error;
 mod finish;
+mod hooks;
 mod moves;
 mod query;
 mod recovery;
@@ -21,9 +22,14 @@ use tokio::sync::OwnedMutexGuard;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use api_calls::{
-    ApiCalls, Begun, CALL_TIMEOUT, CallFailure, CallState, Kept, RESULT_KEPT_MS, TellFailure,
+    ApiCalls, Begun, CALL_TIMEOUT, CALL_TIMEOUT_SECS, CallFailure, CallState, Kept, OnEnd,
+    RESULT_KEPT_MS, TellFailure, Terms,
 };
 pub use error::JobError;
+pub use hooks::{
+    HookCall, HookFailure, HookPlace, HookRefused, HookRules, HookSender, HookUrl, HttpHooks,
+    WebHooks,
+};
 
 pub use crate::db::{ApiJobResult, DbError};
 

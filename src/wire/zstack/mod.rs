@@ -2,6 +2,7 @@
 //!
 //! Absent values are left out, never `null`; enums travel as their names; every type reads what it writes.
 
+mod account;
 mod envelope;
 mod error;
 mod image;
@@ -13,6 +14,7 @@ mod session;
 mod storage;
 mod time;
 
+pub use account::{AccountInventory, account_inventory};
 pub use envelope::{
     Accepted, Empty, ExistingJobs, Inventories, Inventory, Reply, UploadJobDetails, Validity,
 };

@@ -16,7 +16,9 @@ fn account(name: &str) -> Account {
         password_hash: "$argon2id$1".to_owned(),
         admin: true,
         enabled: true,
+        description: None,
         created_ms: 5,
+        last_op_ms: 5,
     }
 }
 
