@@ -29,7 +29,7 @@ use crate::{
         ids::{NodeUuid, StorageUuid},
     },
     http::{self, App, HttpSettings, peer::TrustedProxies},
-    jobs::{ApiCalls, HookRules, HttpHooks, JobLimits, JobParts, Jobs, WebHooks},
+    jobs::{ApiCalls, HookRules, HttpHooks, JobLimits, JobParts, Jobs, RETRY_AFTER, WebHooks},
     shutdown::{Drained, Shutdown},
     telemetry::{self, Metrics},
     uploads::{UploadLimits, Uploads},
@@ -257,7 +257,7 @@ fn web_hooks(config: &Config, shutdown: &Shutdown) -> Result<Arc<WebHooks>> {
     let rules = HookRules::new(config.http.web_hooks_allowed.clone());
     let sender = HttpHooks::new(rules.clone()).context("web hooks could not be set up")?;
     let (tasks, stopping) = (shutdown.tasks().clone(), shutdown.soft().clone());
-    Ok(Arc::new(WebHooks::new(rules, Arc::new(sender), tasks, stopping)))
+    Ok(Arc::new(WebHooks::new(rules, Arc::new(sender), RETRY_AFTER, tasks, stopping)))
 }
 
 async fn open_store(config: &Config) -> Result<Arc<LocalStore>> {

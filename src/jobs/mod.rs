@@ -28,7 +28,7 @@ pub use api_calls::{
 pub use error::JobError;
 pub use hooks::{
     HookCall, HookFailure, HookPlace, HookRefused, HookRules, HookSender, HookUrl, HttpHooks,
-    WebHooks,
+    RETRY_AFTER, WebHooks,
 };
 
 pub use crate::db::{ApiJobResult, DbError};

@@ -4,7 +4,7 @@
 //! * Only URLs that the operator allows are called ([`HookRules`]); what a name resolves to is checked at every connection, and no
 //!   redirect is followed.
 //! * At most `WAITING_MAX` hooks wait, `AT_ONCE_MAX` are at work; a call whose hook finds no place is refused before it begins.
-//! * A hook is tried until it is answered with 2xx, at most `TRIES_MAX` times, `RETRY_AFTER` apart.
+//! * A hook is tried until it is answered with 2xx, at most `TRIES_MAX` times, [`RETRY_AFTER`] apart.
 //! # Not guaranteed
 //! * That a hook arrives: a service that stops makes no further try, and no hook survives a restart. The result can be polled for
 //!   three hours in any case.
@@ -38,8 +38,8 @@ const WAITING_MAX: usize = 1000;
 const AT_ONCE_MAX: usize = 8;
 /// ZStack's 15 retries, after the first try.
 const TRIES_MAX: u32 = 16;
-/// Between two tries.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// Between two tries: ZStack's.
+pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// What is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +89,7 @@ pub struct WebHooks {
     sender: Arc<dyn HookSender>,
     waiting: Arc<Semaphore>,
     at_once: Arc<Semaphore>,
+    retry_after: Duration,
     tasks: TaskTracker,
     runtime: Handle,
     stopping: CancellationToken,
@@ -106,6 +107,7 @@ impl WebHooks {
     pub fn new(
         rules: HookRules,
         sender: Arc<dyn HookSender>,
+        retry_after: Duration,
         tasks: TaskTracker,
         stopping: CancellationToken,
     ) -> Self {
@@ -114,6 +116,7 @@ impl WebHooks {
             sender,
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
             at_once: Arc::new(Semaphore::new(AT_ONCE_MAX)),
+            retry_after,
             tasks,
             runtime: Handle::current(),
             stopping,
@@ -138,12 +141,12 @@ impl WebHooks {
     pub fn deliver(&self, place: HookPlace, call: HookCall) {
         let HookPlace { url, place } = place;
         let (sender, at_once) = (Arc::clone(&self.sender), Arc::clone(&self.at_once));
-        let stopping = self.stopping.clone();
+        let (stopping, retry_after) = (self.stopping.clone(), self.retry_after);
         self.tasks.spawn_on(
             async move {
                 let _place = place;
                 let id = call.id;
-                match delivered(&*sender, &at_once, &url, &call, &stopping).await {
+                match delivered(&*sender, &at_once, &url, &call, retry_after, &stopping).await {
                     Ok(tries) => tracing::debug!(api_id = %id, tries, "web hook delivered"),
                     // The path of a URL may be a secret of the receiver.
                     Err(error) => tracing::warn!(
@@ -165,6 +168,7 @@ async fn delivered(
     at_once: &Semaphore,
     url: &Url,
     call: &HookCall,
+    retry_after: Duration,
     stopping: &CancellationToken,
 ) -> Result<u32, HookFailure> {
     let mut tries = 0;
@@ -178,7 +182,7 @@ async fn delivered(
             Ok(()) => return Ok(tries),
             Err(error) if tries >= TRIES_MAX => return Err(error),
             Err(error) => {
-                let wait = tokio::time::sleep(RETRY_AFTER);
+                let wait = tokio::time::sleep(retry_after);
                 if stopping.run_until_cancelled(wait).await.is_none() {
                     return Err(error);
                 }
