@@ -148,18 +148,7 @@ impl Service {
             .await?;
         let node: NodeUuid = node.parse().context("the node uuid in the database is damaged")?;
 
-        let sessions = SessionLimits {
-            lifetime_secs: config.sessions.lifetime.as_secs(),
-            per_account_max: config.sessions.per_account_max,
-        };
-        let accounts = Accounts::new(
-            Arc::clone(&db),
-            Arc::clone(&clock),
-            sessions,
-            config.wire_time_zone.clone(),
-            &key,
-        );
-
+        let accounts = accounts(config, Arc::clone(&db), Arc::clone(&clock), &key);
         let uploads = Arc::new(Uploads::new(
             Arc::clone(&db),
             store,
@@ -251,6 +240,20 @@ fn listen(config: &Config, app: &App) -> Result<(actix_web::dev::Server, SocketA
     .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = *server.addrs().first().context("no address was bound")?;
     Ok((server.run(), address))
+}
+
+/// Accounts as the settings want them.
+pub(super) fn accounts(
+    config: &Config,
+    db: Arc<dyn Database>,
+    clock: Arc<dyn Clock>,
+    key: &ServerKey,
+) -> Accounts {
+    let sessions = SessionLimits {
+        lifetime_secs: config.sessions.lifetime.as_secs(),
+        per_account_max: config.sessions.per_account_max,
+    };
+    Accounts::new(db, clock, sessions, config.wire_time_zone.clone(), key)
 }
 
 fn web_hooks(config: &Config, shutdown: &Shutdown) -> Result<Arc<WebHooks>> {

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use actix_web::{HttpRequest, http::header};
+use actix_web::{
+    HttpRequest,
+    http::{header, uri::Authority},
+};
 use ipnet::IpNet;
 
 /// The addresses whose `Forwarded` and `X-Forwarded-*` are believed.
@@ -56,7 +59,7 @@ impl TrustedProxies {
             return (scheme, told.host().to_owned());
         }
         let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-        let named = named.or_else(|| request.uri().authority().map(|host| host.as_str()));
+        let named = named.or_else(|| request.uri().authority().map(Authority::as_str));
         ("http", named.map_or_else(|| request.app_config().host().to_owned(), str::to_owned))
     }
 }

@@ -10,7 +10,8 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
 use crate::{
-    accounts::{Accounts, ServerKey, SessionLimits},
+    accounts::{Accounts, ServerKey},
+    cli::serve,
     config::{Config, Flags},
     db::{self, DbOptions},
     domain::clock::{EpochMs, SystemClock},
@@ -96,12 +97,7 @@ impl Records {
         let options = DbOptions::default();
         let db = db::open(config.database_url.expose(), &options).await;
         let db = db.with_context(|| format!("the records of {shown} cannot be opened"))?;
-        let limits = SessionLimits {
-            lifetime_secs: config.sessions.lifetime.as_secs(),
-            per_account_max: config.sessions.per_account_max,
-        };
-        let zone = config.wire_time_zone.clone();
-        Ok(Accounts::new(db, Arc::new(SystemClock), limits, zone, &key))
+        Ok(serve::accounts(&config, db, Arc::new(SystemClock), &key))
     }
 }
 

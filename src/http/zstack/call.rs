@@ -200,14 +200,15 @@ impl Call {
     /// Sends the result to the web hook of the call, if it has one. Its place is taken now: a call that cannot be told does not begin.
     fn on_end(&self, id: ApiId) -> Result<Option<OnEnd>, Fault> {
         let Some(url) = self.hook.clone() else { return Ok(None) };
-        let place = self.app.hooks.reserve(url).map_err(hook_refused)?;
+        let place = self.app.hooks.reserve(url).map_err(|error| hook_refused(&error))?;
         let (app, base) = (self.app.clone(), self.base.clone());
-        Ok(Some(Box::new(move |result| match StoredReply::revealed(&result.body, &app, &base) {
-            Ok(body) => {
+        Ok(Some(Box::new(move |result| {
+            if let Ok(body) = StoredReply::revealed(&result.body, &app, &base) {
                 let success = result.success;
                 app.hooks.deliver(place, HookCall { id, success, body });
+            } else {
+                tracing::error!(api_id = %id, "a result could not be read for its hook");
             }
-            Err(_) => tracing::error!(api_id = %id, "a result could not be read for its hook"),
         })))
     }
 }
@@ -228,10 +229,10 @@ fn timeout(request: &HttpRequest) -> Result<Duration, Fault> {
 fn hook(request: &HttpRequest, app: &App) -> Result<Option<HookUrl>, Fault> {
     let Some(value) = request.headers().get("X-Web-Hook") else { return Ok(None) };
     let text = value.to_str().map_err(|_| Fault::bad_request("the header X-Web-Hook is no URL"))?;
-    app.hooks.check(text).map(Some).map_err(hook_refused)
+    app.hooks.check(text).map(Some).map_err(|error| hook_refused(&error))
 }
 
-fn hook_refused(error: HookRefused) -> Fault {
+fn hook_refused(error: &HookRefused) -> Fault {
     match error {
         HookRefused::NotAllowed(_) => Fault::bad_request(error.to_string()),
         HookRefused::Busy => Fault::Refused(Code::Unavailable.with(error.to_string())),

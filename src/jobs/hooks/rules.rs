@@ -97,14 +97,14 @@ fn is_inner(address: IpAddr) -> bool {
 
 /// The IPv4 address within an address of NAT64 (64:ff9b::/96) or 6to4 (2002::/16).
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, .., y, z] = address.segments();
-    let pair = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        Ipv4Addr::new(a, b, c, d)
+    let octets = address.octets();
+    let at = |from: usize| {
+        let within: Option<[u8; 4]> = octets[from..from + 4].try_into().ok();
+        within.map(Ipv4Addr::from)
     };
     match address.segments() {
-        [0x64, 0xff9b, 0, 0, 0, 0, ..] => Some(pair(y, z)),
-        [0x2002, ..] => Some(pair(b, address.segments()[2])).filter(|_| a == 0x2002),
+        [0x64, 0xff9b, 0, 0, 0, 0, ..] => at(12),
+        [0x2002, ..] => at(2),
         _ => None,
     }
 }
