@@ -34,10 +34,10 @@ async fn receiver(answers: Vec<String>) -> (u16, mpsc::UnboundedReceiver<String>
                 if length == Some(true) {
                     break;
                 }
-                let mut part = [0; 4096];
-                match stream.read(&mut part).await {
+                let mut buffer = [0; 4096];
+                match stream.read(&mut buffer).await {
                     Ok(0) | Err(_) => break,
-                    Ok(read) => request.extend_from_slice(&part[..read]),
+                    Ok(read) => request.extend_from_slice(&buffer[..read]),
                 }
             }
             let answer = answers.next().unwrap_or_else(|| "200 OK\r\n".to_owned());
@@ -148,12 +148,11 @@ async fn the_time_of_a_call_is_the_clients_within_bounds() {
     {
         let headers = [("Authorization", session.as_str()), ("X-API-Timeout", secs)];
         let answer = site.send("DELETE", DELETE, &headers, "").await;
-        match told {
-            Some(told) => assert_eq!(read(answer).await["apiTimeout"], told, "{secs}"),
-            None => {
-                assert_eq!(answer.status(), 400, "{secs}");
-                assert!(answer.text().await.unwrap().contains("from 1 to 259200"), "{secs}");
-            }
+        if let Some(told) = told {
+            assert_eq!(read(answer).await["apiTimeout"], told, "{secs}");
+        } else {
+            assert_eq!(answer.status(), 400, "{secs}");
+            assert!(answer.text().await.unwrap().contains("from 1 to 259200"), "{secs}");
         }
     }
     let headers = [("Authorization", session.as_str())];

@@ -47,5 +47,5 @@ impl World {
 /// What clients send of a password.
 pub(crate) fn sent(password: &str) -> String {
     use sha2::{Digest, Sha512};
-    Sha512::digest(password).iter().map(|byte| format!("{byte:02x}")).collect()
+    longshore::domain::tag::hex(&Sha512::digest(password))
 }

@@ -92,8 +92,8 @@ async fn attempts_that_come_at_once_are_counted() {
     let world = World::with_ann(500).await;
     let wrong = sent("wrong");
     let tries = (0..30).map(|_| world.accounts.log_in("ann", &wrong, PEER));
-    let tried = futures::future::join_all(tries).await;
-    let hashed = tried.iter().filter(|tried| matches!(tried, Err(AccountError::WrongPassword)));
+    let outcomes = futures::future::join_all(tries).await;
+    let hashed = outcomes.iter().filter(|tried| matches!(tried, Err(AccountError::WrongPassword)));
     assert_eq!(hashed.count(), ATTEMPTS_MAX);
 }
 

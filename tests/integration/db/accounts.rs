@@ -141,7 +141,7 @@ async fn access_keys_are_bounded_listed_and_forgotten(#[case] db: TestDb) {
     let page = db.db.access_keys(Scope::All, Some(&all[1].id), 2).await.unwrap();
     assert_eq!(page, all[2..4]);
     let of_bob = db.db.access_keys(Scope::Account(bob.uuid), None, 100).await.unwrap();
-    assert_eq!(of_bob, [bobs.clone()]);
+    assert_eq!(of_bob, std::slice::from_ref(&bobs));
     assert!(db.db.delete_access_key(&bobs.id).await.unwrap());
     assert!(!db.db.delete_access_key(&bobs.id).await.unwrap());
     assert_eq!(db.db.access_key(&bobs.id).await.unwrap(), None);
