@@ -6,6 +6,8 @@ use reqwest::Url;
 
 use crate::config::HookTarget;
 
+/// The name of this machine to itself.
+const LOCALHOST: &str = "localhost";
 /// Longest URL.
 const URL_BYTES_MAX: usize = 2048;
 /// Where clouds answer questions about a machine, and hand out its credentials; those within 169.254.0.0/16 are link-local anyhow.
@@ -50,6 +52,15 @@ impl HookRules {
         allowed.then_some(url)
     }
 
+    fn lists(&self, name: &str) -> bool {
+        self.0.iter().any(|target| match target {
+            HookTarget::Origin(listed) => {
+                Url::parse(listed).is_ok_and(|url| url.host_str() == Some(name))
+            }
+            HookTarget::Network(_) => false,
+        })
+    }
+
     /// Whether a listed name may lead to this address.
     pub(super) fn address(&self, name: &str, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -60,7 +71,7 @@ impl HookRules {
             HookTarget::Network(network) => network.contains(&address),
         });
         // Who lists `localhost` means it.
-        let meant = name.eq_ignore_ascii_case("localhost") && address.is_loopback();
+        let meant = name == LOCALHOST && address.is_loopback() && self.lists(LOCALHOST);
         literally || meant || !is_inner(address)
     }
 }
@@ -193,7 +204,10 @@ mod tests {
             assert!(listed.address("a.example", address.parse().unwrap()), "{address} is listed");
         }
         assert!(!listed.address("a.example", "169.254.169.253".parse().unwrap()));
+        assert!(!names.address("localhost", "127.0.0.1".parse().unwrap()), "it is not listed");
+        let names = rules(&["https://localhost:9000"]);
         assert!(names.address("localhost", "127.0.0.1".parse().unwrap()));
+        assert!(!names.address("a.example", "127.0.0.1".parse().unwrap()));
         assert!(!names.address("localhost", "169.254.169.254".parse().unwrap()));
     }
 }

@@ -109,3 +109,23 @@ async fn who_is_not_listed_is_told_so() {
     assert!(refused.to_string().contains("[http://b.example/]"), "{refused}");
     assert!(refused.to_string().contains("http.web_hooks_allowed"), "{refused}");
 }
+
+/// What a name leads to is looked at when the connection is made, whatever was found before.
+#[tokio::test]
+async fn a_name_that_leads_inside_is_not_connected_to() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let url: Url = format!("http://localhost:{port}/").parse().unwrap();
+    let rules = HookRules::new(vec![HookTarget::Origin("http://a.example".to_owned())]);
+    let failure = HttpHooks::new(rules).unwrap().send(&url, &call()).await.unwrap_err();
+    assert!(failure.to_string().contains("no address that a web hook may call"), "{failure}");
+
+    // Negative control: where the name is listed, somebody connects.
+    let rules = HookRules::new(vec![HookTarget::Origin(format!("http://localhost:{port}"))]);
+    let hooks = HttpHooks::new(rules).unwrap();
+    let (failure, accepted) =
+        tokio::join!(async { hooks.send(&url, &call()).await.unwrap_err() }, async {
+            listener.accept().await.map(drop)
+        });
+    assert!(accepted.is_ok(), "{failure}");
+}
