@@ -28,8 +28,8 @@ use crate::{
         clock::{Clock, SystemClock},
         ids::{NodeUuid, StorageUuid},
     },
-    http::{self, App, HttpSettings},
-    jobs::{ApiCalls, JobLimits, JobParts, Jobs},
+    http::{self, App, HttpSettings, peer::TrustedProxies},
+    jobs::{ApiCalls, HookRules, HttpHooks, JobLimits, JobParts, Jobs, RETRY_AFTER, WebHooks},
     shutdown::{Drained, Shutdown},
     telemetry::{self, Metrics},
     uploads::{UploadLimits, Uploads},
@@ -148,12 +148,7 @@ impl Service {
             .await?;
         let node: NodeUuid = node.parse().context("the node uuid in the database is damaged")?;
 
-        let sessions = SessionLimits {
-            lifetime_secs: config.sessions.lifetime.as_secs(),
-            per_account_max: config.sessions.per_account_max,
-        };
-        let accounts = Accounts::new(Arc::clone(&db), Arc::clone(&clock), sessions);
-
+        let accounts = accounts(config, Arc::clone(&db), Arc::clone(&clock), &key);
         let uploads = Arc::new(Uploads::new(
             Arc::clone(&db),
             store,
@@ -164,6 +159,7 @@ impl Service {
         ));
         let tasks = shutdown.tasks().clone();
         let calls = Arc::new(ApiCalls::new(Arc::clone(&db), Arc::clone(&clock), tasks));
+        let hooks = web_hooks(config, &shutdown)?;
         let jobs = Jobs::new(JobParts {
             db,
             uploads: Arc::clone(&uploads),
@@ -182,6 +178,7 @@ impl Service {
             capabilities: Arc::new(Capabilities::new(&key)),
             jobs: Arc::clone(&jobs),
             calls,
+            hooks,
             uploads,
             settings: Arc::new(http_settings(config)),
             metrics: Arc::new(Metrics::new()),
@@ -243,6 +240,27 @@ fn listen(config: &Config, app: &App) -> Result<(actix_web::dev::Server, SocketA
     .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = *server.addrs().first().context("no address was bound")?;
     Ok((server.run(), address))
+}
+
+/// Accounts as the settings want them.
+pub(super) fn accounts(
+    config: &Config,
+    db: Arc<dyn Database>,
+    clock: Arc<dyn Clock>,
+    key: &ServerKey,
+) -> Accounts {
+    let sessions = SessionLimits {
+        lifetime_secs: config.sessions.lifetime.as_secs(),
+        per_account_max: config.sessions.per_account_max,
+    };
+    Accounts::new(db, clock, sessions, config.wire_time_zone.clone(), key)
+}
+
+fn web_hooks(config: &Config, shutdown: &Shutdown) -> Result<Arc<WebHooks>> {
+    let rules = HookRules::new(config.http.web_hooks_allowed.clone());
+    let sender = HttpHooks::new(rules.clone()).context("web hooks could not be set up")?;
+    let (tasks, stopping) = (shutdown.tasks().clone(), shutdown.soft().clone());
+    Ok(Arc::new(WebHooks::new(rules, Arc::new(sender), RETRY_AFTER, tasks, stopping)))
 }
 
 async fn open_store(config: &Config) -> Result<Arc<LocalStore>> {
@@ -319,5 +337,6 @@ fn http_settings(config: &Config) -> HttpSettings {
         body_rate_min_bytes: config.uploads.body_rate_min_bytes,
         body_rate_window: config.uploads.body_rate_window,
         metrics_public: config.http.metrics_public,
+        trusted_proxies: TrustedProxies::new(config.http.trusted_proxies.clone()),
     }
 }

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
+use super::options::HookTarget;
+
 /// `[digests]`: what every image is hashed with. At least one is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Digests {
@@ -79,6 +83,10 @@ pub struct Http {
     pub cors_origins: Vec<String>,
     /// Whether `/metrics` answers others than this machine.
     pub metrics_public: bool,
+    /// Proxies whose `Forwarded` and `X-Forwarded-*` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where results may be sent by `X-Web-Hook`.
+    pub web_hooks_allowed: Vec<HookTarget>,
 }
 
 /// `[images]`

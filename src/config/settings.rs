@@ -132,10 +132,23 @@ fn http(r: &mut Reader) -> Http {
         connections_max: r.count("http.connections_max", 4096, 16..=1_000_000),
         cors_origins: r.list(
             "http.cors_origins",
+            &[],
             "web origins such as https://ui.example.com, without a path; separated by commas",
             options::web_origin,
         ),
         metrics_public: r.flag("http.metrics_public", false),
+        trusted_proxies: r.list(
+            "http.trusted_proxies",
+            &["127.0.0.0/8", "::1/128"],
+            "addresses and networks such as 10.0.0.1 or 10.0.0.0/24; separated by commas",
+            options::network,
+        ),
+        web_hooks_allowed: r.list(
+            "http.web_hooks_allowed",
+            &[],
+            "http:// or https:// origins without a path, and networks such as 10.0.0.0/24; separated by commas",
+            options::hook_target,
+        ),
     }
 }
 

@@ -52,6 +52,9 @@ fn without_any_source_the_defaults_of_the_design_hold() {
     assert_eq!(config.sessions.lifetime, Duration::from_hours(2));
     assert_eq!(config.images.expunge, Duration::from_hours(72));
     assert!(config.http.cors_origins.is_empty() && !config.http.metrics_public);
+    assert!(config.http.web_hooks_allowed.is_empty());
+    let trusted: Vec<_> = config.http.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(trusted, ["127.0.0.0/8", "::1/128"]);
     assert!(config.admin_password.is_none() && config.public_url.is_none());
     assert_eq!(config.warnings, Vec::<String>::new());
     assert_eq!(shown(&config, "uploads.flush_ms"), ("200".into(), Origin::Default));
@@ -161,10 +164,14 @@ const REFUSED: [(&str, &str); 36] = [
     ("http.json_bytes_max", "1"),
     ("images.expunge_secs", "'soon'"),
 ];
-const REFUSED_TOO: [(&str, &str); 3] = [
+const REFUSED_TOO: [(&str, &str); 7] = [
     ("http.connections_max", "1"),
     ("http.cors_origins", "['https://a.example/path']"),
     ("http.metrics_public", "'on'"),
+    ("http.trusted_proxies", "['10.0.0.0/33']"),
+    ("http.trusted_proxies", "['proxy.example']"),
+    ("http.web_hooks_allowed", "['https://a.example/path']"),
+    ("http.web_hooks_allowed", "['a.example']"),
 ];
 
 #[test]

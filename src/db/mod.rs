@@ -11,10 +11,12 @@
 //! [`open`] gives the one implementation: statement texts in `statements.rs`, the grammar of queries in `query.rs`, what differs
 //! between the databases in `dialect.rs`, how each commits in `sqlite.rs` and `postgres.rs`.
 
+mod access_keys;
 mod accounts;
 mod clause;
 mod dialect;
 mod error;
+mod identity;
 mod images;
 mod jobs;
 mod open;
@@ -35,15 +37,16 @@ mod write;
 use async_trait::async_trait;
 
 pub use error::DbError;
+pub use identity::{AccessKeyRepository, AccountRepository, SessionRepository};
 pub use open::{DbOptions, open};
 pub use tags::{NewTag, TagCreated, TagDeleted, TagRepository};
 pub use write::WriteCounters;
 
 use crate::domain::{
-    account::{Account, Scope, SessionRecord, StorageRecord},
+    account::{Scope, StorageRecord},
     add_image::InvalidField,
     clock::EpochMs,
-    ids::{AccountUuid, ApiId, ImageUuid, JobUuid, NodeUuid, UploadUuid},
+    ids::{ApiId, ImageUuid, JobUuid, NodeUuid, UploadUuid},
     image::ImageRecord,
     image_id::ImageId,
     job::{JobResult, LongJob, Stage, TaskProgress},
@@ -304,31 +307,6 @@ pub trait ImageRepository: Send + Sync + 'static {
     async fn system_tags(&self, resources: &[String]) -> Result<Vec<(String, String)>>;
 }
 
-/// Accounts and sessions.
-#[async_trait]
-pub trait AccountRepository: Send + Sync + 'static {
-    /// Records an account; `false` if the name is taken.
-    async fn create_account(&self, account: Account) -> Result<bool>;
-    /// The account with this login name.
-    async fn account_named(&self, name: &str) -> Result<Option<Account>>;
-    /// The account.
-    async fn account(&self, uuid: AccountUuid) -> Result<Option<Account>>;
-    /// Replaces an account's password hash.
-    async fn set_password_hash(&self, uuid: AccountUuid, password_hash: String) -> Result<bool>;
-    /// Records a session if the account has fewer than `sessions_max` that have not ended; `false` otherwise.
-    async fn open_session(&self, session: SessionRecord, sessions_max: u64) -> Result<bool>;
-    /// The session and its account, if it has not ended at `now_ms` and the account may log in.
-    async fn session(
-        &self,
-        token_sha256: [u8; 32],
-        now_ms: EpochMs,
-    ) -> Result<Option<(SessionRecord, Account)>>;
-    /// Sets a session's end; `false` if there is none.
-    async fn renew_session(&self, token_sha256: [u8; 32], expires_ms: EpochMs) -> Result<bool>;
-    /// Ends one session. Idempotent. Sessions past `now_ms` go as well.
-    async fn close_session(&self, token_sha256: [u8; 32], now_ms: EpochMs) -> Result<()>;
-}
-
 /// Results of asynchronous API calls, kept a while.
 #[async_trait]
 pub trait ApiJobRepository: Send + Sync + 'static {
@@ -387,6 +365,8 @@ pub trait Database:
     + UploadRepository
     + ImageRepository
     + AccountRepository
+    + SessionRepository
+    + AccessKeyRepository
     + ApiJobRepository
     + ServiceRepository
     + TagRepository
@@ -398,6 +378,8 @@ impl<T> Database for T where
         + UploadRepository
         + ImageRepository
         + AccountRepository
+        + SessionRepository
+        + AccessKeyRepository
         + ApiJobRepository
         + ServiceRepository
         + TagRepository

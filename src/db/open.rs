@@ -78,9 +78,10 @@ macro_rules! migrations {
     };
 }
 
-pub(super) const SQLITE: &Migrations = migrations!("sqlite": 1 "0001_records", 3 "0003_tag_uuids");
+pub(super) const SQLITE: &Migrations =
+    migrations!("sqlite": 1 "0001_records", 3 "0003_tag_uuids", 4 "0004_access_keys");
 pub(super) const POSTGRES: &Migrations =
-    migrations!("postgres": 1 "0001_records", 3 "0003_tag_uuids");
+    migrations!("postgres": 1 "0001_records", 3 "0003_tag_uuids", 4 "0004_access_keys");
 
 /// Runs what is missing, each in a transaction of its own.
 pub(super) fn migrator(migrations: &'static Migrations) -> Migrator {

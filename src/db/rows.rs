@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::domain::{
-    account::{Account, SessionRecord, StorageRecord},
+    account::{AccessKeyRecord, Account, SessionRecord, StorageRecord},
     image::{ImageRecord, ImageStatus, MediaType},
     job::{JobResult, LongJob, Stage, TaskProgress},
     job_state::JobState,
@@ -210,7 +210,20 @@ pub(super) fn account(row: &impl Fields) -> Result<Account> {
         password_hash: row.text("password_hash")?,
         admin: row.flag("admin")?,
         enabled: row.flag("enabled")?,
+        description: row.text_or_null("description")?,
         created_ms: row.int("created_ms")?,
+        last_op_ms: row.int("last_op_ms")?,
+    })
+}
+
+/// A row of `access_key`, alone or joined with its account.
+pub(super) fn access_key(row: &impl Fields) -> Result<AccessKeyRecord> {
+    let row = RowOf::new(row, "access_key", "id");
+    Ok(AccessKeyRecord {
+        id: row.parsed("id")?,
+        account: row.parsed("account_uuid")?,
+        sealed_secret: row.text("sealed_secret")?,
+        created_ms: row.int("k_created_ms")?,
     })
 }
 

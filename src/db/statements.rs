@@ -254,27 +254,64 @@ pub(super) const JOB_AND_UPLOAD: &str = concat!(
 pub(super) const UPLOAD_STEER: &str = "UPDATE upload SET image_id = $2, expected_md5 = $3, \
      expected_sha256 = $4, declared_length = COALESCE(declared_length, $5) WHERE uuid = $1";
 
-// Accounts and sessions.
+// Accounts, sessions, access keys.
 
-pub(super) const ACCOUNT_INSERT: &str = "INSERT INTO account \
-     (uuid, name, password_hash, admin, enabled, created_ms) VALUES ($1, $2, $3, $4, $5, $6) \
+macro_rules! account_columns {
+    () => {
+        "a.uuid, a.name, a.password_hash, a.admin, a.enabled, a.description, a.created_ms, \
+         COALESCE(a.last_op_ms, a.created_ms) AS last_op_ms"
+    };
+}
+
+pub(super) const ACCOUNT_INSERT: &str = "INSERT INTO account (uuid, name, password_hash, admin, \
+     enabled, description, created_ms, last_op_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
      ON CONFLICT DO NOTHING";
-pub(super) const ACCOUNT_BY_NAME: &str = "SELECT uuid, name, password_hash, admin, enabled, \
-     created_ms FROM account WHERE name = $1";
-pub(super) const ACCOUNT_BY_UUID: &str = "SELECT uuid, name, password_hash, admin, enabled, \
-     created_ms FROM account WHERE uuid = $1";
-pub(super) const ACCOUNT_PASSWORD: &str = "UPDATE account SET password_hash = $2 WHERE uuid = $1";
+pub(super) const ACCOUNT_BY_NAME: &str =
+    concat!("SELECT ", account_columns!(), " FROM account a WHERE a.name = $1");
+pub(super) const ACCOUNT_BY_UUID: &str =
+    concat!("SELECT ", account_columns!(), " FROM account a WHERE a.uuid = $1");
+pub(super) const ACCOUNTS: &str = concat!(
+    "SELECT ",
+    account_columns!(),
+    " FROM account a WHERE CAST($1 AS TEXT) IS NULL OR a.uuid > $1 ORDER BY a.uuid LIMIT $2"
+);
+pub(super) const ACCOUNT_CHANGE: &str = "UPDATE account SET \
+     password_hash = COALESCE(CAST($2 AS TEXT), password_hash), \
+     description = COALESCE(CAST($3 AS TEXT), description), last_op_ms = $4 WHERE uuid = $1";
+pub(super) const ACCOUNT_ENABLE: &str =
+    "UPDATE account SET enabled = $2, last_op_ms = $3 WHERE uuid = $1";
 pub(super) const SESSIONS_COUNT: &str =
     "SELECT COUNT(*) AS n FROM session WHERE account_uuid = $1 AND expires_ms > $2";
 pub(super) const SESSION_INSERT: &str = "INSERT INTO session \
      (token_sha256, account_uuid, created_ms, expires_ms) VALUES ($1, $2, $3, $4)";
-pub(super) const SESSION_BY_TOKEN: &str = "SELECT s.token_sha256, s.created_ms AS s_created_ms, \
-     s.expires_ms AS s_expires_ms, a.uuid, a.name, a.password_hash, a.admin, a.enabled, \
-     a.created_ms FROM session s JOIN account a ON a.uuid = s.account_uuid \
-     WHERE s.token_sha256 = $1 AND s.expires_ms > $2 AND a.enabled";
-pub(super) const SESSION_RENEW: &str = "UPDATE session SET expires_ms = $2 WHERE token_sha256 = $1";
+pub(super) const SESSION_BY_TOKEN: &str = concat!(
+    "SELECT s.token_sha256, s.created_ms AS s_created_ms, s.expires_ms AS s_expires_ms, ",
+    account_columns!(),
+    " FROM session s JOIN account a ON a.uuid = s.account_uuid \
+     WHERE s.token_sha256 = $1 AND s.expires_ms > $2 AND a.enabled"
+);
+/// A session that has ended meanwhile stays ended.
+pub(super) const SESSION_RENEW: &str =
+    "UPDATE session SET expires_ms = $2 WHERE token_sha256 = $1 AND expires_ms > $3";
 pub(super) const SESSION_CLOSE: &str =
     "DELETE FROM session WHERE token_sha256 = $1 OR expires_ms <= $2";
+pub(super) const SESSIONS_PURGE: &str = "DELETE FROM session WHERE expires_ms <= $1";
+pub(super) const SESSIONS_CLOSE_BUT: &str = "DELETE FROM session WHERE account_uuid = $1 \
+     AND (CAST($2 AS TEXT) IS NULL OR token_sha256 <> $2)";
+pub(super) const ACCESS_KEYS_COUNT: &str =
+    "SELECT COUNT(*) AS n FROM access_key WHERE account_uuid = $1";
+pub(super) const ACCESS_KEY_INSERT: &str = "INSERT INTO access_key \
+     (id, account_uuid, sealed_secret, created_ms) VALUES ($1, $2, $3, $4)";
+pub(super) const ACCESS_KEY_BY_ID: &str = concat!(
+    "SELECT k.id, k.account_uuid, k.sealed_secret, k.created_ms AS k_created_ms, ",
+    account_columns!(),
+    " FROM access_key k JOIN account a ON a.uuid = k.account_uuid WHERE k.id = $1 AND a.enabled"
+);
+pub(super) const ACCESS_KEYS: &str = "SELECT k.id, k.account_uuid, k.sealed_secret, \
+     k.created_ms AS k_created_ms FROM access_key k \
+     WHERE (CAST($1 AS TEXT) IS NULL OR k.account_uuid = $1) \
+     AND (CAST($2 AS TEXT) IS NULL OR k.id > $2) ORDER BY k.id LIMIT $3";
+pub(super) const ACCESS_KEY_DELETE: &str = "DELETE FROM access_key WHERE id = $1";
 
 // Calls and their progress.
 

@@ -11,6 +11,7 @@ pub mod links;
 pub mod multipart;
 pub mod native;
 pub mod ops;
+pub mod peer;
 pub mod problem;
 pub mod request_id;
 mod routes;
@@ -25,7 +26,7 @@ use problem::RequestFault;
 
 use crate::{
     accounts::{Accounts, Capabilities},
-    jobs::{ApiCalls, JobError, Jobs},
+    jobs::{ApiCalls, JobError, Jobs, WebHooks},
     telemetry::Metrics,
     uploads::Uploads,
 };
@@ -41,6 +42,8 @@ pub struct App {
     pub jobs: Arc<Jobs>,
     /// Asynchronous calls and their results.
     pub calls: Arc<ApiCalls>,
+    /// Calls that are told instead of polled.
+    pub hooks: Arc<WebHooks>,
     /// The data plane.
     pub uploads: Arc<Uploads>,
     /// Bounds and names.
@@ -102,6 +105,8 @@ pub struct HttpSettings {
     pub body_rate_window: Duration,
     /// Whether `/metrics` answers beyond loopback.
     pub metrics_public: bool,
+    /// Who may say which host and which client a request is of.
+    pub trusted_proxies: peer::TrustedProxies,
 }
 
 pub use routes::{Access, Route};

@@ -4,6 +4,7 @@ mod api_calls;
 mod control;
 mod error;
 mod finish;
+mod hooks;
 mod images;
 mod moves;
 mod query;
@@ -24,9 +25,14 @@ use tokio::sync::OwnedMutexGuard;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use api_calls::{
-    ApiCalls, Begun, CALL_TIMEOUT, CallFailure, CallState, Kept, RESULT_KEPT_MS, TellFailure,
+    ApiCalls, Begun, CALL_TIMEOUT, CALL_TIMEOUT_SECS, CallFailure, CallState, Kept, OnEnd,
+    RESULT_KEPT_MS, TellFailure, Terms,
 };
 pub use error::JobError;
+pub use hooks::{
+    HookCall, HookFailure, HookPlace, HookRefused, HookRules, HookSender, HookUrl, HttpHooks,
+    RETRY_AFTER, WebHooks,
+};
 
 pub use crate::db::{ApiJobResult, DbError};
 

@@ -65,8 +65,19 @@ fn status_of(fault: &Fault) -> u16 {
         Fault::Upload(error) => of_upload(error),
         Fault::Job(error) => of_job(error),
         Fault::Account(error) => match error {
-            AccountError::WrongPassword | AccountError::SessionExpired => 401,
+            AccountError::WrongPassword
+            | AccountError::SessionExpired
+            | AccountError::UnknownAccessKey { .. }
+            | AccountError::WrongSignature
+            | AccountError::SealedByAnother { .. } => 401,
+            AccountError::TimeTooSkewed => 403,
+            AccountError::TooManyAttempts { .. } => 429,
             AccountError::TooManySessions => 503,
+            AccountError::TooManyAccessKeys
+            | AccountError::WrongOldPassword
+            | AccountError::NoSuchAccount(_)
+            | AccountError::NameTaken(_)
+            | AccountError::Invalid(_) => 400,
             AccountError::NoRandomness => 500,
             AccountError::Db(error) => of_db(error),
         },

@@ -259,6 +259,30 @@ pub(super) fn of_account(error: &AccountError) -> Problem {
             "Too many sessions",
             "The account has too many sessions. Log out of one, or wait until one ends.",
         ),
+        AccountError::TooManyAttempts { wait_secs } => {
+            let words = format!(
+                "Too many wrong passwords came for this account from this address. Wait {wait_secs} seconds, then try again."
+            );
+            let mut problem = Problem::new(429, "too_many_attempts", "Too many attempts", words);
+            problem.retry_after_ms = Some(wait_secs.saturating_mul(1000));
+            problem
+        }
+        AccountError::TimeTooSkewed => Problem::new(
+            403,
+            "request_time_too_skewed",
+            "requestTimeTooSkewed",
+            "The header Date of the signed request is more than 15 minutes from the time of this server. Set the clock; nothing was changed.",
+        ),
+        AccountError::UnknownAccessKey { .. }
+        | AccountError::WrongSignature
+        | AccountError::SealedByAnother { .. } => {
+            unauthenticated(&format!("The signed request was refused: {error}."))
+        }
+        AccountError::TooManyAccessKeys
+        | AccountError::WrongOldPassword
+        | AccountError::NoSuchAccount(_)
+        | AccountError::NameTaken(_)
+        | AccountError::Invalid(_) => bad_request("bad_account", error),
         AccountError::NoRandomness => internal("No session could be made"),
         AccountError::Db(error) => of_db(error),
     }

@@ -150,7 +150,17 @@ impl From<StoreError> for Refusal {
 impl From<AccountError> for Refusal {
     fn from(error: AccountError) -> Self {
         match error {
-            AccountError::WrongPassword => told(Code::Authentication, &error),
+            AccountError::WrongPassword
+            | AccountError::TooManyAttempts { .. }
+            | AccountError::TimeTooSkewed
+            | AccountError::UnknownAccessKey { .. }
+            | AccountError::WrongSignature
+            | AccountError::SealedByAnother { .. } => told(Code::Authentication, &error),
+            AccountError::NoSuchAccount(_) => told(Code::NotFound, &error),
+            AccountError::TooManyAccessKeys => told(Code::QuotaExceeded, &error),
+            AccountError::WrongOldPassword
+            | AccountError::NameTaken(_)
+            | AccountError::Invalid(_) => told(Code::InvalidArgument, &error),
             AccountError::SessionExpired => told(Code::InvalidSession, &error),
             AccountError::TooManySessions => told(Code::TooManySessions, &error),
             AccountError::NoRandomness => defect(&error),

@@ -92,6 +92,16 @@ fn every_refusal_has_its_code_and_words() {
         AccountError::WrongPassword,
         AccountError::SessionExpired,
         AccountError::TooManySessions,
+        AccountError::TooManyAttempts { wait_secs: 7 },
+        AccountError::TimeTooSkewed,
+        AccountError::UnknownAccessKey { id: "ABCDEFGH".parse().unwrap() },
+        AccountError::WrongSignature,
+        AccountError::SealedByAnother { id: "ABCDEFGH".parse().unwrap() },
+        AccountError::TooManyAccessKeys,
+        AccountError::WrongOldPassword,
+        AccountError::NoSuchAccount("ann".to_owned()),
+        AccountError::NameTaken("ann".to_owned()),
+        AccountError::Invalid("a password has 8 to 256 characters"),
         AccountError::NoRandomness,
     ] {
         table.push(line("account", error));

@@ -30,6 +30,9 @@ use crate::wire::zstack::{
 pub(super) fn routes() -> Table {
     Table::below("/zstack/v1", refuse_method, unknown_path)
         .service(at("/accounts/login", [put().open().to(accounts::log_in)]))
+        .service(at("/accounts/users/login", [put().open().to(accounts::log_in_by_user)]))
+        .service(at("/accounts/{uuid}", [put().to(accounts::update)]))
+        .service(at("/accounts/{uuid}/actions", [put().to(accounts::update)]))
         .service(at("/accounts/sessions/{token}", [delete().open().to(accounts::log_out)]))
         .service(at("/accounts/sessions/{token}/valid", [get().open().to(accounts::validate)]))
         .service(at("/accounts/sessions/{token}/renew", [put().to(accounts::renew)]))

@@ -2,6 +2,7 @@
 //!
 //! Absent values are left out, never `null`; enums travel as their names; every type reads what it writes.
 
+mod account;
 mod envelope;
 mod error;
 mod image;
@@ -14,6 +15,7 @@ mod storage;
 mod tag;
 mod time;
 
+pub use account::{AccountInventory, account_inventory};
 pub use envelope::{
     Accepted, Empty, ExistingJobs, Inventories, Inventory, Reply, UploadJobDetails, Validity,
 };

@@ -118,7 +118,9 @@ impl World {
             password_hash: "-".to_owned(),
             admin: false,
             enabled: true,
+            description: None,
             created_ms: BEGIN_MS,
+            last_op_ms: BEGIN_MS,
         };
         let caller = Caller { account: account.uuid, admin: false };
         assert!(db.create_account(account).await.unwrap());
