@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod contract;
 mod data_plane;
 mod db;
 mod lifecycle;

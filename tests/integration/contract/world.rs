@@ -1,0 +1,337 @@
+//! One service with three accounts, and fresh objects of one of them.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use longshore::{
+    accounts::Capability,
+    db::{self, Database, DbOptions},
+    domain::{
+        account::{Account, SessionRecord},
+        ids::{AccountUuid, SessionUuid},
+        upload::UploadRecord,
+    },
+};
+use reqwest::{Client, Method};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::answer::Answer;
+use crate::support::app::{RunningApp, http_client};
+
+/// Bytes of every image here.
+pub(super) const IMAGE_BYTES: usize = 1000;
+/// Bytes of it that an upload in the middle has.
+pub(super) const SENT_BYTES: usize = 100;
+const POLL_MAX: Duration = Duration::from_secs(20);
+
+/// Who calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    /// Without `Authorization`.
+    Nobody,
+    /// `Authorization` of a scheme that is not taken.
+    Scheme,
+    /// A session that never was.
+    Wrong,
+    /// A session that has ended.
+    Expired,
+    /// A session of an account that has nothing to do with the objects.
+    Other,
+    /// A session of the account that has the objects.
+    Own,
+    /// A session of the admin.
+    Admin,
+}
+
+impl Who {
+    pub(super) const ALL: [Self; 7] = [
+        Self::Nobody,
+        Self::Scheme,
+        Self::Wrong,
+        Self::Expired,
+        Self::Other,
+        Self::Own,
+        Self::Admin,
+    ];
+}
+
+/// How far an upload has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It has some bytes.
+    Running,
+    /// It was suspended by the user, with some bytes.
+    Suspended,
+    /// It is an image.
+    Ready,
+    /// It was canceled.
+    Canceled,
+}
+
+/// What a request may speak of.
+#[derive(Debug, Clone)]
+pub(super) struct Objects {
+    pub(super) job: String,
+    pub(super) image: String,
+    pub(super) image_id: String,
+    pub(super) api: String,
+    pub(super) session: String,
+    pub(super) capability: String,
+}
+
+impl Objects {
+    /// Names and values, as templates and answers have them.
+    pub(super) fn names(&self) -> [(&'static str, &str); 6] {
+        [
+            ("{job}", &self.job),
+            ("{image}", &self.image),
+            ("{image_id}", &self.image_id),
+            ("{api}", &self.api),
+            ("{session}", &self.session),
+            ("{capability}", &self.capability),
+        ]
+    }
+
+    /// Objects of which none exists.
+    pub(super) fn missing(capability: String) -> Self {
+        Self {
+            job: id(),
+            image: id(),
+            image_id: format!("id-{}", id()),
+            api: id(),
+            session: id(),
+            capability,
+        }
+    }
+}
+
+/// A fresh identifier.
+pub(super) fn id() -> String {
+    Uuid::new_v4().simple().to_string()
+}
+
+/// A request.
+#[derive(Debug, Clone)]
+pub(super) struct Ask {
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
+}
+
+impl Ask {
+    pub(super) fn new(method: &str, path: &str) -> Self {
+        let (method, path) = (method.to_owned(), path.to_owned());
+        Self { method, path, headers: Vec::new(), body: Vec::new() }
+    }
+
+    pub(super) fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(super) fn body(self, body: impl Into<Vec<u8>>) -> Self {
+        Self { body: body.into(), ..self }
+    }
+}
+
+pub(super) struct World {
+    pub(super) service: RunningApp,
+    pub(super) http: Client,
+    pub(super) storage: String,
+    db: Arc<dyn Database>,
+    expired: String,
+    other: String,
+    own: String,
+    admin: String,
+    own_account: AccountUuid,
+}
+
+impl World {
+    pub(super) async fn start(settings: &[(&str, &str)]) -> Self {
+        let service = RunningApp::start(settings);
+        let url = format!("sqlite:{}", service.data_dir().join("longshore.db").display());
+        let db = db::open(&url, &DbOptions::default()).await.unwrap();
+        let own_account = account(&*db, "own").await;
+        let other = account(&*db, "other").await;
+        let admin = db.account_named("admin").await.unwrap().unwrap().uuid;
+        let storage = service.app.jobs.storage().await.unwrap().0.uuid.to_string();
+        Self {
+            expired: session(&*db, own_account, -1).await,
+            other: session(&*db, other, HOUR_MS).await,
+            own: session(&*db, own_account, HOUR_MS).await,
+            admin: session(&*db, admin, HOUR_MS).await,
+            http: http_client(),
+            storage,
+            db,
+            own_account,
+            service,
+        }
+    }
+
+    pub(super) async fn stop(self) {
+        drop((self.db, self.http));
+        self.service.stop().await;
+    }
+
+    /// A new session of the account that has the objects.
+    pub(super) async fn session(&self) -> String {
+        session(&*self.db, self.own_account, HOUR_MS).await
+    }
+
+    pub(super) fn authorization(&self, who: Who) -> Option<String> {
+        match who {
+            Who::Nobody => None,
+            Who::Scheme => Some("Basic YWRtaW46cGFzc3dvcmQ=".to_owned()),
+            Who::Wrong => Some(format!("OAuth {}", id())),
+            Who::Expired => Some(format!("OAuth {}", self.expired)),
+            Who::Other => Some(format!("OAuth {}", self.other)),
+            Who::Own => Some(format!("OAuth {}", self.own)),
+            Who::Admin => Some(format!("OAuth {}", self.admin)),
+        }
+    }
+
+    /// Sends a request, and asks for the end of the call where it is asynchronous. Whatever is answered has to be what the SDKs need.
+    pub(super) async fn ask(&self, who: Who, ask: &Ask) -> Answer {
+        let mut ask = ask.clone();
+        if let Some(value) = self.authorization(who) {
+            ask = ask.with("Authorization", &value);
+        }
+        let mut answer = self.send(&ask).await;
+        if let Some(location) = answer.location() {
+            let path = location.strip_prefix(&self.service.base()).expect("our own host");
+            answer.end = Some(Box::new(self.poll(path).await));
+        }
+        answer
+    }
+
+    /// Asks for the result of a call until it is there, as the Java SDK does after a call with an access key.
+    pub(super) async fn poll(&self, path: &str) -> Answer {
+        let (poll, began) =
+            (Ask::new("GET", path).with("Authorization", "OAuth null"), Instant::now());
+        loop {
+            let answer = self.send(&poll).await;
+            if answer.status != 202 {
+                return answer;
+            }
+            assert_eq!(answer.body, b"{}", "a call at work");
+            assert!(began.elapsed() < POLL_MAX, "still at work: {path}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    async fn send(&self, ask: &Ask) -> Answer {
+        let method: Method = ask.method.parse().unwrap();
+        let url = format!("{}{}", self.service.base(), ask.path);
+        let mut request = self.http.request(method, url).body(ask.body.clone());
+        for (name, value) in &ask.headers {
+            request = request.header(name, value);
+        }
+        let answer = Answer::read(request.send().await.unwrap()).await;
+        answer.check_needs(ask);
+        answer
+    }
+
+    /// Fresh objects of the account `own`.
+    pub(super) async fn objects(&self, stage: Stage) -> Objects {
+        let (api, image_id) = (id(), format!("id-{}", id()));
+        let data = json!({"name": "image", "url": "upload://image.raw", "format": "raw"});
+        let params =
+            json!({"name": "job", "jobName": "APIAddImageMsg", "jobData": data.to_string()});
+        let tags = [format!("uploadImage::{image_id}")];
+        let submit = Ask::new("POST", "/zstack/v1/longjobs")
+            .with("X-Job-UUID", &api)
+            .body(json!({"params": params, "systemTags": tags}).to_string());
+        let inventory = self.ask(Who::Own, &submit).await.result()["inventory"].clone();
+        let text = |name: &str| inventory[name].as_str().unwrap().to_owned();
+        let (job, image) = (text("uuid"), text("targetResourceUuid"));
+        let upload = self.upload(&image).await;
+        let capability = self.capability(&upload, upload.url_generation);
+        let objects =
+            Objects { job, image, image_id, api, session: self.session().await, capability };
+        let sent = if stage == Stage::Ready { IMAGE_BYTES } else { SENT_BYTES };
+        let put = Ask::new("PUT", &format!("/imagestore/upload/{}", objects.capability))
+            .with("Content-Range", &format!("bytes 0-{}/{IMAGE_BYTES}", sent - 1))
+            .body(vec![7; sent]);
+        assert_eq!(self.ask(Who::Nobody, &put).await.status, 200);
+        // Progress is written down every few seconds; here at once.
+        self.service.app.uploads.write_down().await.unwrap();
+        match stage {
+            Stage::Running | Stage::Ready => {}
+            Stage::Suspended => self.act(&objects, "suspendLongJob").await,
+            Stage::Canceled => self.act(&objects, "cancelLongJob").await,
+        }
+        objects
+    }
+
+    async fn act(&self, objects: &Objects, action: &str) {
+        let act = Ask::new("PUT", &format!("/zstack/v1/longjobs/{}/actions", objects.job))
+            .body(json!({action: {}}).to_string());
+        let _ = self.ask(Who::Own, &act).await.result();
+    }
+
+    /// The newest upload of an image.
+    pub(super) async fn upload(&self, image: &str) -> UploadRecord {
+        let caller = self.service.app.accounts.authenticate(&self.admin).await.unwrap().caller;
+        self.service.app.uploads.of_image(caller, image.parse().unwrap()).await.unwrap()
+    }
+
+    /// The capability of an upload at a generation.
+    pub(super) fn capability(&self, upload: &UploadRecord, generation: i64) -> String {
+        self.service.app.capabilities.issue(Capability { upload: upload.uuid, generation })
+    }
+
+    /// All that the owner can see of an object; equal as long as nothing was changed.
+    pub(super) async fn seen(&self, objects: &Objects) -> Vec<(u16, String)> {
+        let mut seen = Vec::new();
+        for path in [
+            format!("/zstack/v1/longjobs/{}", objects.job),
+            format!("/zstack/v1/images/{}", objects.image),
+            format!("/zstack/v1/images/upload-job/details/{}", objects.image_id),
+            format!("/zstack/v1/task-progresses/{}", objects.api),
+            format!("/zstack/v1/accounts/sessions/{}/valid", objects.session),
+            format!("/imagestore/upload/{}", objects.capability),
+        ] {
+            let answer = self.ask(Who::Own, &Ask::new("GET", &path)).await;
+            seen.push((answer.status, answer.words_without_request_id()));
+        }
+        seen
+    }
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+async fn account(db: &dyn Database, name: &str) -> AccountUuid {
+    let uuid = AccountUuid::random();
+    let account = Account {
+        uuid,
+        name: name.to_owned(),
+        // Nobody logs in with a password that is no hash.
+        password_hash: "none".to_owned(),
+        admin: false,
+        enabled: true,
+        created_ms: now_ms(),
+    };
+    assert!(db.create_account(account).await.unwrap());
+    uuid
+}
+
+async fn session(db: &dyn Database, account: AccountUuid, ends_in_ms: i64) -> String {
+    let token = SessionUuid::random().to_string();
+    let session = SessionRecord {
+        token_sha256: Sha256::digest(token.as_bytes()).into(),
+        account,
+        created_ms: now_ms() - HOUR_MS,
+        expires_ms: now_ms() + ends_in_ms,
+    };
+    assert!(db.open_session(session, 100_000).await.unwrap());
+    token
+}
+
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
