@@ -3,6 +3,8 @@
 
 mod answer;
 mod capability;
+mod errors;
+mod examples;
 mod matrix;
 mod methods;
 mod rows;

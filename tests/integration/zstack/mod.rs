@@ -4,3 +4,5 @@ mod calls;
 mod faults;
 mod golden;
 mod script;
+
+pub(crate) use golden::{PASSWORD_SHA512, image_bytes};
