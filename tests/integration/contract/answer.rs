@@ -8,12 +8,12 @@ use super::world::{Ask, Objects};
 
 /// An answer, read to its end.
 #[derive(Debug, Clone)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
     /// What an asynchronous call ended with.
-    pub(super) end: Option<Box<Answer>>,
+    pub(crate) end: Option<Box<Answer>>,
 }
 
 /// Codes with the descriptions that belong to them (zstack.md 1.3).
@@ -45,7 +45,7 @@ const CLASSES: [&str; 7] = [
 ];
 
 impl Answer {
-    pub(super) async fn read(response: reqwest::Response) -> Self {
+    pub(crate) async fn read(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = response.bytes().await.unwrap().to_vec();
         Self { status, headers, body, end: None }
@@ -55,7 +55,7 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
@@ -136,7 +136,7 @@ impl Answer {
     }
 
     /// Panics unless the SDKs can read the answer (zstack.md 1.2, 1.4 and 6).
-    pub(super) fn check_needs(&self, ask: &Ask) {
+    pub(crate) fn check_needs(&self, ask: &Ask) {
         let at = format!("{} {}: {}", ask.method, ask.path, self.text());
         assert_eq!(self.header("x-request-id").len(), 32, "{at}");
         if !ask.path.starts_with("/zstack/v1/") {

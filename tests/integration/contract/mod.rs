@@ -9,3 +9,6 @@ mod matrix;
 mod methods;
 mod rows;
 mod world;
+
+pub(crate) use answer::Answer;
+pub(crate) use world::Ask;

@@ -9,8 +9,14 @@ use reqwest::{Client, Method};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::script::{Call, Names, Step, read};
-use crate::support::app::{RunningApp, http_client};
+use super::{
+    form::Form,
+    script::{Call, Names, Step, read},
+};
+use crate::{
+    contract::{Answer, Ask},
+    support::app::{RunningApp, http_client},
+};
 
 /// SHA-512 of `password`, as the SDKs send it.
 pub(crate) const PASSWORD_SHA512: &str = "b109f3bbbc244eb82441917ed06d618b9008dd09b3befd1b5e07394c706a8bb980b1d7785e5976ec049b46df5f1326af5a2ea6d103fd07c95385ffab0cacbc86";
@@ -65,19 +71,28 @@ async fn replay(
     with_schema: bool,
 ) {
     let at = format!("line {}: {} {}", call.line, call.method, call.path);
+    if let Some(form) = Form::of(call) {
+        form.send(client, service, names, call).await;
+        return;
+    }
     let url = format!("{}{}", service.base(), names.translated(&call.path));
     let method: Method = call.method.parse().unwrap();
     let began = Instant::now();
     loop {
-        let mut request = client.request(method.clone(), &url).body(names.translated(&call.body));
+        let mut ask = Ask::new(&call.method, &names.translated(&call.path));
         for (name, value) in &call.headers {
-            request = request.header(name, names.translated(value));
+            ask = ask.with(name, &names.translated(value));
         }
         if with_schema {
-            request = request.header("X-JSON-Schema", "true");
+            ask = ask.with("X-JSON-Schema", "true");
         }
-        let answer = request.send().await.unwrap();
-        let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
+        let mut request = client.request(method.clone(), &url).body(names.translated(&call.body));
+        for (name, value) in &ask.headers {
+            request = request.header(name, value);
+        }
+        let answer = Answer::read(request.send().await.unwrap()).await;
+        answer.check_needs(&ask);
+        let (status, text) = (answer.status, answer.text());
         if call.path.contains("/api-jobs/") && status == 202 {
             assert_eq!(text, "{}", "{at}");
             assert!(began.elapsed() < POLL_MAX, "{at}: still at work");

@@ -2,6 +2,7 @@
 
 mod calls;
 mod faults;
+mod form;
 mod golden;
 mod script;
 
