@@ -112,7 +112,7 @@ async fn differences(world: &World, kept: &mut Kept, row: &Row) -> Vec<String> {
         }
     }
     let is_open = row.own == row.other && row.refusals[0] == row.own;
-    if !(is_open && !is_reading(row)) && world.seen(&shared).await != before {
+    if (is_reading(row) || !is_open) && world.seen(&shared).await != before {
         found.push(format!("{} {}: somebody else changed the object", row.route, row.path));
     }
     found

@@ -18,14 +18,14 @@ pub(super) struct Form {
     offset: usize,
     size: usize,
     total: usize,
-    form_bytes: usize,
+    length_bytes: usize,
     boundary: String,
 }
 
 impl Form {
     /// The form of a call whose body is `<n bytes>`.
     pub(super) fn of(call: &Call) -> Option<Self> {
-        let form_bytes = call.body.strip_prefix('<')?.strip_suffix(" bytes>")?.parse().unwrap();
+        let length_bytes = call.body.strip_prefix('<')?.strip_suffix(" bytes>")?.parse().unwrap();
         let header = |name: &str| {
             let header = call.headers.iter().find(|(there, _)| there.eq_ignore_ascii_case(name));
             header.map(|(_, value)| value.as_str())
@@ -37,7 +37,7 @@ impl Form {
             offset: number("X-SLICE-OFFSET").unwrap_or(0),
             size: number("X-SLICE-SIZE").unwrap_or(total),
             total,
-            form_bytes,
+            length_bytes,
             boundary: header("Content-Type").unwrap().split_once("boundary=").unwrap().1.to_owned(),
         })
     }
@@ -53,9 +53,9 @@ impl Form {
         };
         let tail = format!("\r\n--{}--\r\n", self.boundary);
         let without_name = head("").len() + slice.len() + tail.len();
-        let name = "b".repeat(self.form_bytes.checked_sub(without_name).expect("room for a name"));
+        let name = "b".repeat(self.length_bytes.checked_sub(without_name).expect("room for a name"));
         let body = [head(&name).as_bytes(), slice, tail.as_bytes()].concat();
-        assert_eq!(body.len(), self.form_bytes);
+        assert_eq!(body.len(), self.length_bytes);
         Bytes::from(body)
     }
 
