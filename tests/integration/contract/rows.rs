@@ -134,8 +134,20 @@ pub(super) const BYTES: &str = "BYTES";
 
 /// The whole table.
 pub(super) fn rows() -> Vec<Row> {
-    [accounts(), jobs(), actions(), images(), storage(), keyed(), by_header(), capability(), ops()]
-        .concat()
+    [
+        accounts(),
+        jobs(),
+        actions(),
+        images(),
+        changes_of_images(),
+        tags(),
+        storage(),
+        keyed(),
+        by_header(),
+        capability(),
+        ops(),
+    ]
+    .concat()
 }
 
 fn accounts() -> Vec<Row> {
@@ -282,6 +294,50 @@ fn images() -> Vec<Row> {
             .path("/images/{image}/content")
             .other(NOT_READY)
             .own(NOT_READY),
+    ]
+}
+
+fn changes_of_images() -> Vec<Row> {
+    let act = |body| {
+        row("PUT /zstack/v1/images/{uuid}/actions", ASYNC)
+            .path("/zstack/v1/images/{image}/actions")
+            .body(body)
+            .when(Stage::Ready)
+            .other(NO_IMAGE)
+    };
+    vec![
+        act(r#"{"updateImage":{"name":"b"}}"#).own("202 then 200 inventory: {image}"),
+        act(r#"{"changeImageState":{"stateEvent":"disable"}}"#)
+            .own("202 then 200 inventory: {image}"),
+        act(r#"{"expungeImage":{}}"#).own("202 then 503 SYS.1007: the image[uuid:{image}, name:image] is not deleted on any backup storage, it is Ready: only a deleted image can be expunged"),
+        act(r#"{"recoverImage":{}}"#).own("202 then 503 SYS.1007: the image[uuid:{image}, name:image] is not deleted on any backup storage, it is Ready: there is nothing to recover"),
+        act("{}").everybody("400 text: the body doesn't contain action mapping to the URL[/v1/images/{image}/actions]"),
+    ]
+}
+
+fn tags() -> Vec<Row> {
+    let new = r#"{"params":{"resourceType":"LongJobVO","resourceUuid":"{job}","tag":"note::a"}}"#;
+    let query = |route: &'static str, path, tag| {
+        row(route, SYNC).path(path).other("200 inventories: []").own(tag)
+    };
+    let (system, user) = ("200 inventories: [{system_tag}]", "200 inventories: [{user_tag}]");
+    vec![
+        query("GET /zstack/v1/system-tags", "/zstack/v1/system-tags?q=resourceUuid%3D{job}", system),
+        query("GET /zstack/v1/system-tags/{uuid}", "/zstack/v1/system-tags/{system_tag}", system),
+        query("GET /zstack/v1/user-tags", "/zstack/v1/user-tags?q=resourceUuid%3D{job}", user),
+        query("GET /zstack/v1/user-tags/{uuid}", "/zstack/v1/user-tags/{user_tag}", user),
+        row("POST /zstack/v1/system-tags", ASYNC)
+            .body(new)
+            .other(NO_JOB)
+            .own("202 then 200 inventory: {new}"),
+        row("POST /zstack/v1/user-tags", ASYNC)
+            .body(new)
+            .other(NO_JOB)
+            .own("202 then 200 inventory: {new}"),
+        row("DELETE /zstack/v1/tags/{uuid}", ASYNC)
+            .path("/zstack/v1/tags/{user_tag}")
+            .other("202 then 503 SYS.1003: invalid field[uuid], resource[uuid:{user_tag}, type:TagVO] not found")
+            .own("202 then 200 {}"),
     ]
 }
 

@@ -81,11 +81,13 @@ pub(super) struct Objects {
     pub(super) api: String,
     pub(super) session: String,
     pub(super) capability: String,
+    pub(super) system_tag: String,
+    pub(super) user_tag: String,
 }
 
 impl Objects {
     /// Names and values, as templates and answers have them.
-    pub(super) fn names(&self) -> [(&'static str, &str); 6] {
+    pub(super) fn names(&self) -> [(&'static str, &str); 8] {
         [
             ("{job}", &self.job),
             ("{image}", &self.image),
@@ -93,6 +95,8 @@ impl Objects {
             ("{api}", &self.api),
             ("{session}", &self.session),
             ("{capability}", &self.capability),
+            ("{system_tag}", &self.system_tag),
+            ("{user_tag}", &self.user_tag),
         ]
     }
 
@@ -105,6 +109,8 @@ impl Objects {
             api: id(),
             session: id(),
             capability,
+            system_tag: id(),
+            user_tag: id(),
         }
     }
 }
@@ -153,7 +159,11 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn start(settings: &[(&str, &str)]) -> Self {
-        let service = RunningApp::start(settings);
+        // Objects are asked for long after their last byte; a test that waits for that says so.
+        let idle = [("LONGSHORE_UPLOADS__IDLE_SUSPEND_SECS", "600")];
+        let idle = idle.iter().filter(|(name, _)| settings.iter().all(|(set, _)| set != name));
+        let settings: Vec<_> = idle.chain(settings).copied().collect();
+        let service = RunningApp::start(&settings);
         let url = format!("sqlite:{}", service.data_dir().join("longshore.db").display());
         let db = db::open(&url, &DbOptions::default()).await.unwrap();
         let own_account = account(&*db, "own").await;
@@ -251,8 +261,16 @@ impl World {
         let (job, image) = (text("uuid"), text("targetResourceUuid"));
         let upload = self.upload(&image).await;
         let capability = self.capability(&upload, upload.url_generation);
-        let objects =
-            Objects { job, image, image_id, api, session: self.session().await, capability };
+        let objects = Objects {
+            system_tag: self.system_tag(&job).await,
+            user_tag: self.new_user_tag(&job).await,
+            session: self.session().await,
+            job,
+            image,
+            image_id,
+            api,
+            capability,
+        };
         let sent = if stage == Stage::Ready { IMAGE_BYTES } else { SENT_BYTES };
         let put = Ask::new("PUT", &format!("/imagestore/upload/{}", objects.capability))
             .with("Content-Range", &format!("bytes 0-{}/{IMAGE_BYTES}", sent - 1))
@@ -266,6 +284,21 @@ impl World {
             Stage::Canceled => self.act(&objects, "cancelLongJob").await,
         }
         objects
+    }
+
+    /// The tag that names the upload of a job.
+    async fn system_tag(&self, job: &str) -> String {
+        let path = format!("/zstack/v1/system-tags?q=resourceUuid%3D{job}");
+        let tags = self.ask(Who::Own, &Ask::new("GET", &path)).await.result();
+        tags["inventories"][0]["uuid"].as_str().unwrap().to_owned()
+    }
+
+    async fn new_user_tag(&self, job: &str) -> String {
+        let params = json!({"resourceType": "LongJobVO", "resourceUuid": job, "tag": "mine"});
+        let create = Ask::new("POST", "/zstack/v1/user-tags");
+        let create = create.body(json!({ "params": params }).to_string());
+        let tag = self.ask(Who::Own, &create).await.result();
+        tag["inventory"]["uuid"].as_str().unwrap().to_owned()
     }
 
     async fn act(&self, objects: &Objects, action: &str) {
@@ -293,6 +326,8 @@ impl World {
             format!("/zstack/v1/images/{}", objects.image),
             format!("/zstack/v1/images/upload-job/details/{}", objects.image_id),
             format!("/zstack/v1/task-progresses/{}", objects.api),
+            format!("/zstack/v1/system-tags?q=resourceUuid%3D{}", objects.job),
+            format!("/zstack/v1/user-tags?q=resourceUuid%3D{}", objects.job),
             format!("/zstack/v1/accounts/sessions/{}/valid", objects.session),
             format!("/imagestore/upload/{}", objects.capability),
         ] {

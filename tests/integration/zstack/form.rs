@@ -53,7 +53,8 @@ impl Form {
         };
         let tail = format!("\r\n--{}--\r\n", self.boundary);
         let without_name = head("").len() + slice.len() + tail.len();
-        let name = "b".repeat(self.length_bytes.checked_sub(without_name).expect("room for a name"));
+        let name =
+            "b".repeat(self.length_bytes.checked_sub(without_name).expect("room for a name"));
         let body = [head(&name).as_bytes(), slice, tail.as_bytes()].concat();
         assert_eq!(body.len(), self.length_bytes);
         Bytes::from(body)
