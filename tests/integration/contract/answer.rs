@@ -34,7 +34,7 @@ pub(super) const DESCRIPTIONS: [(&str, &str); 13] = [
 ];
 
 /// Java classes that the SDKs know (zstack.md 1.4).
-const CLASSES: [&str; 9] = [
+const CLASSES: [&str; 10] = [
     "org.zstack.header.longjob.LongJobInventory",
     "org.zstack.header.image.ImageInventory",
     "org.zstack.header.image.ImageBackupStorageRefInventory",
@@ -42,6 +42,7 @@ const CLASSES: [&str; 9] = [
     "org.zstack.header.identity.SessionInventory",
     "org.zstack.header.core.progress.TaskProgressInventory",
     "org.zstack.header.storage.backup.BackupStorageInventory",
+    "org.zstack.header.identity.AccountInventory",
     "org.zstack.header.tag.SystemTagInventory",
     "org.zstack.header.tag.UserTagInventory",
 ];

@@ -194,12 +194,14 @@ impl<'a> Job<'a> {
     /// `DELETE /zstack/v1/longjobs/{uuid}?` byte for byte: clients' libraries may drop a bare `?`.
     async fn delete(&self) -> (u16, Value) {
         let (world, api) = (self.world, id());
-        let request = format!(
-            "DELETE /zstack/v1/longjobs/{}? HTTP/1.1\r\nHost: {}\r\nAuthorization: {}\r\nX-Job-UUID: {api}\r\nConnection: close\r\n\r\n",
-            self.uuid,
-            world.service.address,
-            world.authorization(Who::Own).unwrap(),
-        );
+        let ask = Ask::new("DELETE", &format!("/zstack/v1/longjobs/{}?", self.uuid))
+            .with("X-Job-UUID", &api)
+            .with("Connection", "close");
+        let Ask { method, path, headers, .. } = world.by(Who::Own, ask);
+        let host = ("Host".to_owned(), world.service.address.to_string());
+        let lines = std::iter::once(host).chain(headers);
+        let lines: Vec<_> = lines.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let request = format!("{method} {path} HTTP/1.1\r\n{}\r\n", lines.concat());
         let address = world.service.address;
         let answer = tokio::task::spawn_blocking(move || {
             let mut stream = TcpStream::connect(address).unwrap();

@@ -13,8 +13,8 @@ pub(super) struct Row {
     pub(super) body: &'static str,
     /// How far the object has come when it is asked for.
     pub(super) stage: Stage,
-    /// Nobody, another scheme, a wrong session, an expired one.
-    pub(super) refusals: [&'static str; 4],
+    /// Nobody, another scheme, a wrong session, an expired one, a wrong signature, one of another time.
+    pub(super) refusals: [&'static str; 6],
     pub(super) other: &'static str,
     pub(super) own: &'static str,
     pub(super) admin: &'static str,
@@ -55,7 +55,7 @@ impl Row {
     }
 
     fn everybody(mut self, told: &'static str) -> Self {
-        self.refusals = [told; 4];
+        self.refusals = [told; 6];
         self.other(told).own(told)
     }
 
@@ -65,7 +65,7 @@ impl Row {
     }
 }
 
-fn row(route: &'static str, refusals: [&'static str; 4]) -> Row {
+fn row(route: &'static str, refusals: [&'static str; 6]) -> Row {
     let path = route.split(' ').nth(1).unwrap();
     Row {
         route,
@@ -82,37 +82,46 @@ fn row(route: &'static str, refusals: [&'static str; 4]) -> Row {
 }
 
 /// ZStack's synchronous calls.
-const SYNC: [&str; 4] = [
+const SYNC: [&str; 6] = [
     "400 text: missing header 'Authorization'",
     "400 text: Authorization type must be 'OAuth'",
     "503 ID.1001: Session expired",
     "503 ID.1001: Session expired",
+    "503 ID.1000: wrong accessKey signature",
+    "403 text: requestTimeTooSkewed",
 ];
 /// ZStack's asynchronous calls: a session that does not hold is told at the poll.
-const ASYNC: [&str; 4] = [
+const ASYNC: [&str; 6] = [
     "400 text: missing header 'Authorization'",
     "400 text: Authorization type must be 'OAuth'",
     "202 then 503 ID.1001: Session expired",
     "202 then 503 ID.1001: Session expired",
+    "202 then 503 ID.1000: wrong accessKey signature",
+    "403 text: requestTimeTooSkewed",
 ];
 /// Our own dialect.
-const PROBLEM: [&str; 4] = [
+const PROBLEM: [&str; 6] = [
     "401 unauthenticated: Log in and send the header Authorization: OAuth <session>.",
     "401 unauthenticated: Log in and send the header Authorization: OAuth <session>.",
     "401 unauthenticated: The session does not exist or has ended. Log in again; uploads are kept.",
     "401 unauthenticated: The session does not exist or has ended. Log in again; uploads are kept.",
+    "401 unauthenticated: The signed request was refused: wrong accessKey signature.",
+    "403 request_time_too_skewed: The header Date of the signed request is more than 15 minutes from the time of this server. Set the clock; nothing was changed.",
 ];
 /// Slices.
-const SLICE: [&str; 4] = [
+const SLICE: [&str; 6] = [
     "401 slice unauthenticated: Log in and send the header Authorization: OAuth <session>.",
     "401 slice unauthenticated: Log in and send the header Authorization: OAuth <session>.",
     "401 slice unauthenticated: The session does not exist or has ended. Log in again; uploads are kept.",
     "401 slice unauthenticated: The session does not exist or has ended. Log in again; uploads are kept.",
+    "401 slice unauthenticated: The signed request was refused: wrong accessKey signature.",
+    "403 slice request_time_too_skewed: The header Date of the signed request is more than 15 minutes from the time of this server. Set the clock; nothing was changed.",
 ];
 /// HEAD has no words.
-const HEAD: [&str; 4] = ["401 empty"; 4];
+const HEAD: [&str; 6] =
+    ["401 empty", "401 empty", "401 empty", "401 empty", "401 empty", "403 empty"];
 /// Filled in by [`Row::everybody`].
-const OPEN: [&str; 4] = [""; 4];
+const OPEN: [&str; 6] = [""; 6];
 
 const NO_JOB: &str =
     "202 then 503 SYS.1003: invalid field[uuid], resource[uuid:{job}, type:LongJobVO] not found";
@@ -164,6 +173,19 @@ fn accounts() -> Vec<Row> {
         row(log_in, OPEN)
             .body(r#"{"logInByAccount":{"accountName":"admin","password":"b109"}}"#)
             .everybody("503 ID.1000: wrong account name or password"),
+        row("PUT /zstack/v1/accounts/users/login", OPEN)
+            .body(r#"{"logInByUser":{"accountName":"own","userName":"u","password":"b109"}}"#)
+            .everybody("503 SYS.1006: there are no users below accounts; log in by account: PUT /v1/accounts/login"),
+        row("PUT /zstack/v1/accounts/{uuid}", ASYNC)
+            .path("/zstack/v1/accounts/{account}")
+            .body(r#"{"updateAccount":{"description":"d"}}"#)
+            .other("202 then 503 SYS.1003: there is no account {account}")
+            .own("202 then 200 inventory: {account}"),
+        row("PUT /zstack/v1/accounts/{uuid}/actions", ASYNC)
+            .path("/zstack/v1/accounts/{account}/actions")
+            .body(r#"{"updateAccount":{"description":"d"}}"#)
+            .other("202 then 503 SYS.1003: there is no account {account}")
+            .own("202 then 200 inventory: {account}"),
         row(valid, OPEN)
             .path("/zstack/v1/accounts/sessions/{session}/valid")
             .everybody(r#"200 {"valid":true}"#)
@@ -446,7 +468,7 @@ fn capability() -> Vec<Row> {
             .everybody("200 empty"),
         row("DELETE /imagestore/upload/{capability}").everybody("204 empty"),
         Row {
-            refusals: [OWNER_ONLY, OWNER_ONLY, PROBLEM[2], PROBLEM[3]],
+            refusals: [OWNER_ONLY, OWNER_ONLY, PROBLEM[2], PROBLEM[3], PROBLEM[4], PROBLEM[5]],
             ..row("DELETE /imagestore/upload/{capability}").when(Stage::Ready)
         }
         .other(OWNER_ONLY)

@@ -5,11 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use hmac::{Hmac, KeyInit, Mac};
 use longshore::{
-    accounts::Capability,
+    accounts::{Capability, NewAccessKey},
     db::{self, Database, DbOptions},
     domain::{
-        account::{Account, SessionRecord},
+        account::SessionRecord,
         ids::{AccountUuid, SessionUuid},
         upload::UploadRecord,
     },
@@ -39,22 +41,31 @@ pub(super) enum Who {
     Wrong,
     /// A session that has ended.
     Expired,
+    /// An access key of the account that has the objects, and another secret.
+    WrongKey,
+    /// That key and its secret, 16 minutes ago.
+    Late,
     /// A session of an account that has nothing to do with the objects.
     Other,
     /// A session of the account that has the objects.
     Own,
+    /// An access key of that account.
+    Key,
     /// A session of the admin.
     Admin,
 }
 
 impl Who {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Nobody,
         Self::Scheme,
         Self::Wrong,
         Self::Expired,
+        Self::WrongKey,
+        Self::Late,
         Self::Other,
         Self::Own,
+        Self::Key,
         Self::Admin,
     ];
 }
@@ -83,11 +94,12 @@ pub(super) struct Objects {
     pub(super) capability: String,
     pub(super) system_tag: String,
     pub(super) user_tag: String,
+    pub(super) account: String,
 }
 
 impl Objects {
     /// Names and values, as templates and answers have them.
-    pub(super) fn names(&self) -> [(&'static str, &str); 8] {
+    pub(super) fn names(&self) -> [(&'static str, &str); 9] {
         [
             ("{job}", &self.job),
             ("{image}", &self.image),
@@ -97,6 +109,7 @@ impl Objects {
             ("{capability}", &self.capability),
             ("{system_tag}", &self.system_tag),
             ("{user_tag}", &self.user_tag),
+            ("{account}", &self.account),
         ]
     }
 
@@ -111,6 +124,7 @@ impl Objects {
             capability,
             system_tag: id(),
             user_tag: id(),
+            account: id(),
         }
     }
 }
@@ -155,6 +169,7 @@ pub(super) struct World {
     own: String,
     admin: String,
     own_account: AccountUuid,
+    key: NewAccessKey,
 }
 
 impl World {
@@ -166,8 +181,11 @@ impl World {
         let service = RunningApp::start(&settings);
         let url = format!("sqlite:{}", service.data_dir().join("longshore.db").display());
         let db = db::open(&url, &DbOptions::default()).await.unwrap();
-        let own_account = account(&*db, "own").await;
-        let other = account(&*db, "other").await;
+        let accounts = &service.app.accounts;
+        let own_account = accounts.create_account("own", ACCOUNT_PASSWORD, false).await.unwrap();
+        let other = accounts.create_account("other", ACCOUNT_PASSWORD, false).await.unwrap().uuid;
+        let key = accounts.create_access_key("own").await.unwrap();
+        let own_account = own_account.uuid;
         let admin = db.account_named("admin").await.unwrap().unwrap().uuid;
         let storage = service.app.jobs.storage().await.unwrap().0.uuid.to_string();
         Self {
@@ -179,6 +197,7 @@ impl World {
             storage,
             db,
             own_account,
+            key,
             service,
         }
     }
@@ -193,25 +212,35 @@ impl World {
         session(&*self.db, self.own_account, HOUR_MS).await
     }
 
-    pub(super) fn authorization(&self, who: Who) -> Option<String> {
-        match who {
-            Who::Nobody => None,
-            Who::Scheme => Some("Basic YWRtaW46cGFzc3dvcmQ=".to_owned()),
-            Who::Wrong => Some(format!("OAuth {}", id())),
-            Who::Expired => Some(format!("OAuth {}", self.expired)),
-            Who::Other => Some(format!("OAuth {}", self.other)),
-            Who::Own => Some(format!("OAuth {}", self.own)),
-            Who::Admin => Some(format!("OAuth {}", self.admin)),
-        }
+    /// The request as this caller sends it.
+    pub(super) fn by(&self, who: Who, ask: Ask) -> Ask {
+        let session = |session: &str| format!("OAuth {session}");
+        let authorization = match who {
+            Who::Nobody => return ask,
+            Who::Scheme => "Basic YWRtaW46cGFzc3dvcmQ=".to_owned(),
+            Who::Wrong => session(&id()),
+            Who::Expired => session(&self.expired),
+            Who::Other => session(&self.other),
+            Who::Own => session(&self.own),
+            Who::Admin => session(&self.admin),
+            Who::Key => return signed(ask, &self.key, 0),
+            Who::Late => return signed(ask, &self.key, -16 * 60),
+            Who::WrongKey => {
+                let key = NewAccessKey { id: self.key.id.clone(), secret: "another".to_owned() };
+                return signed(ask, &key, 0);
+            }
+        };
+        ask.with("Authorization", &authorization)
+    }
+
+    /// The account that has the objects.
+    pub(super) fn account(&self) -> String {
+        self.own_account.to_string()
     }
 
     /// Sends a request, and asks for the end of the call where it is asynchronous. Whatever is answered has to be what the SDKs need.
     pub(super) async fn ask(&self, who: Who, ask: &Ask) -> Answer {
-        let mut ask = ask.clone();
-        if let Some(value) = self.authorization(who) {
-            ask = ask.with("Authorization", &value);
-        }
-        let mut answer = self.send(&ask).await;
+        let mut answer = self.send(&self.by(who, ask.clone())).await;
         if let Some(location) = answer.location() {
             let path = location.strip_prefix(&self.service.base()).expect("our own host");
             answer.end = Some(Box::new(self.poll(path).await));
@@ -265,6 +294,7 @@ impl World {
             system_tag: self.system_tag(&job).await,
             user_tag: self.new_user_tag(&job).await,
             session: self.session().await,
+            account: self.account(),
             job,
             image,
             image_id,
@@ -340,19 +370,19 @@ impl World {
 
 const HOUR_MS: i64 = 3_600_000;
 
-async fn account(db: &dyn Database, name: &str) -> AccountUuid {
-    let uuid = AccountUuid::random();
-    let account = Account {
-        uuid,
-        name: name.to_owned(),
-        // Nobody logs in with a password that is no hash.
-        password_hash: "none".to_owned(),
-        admin: false,
-        enabled: true,
-        created_ms: now_ms(),
-    };
-    assert!(db.create_account(account).await.unwrap());
-    uuid
+const ACCOUNT_PASSWORD: &str = "a long password";
+
+/// `Authorization: ZStack <id>:<signature>`: base64 of HMAC-SHA1 over method, `Date` and path, without `/zstack` and the query.
+fn signed(ask: Ask, key: &NewAccessKey, offset_secs: i64) -> Ask {
+    let time = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(offset_secs);
+    let date = time.to_zoned(jiff::tz::TimeZone::UTC).strftime("%a, %d %b %Y %H:%M:%S Etc/UTC");
+    let date = date.to_string();
+    let path = ask.path.split('?').next().unwrap();
+    let path = path.strip_prefix("/zstack").unwrap_or(path);
+    let mut mac = Hmac::<sha1::Sha1>::new_from_slice(key.secret.as_bytes()).unwrap();
+    mac.update(format!("{}\n{date}\n{path}", ask.method).as_bytes());
+    let signature = STANDARD.encode(mac.finalize().into_bytes());
+    ask.with("Date", &date).with("Authorization", &format!("ZStack {}:{signature}", key.id))
 }
 
 async fn session(db: &dyn Database, account: AccountUuid, ends_in_ms: i64) -> String {
