@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod accounts;
+mod contract;
 mod data_plane;
 mod db;
 mod lifecycle;
