@@ -20,6 +20,7 @@ mod jobs;
 mod open;
 mod postgres;
 mod query;
+mod query_index;
 mod query_time;
 mod rows;
 mod service;
@@ -192,6 +193,8 @@ pub trait UploadRepository: Send + Sync + 'static {
     async fn upload(&self, uuid: UploadUuid) -> Result<Option<UploadRecord>>;
     /// The newest upload of an image.
     async fn upload_of_image(&self, image: ImageUuid) -> Result<Option<UploadRecord>>;
+    /// The newest upload of each of these images, in no order; for rendering a list. Any number; one statement per 1,000.
+    async fn uploads_of_images(&self, images: &[ImageUuid]) -> Result<Vec<UploadRecord>>;
     /// Writes down offsets and times for listings, all in one transaction. Rows whose upload is gone are passed over; a row
     /// whose owner epoch is higher than the given one is left alone. Also the percent of the job, where it is receiving and not
     /// final (no new generation), and its progress as `uploading image`. An offset never goes back.

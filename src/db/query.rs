@@ -9,7 +9,8 @@ use crate::domain::{
 use super::{
     DbError, Result,
     clause::{Clause, LIST_MAX, Sign, VALUES_MAX, like_pattern},
-    dialect::{Dialect, SqlText},
+    dialect::{Dialect, SqlText, Value},
+    query_index::{found_by_text, narrow_equal, narrow_like, null_order},
     query_time::{Moment, moment},
     sql::SqlDatabase,
     statements as st,
@@ -43,6 +44,9 @@ pub(super) struct Queryable {
     fields: &'static [Field],
     select: &'static str,
     count: &'static str,
+    /// The total, where conditions name no other field than this one: a sum over the tally.
+    tallied: &'static str,
+    tally: &'static str,
     uuid: &'static str,
     account: &'static str,
     created: &'static str,
@@ -93,6 +97,8 @@ pub(super) const JOBS: Queryable = Queryable {
     ],
     select: st::JOB_SELECT,
     count: st::JOB_COUNT,
+    tallied: "state",
+    tally: st::JOB_TALLY,
     uuid: "j.uuid",
     account: "j.account_uuid",
     created: "j.created_ms",
@@ -127,6 +133,8 @@ pub(super) const IMAGES: Queryable = Queryable {
     ],
     select: st::IMAGE_SELECT,
     count: st::IMAGE_COUNT,
+    tallied: "status",
+    tally: st::IMAGE_TALLY,
     uuid: "i.uuid",
     account: "i.account_uuid",
     created: "i.created_ms",
@@ -140,25 +148,64 @@ pub(super) async fn page<D: Dialect, T>(
     scope: Scope,
     convert: fn(&D::Row) -> Result<T>,
 ) -> Result<Page<T>> {
-    let conditions = conditions(of, query, scope)?;
-    // Also where only the number is wanted: an unknown field is an error in every query.
-    let order = order(of, query)?;
+    let Statements { total, rows } = statements(of, query, scope)?;
     let mut page = Page { rows: Vec::new(), total: None };
-    if query.count || query.reply_with_count {
-        let (sql, values) = conditions.clone().after(of.count);
+    if let Some((sql, values)) = total {
         page.total = Some(database.read_number(SqlText::Built(sql), values).await?);
     }
-    if !query.count {
-        let mut all = conditions;
-        all.push(&order);
-        all.push(" LIMIT ");
-        all.bind(rows_max(query.limit.min(LIMIT_DEFAULT)));
-        all.push(" OFFSET ");
-        all.bind(rows_max(query.start));
-        let (sql, values) = all.after(of.select);
+    if let Some((sql, values)) = rows {
         page.rows = database.read_all(SqlText::Built(sql), values, convert).await?;
     }
     Ok(page)
+}
+
+/// What one query asks the database.
+pub(super) struct Statements {
+    pub(super) total: Option<(String, Vec<Value>)>,
+    pub(super) rows: Option<(String, Vec<Value>)>,
+}
+
+pub(super) fn statements(of: &Queryable, query: &Query, scope: Scope) -> Result<Statements> {
+    let conditions = conditions(of, query, scope)?;
+    // Also where only the number is wanted: an unknown field is an error in every query.
+    let order = order(of, query)?;
+    let total = if query.count || query.reply_with_count {
+        Some(match tallied(of, query, scope)? {
+            Some(tallied) => tallied.after(of.tally),
+            None => conditions.clone().after(of.count),
+        })
+    } else {
+        None
+    };
+    if query.count {
+        return Ok(Statements { total, rows: None });
+    }
+    let mut all = conditions;
+    all.push(&order);
+    all.push(" LIMIT ");
+    all.bind(rows_max(query.limit.min(LIMIT_DEFAULT)));
+    all.push(" OFFSET ");
+    all.bind(rows_max(query.start));
+    Ok(Statements { total, rows: Some(all.after(of.select)) })
+}
+
+/// The conditions over the tally, if they name nothing that it does not have. The caller has checked them.
+fn tallied(of: &Queryable, query: &Query, scope: Scope) -> Result<Option<Clause>> {
+    if query.conditions.iter().any(|condition| condition.field != of.tallied) {
+        return Ok(None);
+    }
+    let mut clause = Clause::default();
+    let whose = match scope {
+        // The row of all accounts together.
+        Scope::All => String::new(),
+        Scope::Account(uuid) => uuid.to_string(),
+    };
+    clause.compare(of.account, Sign::Equal, whose);
+    for condition in &query.conditions {
+        clause.push(" AND ");
+        field_condition(&mut clause, field(of, &condition.field)?, condition)?;
+    }
+    Ok(Some(clause))
 }
 
 fn field<'q>(of: &'q Queryable, name: &str) -> Result<&'q Field> {
@@ -174,7 +221,7 @@ fn order(of: &Queryable, query: &Query) -> Result<String> {
         None => (of.created, "ASC"),
     };
     // The uuid makes the order total: pages neither repeat nor skip a row.
-    Ok(format!(" ORDER BY {by} {way} NULLS LAST, {uuid} ASC", uuid = of.uuid))
+    Ok(format!(" ORDER BY {by} {way}{nulls}, {uuid} ASC", nulls = null_order(by), uuid = of.uuid))
 }
 
 fn conditions(of: &Queryable, query: &Query, scope: Scope) -> Result<Clause> {
@@ -211,7 +258,10 @@ fn conditions(of: &Queryable, query: &Query, scope: Scope) -> Result<Clause> {
 fn field_condition(clause: &mut Clause, field: &Field, condition: &Condition) -> Result<()> {
     let (sql, value) = (field.sql, condition.value.as_str());
     match condition.operator {
-        Operator::Equal => compare(clause, field, Sign::Equal, value),
+        Operator::Equal => {
+            narrow_equal(clause, field.name, sql, value);
+            compare(clause, field, Sign::Equal, value)
+        }
         Operator::NotEqual => compare(clause, field, Sign::NotEqual, value),
         Operator::Greater => compare(clause, field, Sign::Greater, value),
         Operator::GreaterOrEqual => compare(clause, field, Sign::GreaterOrEqual, value),
@@ -289,6 +339,9 @@ fn like(clause: &mut Clause, field: &Field, negated: bool, condition: &Condition
         // A time has no one text; ask for a range.
         Kind::Time => return Err(bad()),
     };
+    if !negated {
+        narrow_like(clause, field.name, field.sql, &pattern);
+    }
     clause.like(&sql, negated, &pattern);
     Ok(())
 }
@@ -315,10 +368,18 @@ fn tag_condition(
         | Operator::In
         | Operator::Like => ("EXISTS", Some(condition.operator)),
     };
-    clause.push(&format!(
-        "{exists} (SELECT 1 FROM tag t WHERE t.resource_uuid = {} AND t.kind = '{kind}'",
-        of.uuid
-    ));
+    if exists == "EXISTS" && operator.is_some_and(found_by_text) {
+        // From the tag to its few resources, and not from every resource to its tags.
+        clause.push(&format!(
+            "{} IN (SELECT t.resource_uuid FROM tag t WHERE t.kind = '{kind}'",
+            of.uuid
+        ));
+    } else {
+        clause.push(&format!(
+            "{exists} (SELECT 1 FROM tag t WHERE t.resource_uuid = {} AND t.kind = '{kind}'",
+            of.uuid
+        ));
+    }
     if let Some(operator) = operator {
         clause.push(" AND ");
         let positive = Condition { operator, ..condition.clone() };

@@ -48,6 +48,11 @@ pub(super) const JOB_SELECT: &str = concat!("SELECT ", job_columns!(), " FROM lo
 pub(super) const JOB_COUNT: &str = "SELECT COUNT(*) AS n FROM long_job j WHERE ";
 pub(super) const IMAGE_SELECT: &str = concat!("SELECT ", image_columns!(), " FROM image i WHERE ");
 pub(super) const IMAGE_COUNT: &str = "SELECT COUNT(*) AS n FROM image i WHERE ";
+/// Exact, and a few rows to read instead of every job; migration 0005 says how it is kept.
+pub(super) const JOB_TALLY: &str = "SELECT CAST(COALESCE(SUM(j.n), 0) AS BIGINT) AS n \
+     FROM (SELECT account_uuid, state, n FROM tally WHERE kind = 'job') j WHERE ";
+pub(super) const IMAGE_TALLY: &str = "SELECT CAST(COALESCE(SUM(i.n), 0) AS BIGINT) AS n \
+     FROM (SELECT account_uuid, state AS status, n FROM tally WHERE kind = 'image') i WHERE ";
 
 // Turns: whoever counts what an account has takes its turn first, until the end of the transaction.
 
@@ -137,6 +142,15 @@ pub(super) const UPLOAD_OF_IMAGE: &str = concat!(
     " FROM upload u LEFT JOIN long_job j ON j.upload_uuid = u.uuid WHERE u.image_uuid = $1 \
      ORDER BY u.created_ms DESC, CASE WHEN j.uuid IS NULL THEN 1 ELSE 0 END, u.uuid LIMIT 1"
 );
+/// Followed by a list of placeholders and [`UPLOADS_OF_IMAGES_ORDER`].
+pub(super) const UPLOADS_OF_IMAGES: &str = concat!(
+    "SELECT ",
+    upload_columns!(),
+    " FROM upload u LEFT JOIN long_job j ON j.upload_uuid = u.uuid WHERE u.image_uuid IN ("
+);
+/// The newest of each image first, in the order of [`UPLOAD_OF_IMAGE`].
+pub(super) const UPLOADS_OF_IMAGES_ORDER: &str = ") ORDER BY u.image_uuid, u.created_ms DESC, \
+     CASE WHEN j.uuid IS NULL THEN 1 ELSE 0 END, u.uuid";
 /// The job first: a move takes its locks in the same order.
 pub(super) const TOUCH_JOB: &str = "UPDATE long_job SET stage_percent = $3 \
      WHERE upload_uuid = $1 AND stage = 'receiving' AND finished_ms IS NULL \
