@@ -27,6 +27,7 @@ mod service;
 mod sql;
 mod sqlite;
 mod statements;
+mod takeover;
 mod uploads;
 mod values;
 mod write;
@@ -120,6 +121,49 @@ pub enum ImageChange {
     Remove,
 }
 
+/// Jobs that are not final, a page of them.
+#[derive(Debug, Clone, Default)]
+pub struct UnfinishedPage {
+    /// Those that can be read, in order of uuid.
+    pub jobs: Vec<(LongJob, UploadRecord)>,
+    /// Those that cannot: the key of the row, and what is wrong with it.
+    pub unreadable: Vec<(String, DbError)>,
+    /// Key of the last row, to go on after; `None` on an empty page, the end.
+    pub last: Option<String>,
+}
+
+/// What a process that starts takes over.
+#[derive(Debug, Clone)]
+pub struct TakeOver {
+    /// Unfinished jobs with a key greater than this one ...
+    pub after: String,
+    /// ... and not greater than this one.
+    pub through: String,
+    /// Who takes them over.
+    pub node: NodeUuid,
+    /// Until when their leases last.
+    pub until_ms: EpochMs,
+    /// Jobs that are taken over go from a state to a state.
+    pub moves: Vec<(JobState, JobState)>,
+    /// What jobs that go wait for from now on.
+    pub waits_for: String,
+    /// The detail of their result; the nil uuid in it stands for the job's own.
+    pub detail: String,
+    /// The cause in their result.
+    pub cause: String,
+    /// Now.
+    pub now_ms: EpochMs,
+}
+
+/// What was taken over.
+#[derive(Debug, Clone, Default)]
+pub struct TakenOver {
+    /// Uploads that are ours, with their fencing numbers.
+    pub uploads: Vec<(UploadUuid, u64)>,
+    /// Jobs that moved, with their new states.
+    pub moved: Vec<(JobUuid, JobState)>,
+}
+
 /// Outcome of a compare-and-swap on a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -177,13 +221,13 @@ pub trait JobRepository: Send + Sync + 'static {
         image_id: &ImageId,
         scope: Scope,
     ) -> Result<Vec<(LongJob, UploadRecord)>>;
-    /// All jobs that are not final, with their uploads: for recovery and supervision. Pages of at most `limit` with a uuid greater
-    /// than `after`, in order of uuid.
-    async fn unfinished_jobs(
-        &self,
-        after: Option<JobUuid>,
-        limit: u64,
-    ) -> Result<Vec<(LongJob, UploadRecord)>>;
+    /// All jobs that are not final, with their uploads: for recovery and supervision. Pages of at most `limit` whose key is greater
+    /// than `after`, in order of uuid. A row that cannot be read keeps no other from being read: it is told beside them.
+    async fn unfinished_jobs(&self, after: Option<&str>, limit: u64) -> Result<UnfinishedPage>;
+    /// Takes the uploads of a range of unfinished jobs over at the start of a process, and moves their jobs, in one transaction. A
+    /// lease of another node that has not ended is left alone, with its job; epochs as in
+    /// [`UploadRepository::lease_upload`]. Nothing but state, result, what is waited for, node and time of the jobs changes.
+    async fn take_over(&self, takeover: TakeOver) -> Result<TakenOver>;
 }
 
 /// Uploads: what the data plane has to know of each.

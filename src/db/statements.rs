@@ -131,6 +131,14 @@ pub(super) const JOBS_UNFINISHED: &str = concat!(
     " FROM long_job j JOIN upload u ON u.uuid = j.upload_uuid \
      WHERE j.finished_ms IS NULL AND j.uuid > $1 ORDER BY j.uuid LIMIT $2"
 );
+/// Only jobs whose upload was taken over a moment ago in the same transaction: [`LEASES_TAKE`] left that end of the lease there.
+pub(super) const JOBS_TAKE: &str = "UPDATE long_job SET generation = generation + 1, \
+     state = $7, suspend_reason = $8, waits_for = $9, result_kind = 'error', \
+     result_detail = REPLACE($10, $11, uuid), result_cause = $12, node_uuid = $1, \
+     last_op_ms = $13 WHERE finished_ms IS NULL AND uuid > $3 AND uuid <= $4 AND state = $5 \
+     AND COALESCE(suspend_reason, '') = COALESCE(CAST($6 AS TEXT), '') \
+     AND EXISTS (SELECT 1 FROM upload u WHERE u.uuid = long_job.upload_uuid \
+     AND u.owner_node = $1 AND u.lease_until_ms = $2) RETURNING uuid";
 
 // Uploads.
 
@@ -170,6 +178,14 @@ pub(super) const UPLOAD_LEASE: &str = "UPDATE upload SET owner_node = $2, lease_
      owner_epoch = CASE WHEN owner_node = $2 AND lease_until_ms > $3 \
      THEN owner_epoch ELSE owner_epoch + 1 END \
      WHERE uuid = $1 AND (owner_node IS NULL OR owner_node = $2 OR lease_until_ms <= $3) \
+     RETURNING uuid, owner_epoch";
+/// [`UPLOAD_LEASE`] for a range of jobs.
+pub(super) const LEASES_TAKE: &str = "UPDATE upload SET owner_node = $1, lease_until_ms = $3, \
+     owner_epoch = CASE WHEN owner_node = $1 AND lease_until_ms > $2 \
+     THEN owner_epoch ELSE owner_epoch + 1 END \
+     WHERE uuid IN (SELECT j.upload_uuid FROM long_job j \
+     WHERE j.finished_ms IS NULL AND j.uuid > $4 AND j.uuid <= $5) \
+     AND (owner_node IS NULL OR owner_node = $1 OR lease_until_ms <= $2) \
      RETURNING uuid, owner_epoch";
 pub(super) const UPLOAD_EXISTS: &str = "SELECT COUNT(*) AS n FROM upload WHERE uuid = $1";
 pub(super) const LEASES_RENEW: &str =

@@ -10,6 +10,7 @@ mod recovery;
 mod signals;
 mod submit;
 mod supervisor;
+mod unreadable;
 
 use std::{
     collections::HashMap,
@@ -24,6 +25,7 @@ pub use api_calls::{
     ApiCalls, Begun, CALL_TIMEOUT, CallFailure, CallState, Kept, RESULT_KEPT_MS, TellFailure,
 };
 pub use error::JobError;
+pub use unreadable::Unreadable;
 
 pub use crate::db::{ApiJobResult, DbError};
 
@@ -158,6 +160,8 @@ pub struct Jobs {
     /// One at a time changes a job together with what its store entry takes: without it a slice that saw the job Running could
     /// open the gate again behind a suspension. An entry lives while somebody holds it.
     locks: Mutex<HashMap<JobUuid, Arc<tokio::sync::Mutex<()>>>>,
+    /// Rows that the last look at all unfinished jobs could not read.
+    unreadable: Mutex<Unreadable>,
 }
 
 impl Jobs {
@@ -169,6 +173,7 @@ impl Jobs {
             myself: Weak::clone(myself),
             finishing: Mutex::default(),
             locks: Mutex::default(),
+            unreadable: Mutex::default(),
         });
         let signals: Arc<dyn JobSignals> = Arc::<Self>::clone(&jobs);
         uploads.connect(Arc::downgrade(&signals));

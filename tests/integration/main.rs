@@ -10,6 +10,7 @@ mod starting;
 mod support {
     pub(crate) mod app;
     pub(crate) mod databases;
+    pub(crate) mod fill;
     pub(crate) mod postgres;
 }
 mod zstack;

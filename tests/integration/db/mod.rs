@@ -9,5 +9,6 @@ mod opening;
 mod queries;
 mod records;
 mod service;
+mod tally;
 mod uploads;
 mod writing;
