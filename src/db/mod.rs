@@ -18,6 +18,8 @@ mod error;
 mod images;
 mod jobs;
 mod open;
+#[cfg(test)]
+mod plan_tests;
 mod postgres;
 mod query;
 mod query_index;

@@ -6,6 +6,7 @@
 mod data_plane;
 mod db;
 mod lifecycle;
+mod scale;
 mod starting;
 mod support {
     pub(crate) mod app;

@@ -7,6 +7,7 @@ mod expiry;
 mod faults;
 mod finish;
 mod idle;
+mod many;
 mod races;
 mod rigged;
 mod rigged_writer;
