@@ -91,7 +91,7 @@ async fn fill_all(data_dir: &str, url: &str, jobs: usize, open: usize) -> Value 
     shutdown.begin();
     app.uploads.write_down().await.unwrap();
     drop((service, app));
-    shutdown.drain(Duration::from_secs(5)).await;
+    let _ = shutdown.drain(Duration::from_secs(5)).await;
 
     let plan = fill::Plan {
         jobs: jobs.saturating_sub(open),

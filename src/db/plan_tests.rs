@@ -108,6 +108,12 @@ fn sqlite_fault(plan: &[String], ordered: bool) -> Option<&'static str> {
         line.contains("SCAN") && !(ordered && line.contains("USING INDEX")) && !line.contains("CONSTANT")
     };
     let sorts = |line: &String| line.contains("TEMP B-TREE FOR ORDER BY");
+    // The few rows that a condition means are not found by going through all of an account's.
+    let through_account =
+        |line: &String| line.contains("_account (account_uuid=?") || line.contains("_last_op (");
+    if !ordered && plan.iter().any(through_account) {
+        return Some("looks at every row of an account");
+    }
     if plan.iter().any(scans) {
         return Some("looks at every row");
     }
@@ -126,7 +132,8 @@ async fn sqlite_finds_by_index() {
     for (of, query, ordered) in pages() {
         for scope in scopes() {
             let asks = query::statements(of, &query, scope).unwrap();
-            for ((sql, values), ordered) in [(asks.total.unwrap(), false), (asks.rows.unwrap(), ordered)] {
+            for (sql, values) in [asks.total.unwrap(), asks.rows.unwrap()] {
+                let ordered = ordered && sql.contains("ORDER BY");
                 let lines = plan::<Sqlite>(&mut conn, explain, "detail", &sql, values).await;
                 assert_eq!(sqlite_fault(&lines, ordered), None, "{query:?}\n{sql}\n{lines:#?}");
                 seen += 1;
@@ -184,7 +191,8 @@ async fn postgres_finds_by_index() {
     for (of, query, ordered) in pages() {
         for scope in scopes() {
             let asks = query::statements(of, &query, scope).unwrap();
-            for ((sql, values), ordered) in [(asks.total.unwrap(), false), (asks.rows.unwrap(), ordered)] {
+            for (sql, values) in [asks.total.unwrap(), asks.rows.unwrap()] {
+                let ordered = ordered && sql.contains("ORDER BY");
                 let lines = plan::<Postgres>(&mut conn, "EXPLAIN", column, &sql, values).await;
                 assert_eq!(postgres_fault(&lines, ordered), None, "{query:?}\n{sql}\n{lines:#?}");
             }
@@ -202,5 +210,5 @@ async fn postgres_finds_by_index() {
     let query = asked(&[], Some(("lastOpDate", true)));
     let (sql, values) = query::statements(&JOBS, &query, Scope::All).unwrap().rows.unwrap();
     let lines = plan::<Postgres>(&mut conn, "EXPLAIN", column, &sql, values).await;
-    assert_eq!(postgres_fault(&lines, true), Some("sorts every row"), "{lines:#?}");
+    assert_eq!(postgres_fault(&lines, true), Some("looks at every row"), "{lines:#?}");
 }

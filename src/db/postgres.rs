@@ -110,6 +110,8 @@ pub(super) async fn open(url: &str, options: &DbOptions) -> Result<SqlDatabase<P
             ("statement_timeout", wait.as_str()),
             // A plan that fits any value fits `state=Running`, a few rows, as badly as `state=Succeeded`, nearly all.
             ("plan_cache_mode", "force_custom_plan"),
+            // Compiling a statement that answers in a millisecond takes longer than that.
+            ("jit", "off"),
         ])
         .statement_cache_capacity(STATEMENTS_MAX);
     let pool = PgPoolOptions::new()

@@ -10,7 +10,9 @@ use super::{
     DbError, Result,
     clause::{Clause, LIST_MAX, Sign, VALUES_MAX, like_pattern},
     dialect::{Dialect, SqlText, Value},
-    query_index::{found_by_text, narrow_equal, narrow_like, null_order},
+    query_index::{
+        found_by_text, is_selective, narrow_equal, narrow_like, not_by_index, null_order,
+    },
     query_time::{Moment, moment},
     sql::SqlDatabase,
     statements as st,
@@ -232,11 +234,10 @@ fn conditions(of: &Queryable, query: &Query, scope: Scope) -> Result<Clause> {
     let mut clause = Clause::default();
     match scope {
         Scope::All => clause.push("1 = 1"),
-        Scope::Account(uuid) => {
-            clause.push(of.account);
-            clause.push(" = ");
-            clause.bind(uuid);
+        Scope::Account(uuid) if query.conditions.iter().any(is_selective) => {
+            clause.compare(&not_by_index(of.account), Sign::Equal, uuid);
         }
+        Scope::Account(uuid) => clause.compare(of.account, Sign::Equal, uuid),
     }
     for condition in &query.conditions {
         if condition.value.contains('\0') {

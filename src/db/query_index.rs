@@ -1,8 +1,8 @@
 //! Conditions in the words of the indexes (migration 0005): the same answers, found without looking at every row.
 
-use crate::domain::query::Operator;
+use crate::domain::query::{Condition, Operator};
 
-use super::clause::{Clause, Sign};
+use super::clause::{Clause, Sign, like_pattern};
 
 /// Columns that hold no NULL and that pages are sorted by: saying where NULLs come would keep PostgreSQL from using their index.
 const NEVER_NULL: [&str; 6] = [
@@ -17,6 +17,36 @@ const NEVER_NULL: [&str; 6] = [
 /// Where NULLs come in an order by this expression.
 pub(super) fn null_order(expression: &str) -> &'static str {
     if NEVER_NULL.contains(&expression) { "" } else { " NULLS LAST" }
+}
+
+/// Whether a condition finds a few rows by an index of its own, whoever's they are.
+pub(super) fn is_selective(condition: &Condition) -> bool {
+    match condition.field.as_str() {
+        "uuid" | "apiId" | "targetResourceUuid" | "__systemTag__" | "__userTag__" => {
+            found_by_text(condition.operator)
+        }
+        "name" => match condition.operator {
+            Operator::Equal => true,
+            Operator::Like => like_pattern(&condition.value).is_some_and(|p| range_of(&p).is_some()),
+            Operator::NotEqual
+            | Operator::Greater
+            | Operator::GreaterOrEqual
+            | Operator::Less
+            | Operator::LessOrEqual
+            | Operator::In
+            | Operator::NotIn
+            | Operator::NotLike
+            | Operator::IsNull
+            | Operator::NotNull => false,
+        },
+        _ => false,
+    }
+}
+
+/// A column that is compared but not searched by. SQLite, which knows no statistics, would go through all rows of an account,
+/// because they come in order, to find the one with an id.
+pub(super) fn not_by_index(column: &str) -> String {
+    format!("COALESCE({column}, '')")
 }
 
 /// Whether this comparison finds tags by their text through an index.

@@ -46,6 +46,7 @@ async fn a_row_that_cannot_be_read_keeps_nobody_from_starting(backing: Backing) 
         let sql = format!("UPDATE long_job SET stage = '{stage}' WHERE uuid = '{uuid}'");
         world.test_db.sabotage(&sql).await;
     };
+    world.uploads().write_down().await.unwrap();
     for broken in [0, 2, 4] {
         spoil(&world, &jobs[broken], "levitating").await;
     }
@@ -91,6 +92,7 @@ async fn a_restart_takes_over_what_was_at_work(backing: Backing) {
     world.send(&running, 0, &bytes[..3]).await.unwrap();
     world.send(&by_user, 0, &bytes[..3]).await.unwrap();
     world.jobs().suspend(world.caller, by_user.job.uuid).await.unwrap();
+    world.uploads().write_down().await.unwrap();
     let elsewhere = world.submit(Some(20)).await;
     let far = i64::MAX / 4;
     let taken = format!(
