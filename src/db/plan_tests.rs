@@ -162,6 +162,13 @@ async fn sqlite_finds_by_index() {
         let lines = plan::<Sqlite>(&mut conn, explain, "detail", &sql, values).await;
         assert_eq!(sqlite_fault(&lines, true), Some(fault), "{lines:#?}");
     }
+    let [_, account] = scopes();
+    let asks = query::statements(&JOBS, &asked(&["apiId=x"], None), account).unwrap();
+    let (sql, values) = asks.rows.unwrap();
+    let sql = sql.replace("COALESCE(j.account_uuid, '')", "j.account_uuid");
+    let lines = plan::<Sqlite>(&mut conn, explain, "detail", &sql, values).await;
+    let fault = Some("looks at every row of an account");
+    assert_eq!(sqlite_fault(&lines, false), fault, "{lines:#?}");
 }
 
 /// What is wrong with a plan of PostgreSQL that was told to avoid it: it had no other way. Rows that come nearly sorted from an

@@ -15,8 +15,8 @@ use crate::{
     uploads::{StoreError, UploadError},
 };
 
-/// Jobs that one transaction takes over.
-const PAGE: u64 = 1000;
+/// Jobs that one transaction takes over: each waits for the disk.
+const PAGE: u64 = 2500;
 
 impl Jobs {
     /// Before the first request: every job of this process that was at work comes back as Suspended(restart), its room is held
@@ -25,21 +25,32 @@ impl Jobs {
     pub async fn recover_states(&self) -> Result<Vec<(LongJob, UploadRecord)>, JobError> {
         let mut ours = Vec::new();
         let mut unreadable = Unreadable::default();
-        let mut after = None;
-        loop {
-            let page = self.parts.db.unfinished_jobs(after.as_deref(), PAGE).await?;
-            if page.last.is_none() {
-                break;
-            }
+        let mut after = String::new();
+        let mut page = self.parts.db.unfinished_jobs(None, PAGE).await?;
+        while let Some(last) = page.last.clone() {
             unreadable.add(&page);
-            for range in readable_ranges(after.unwrap_or_default(), &page) {
-                self.take_over(range, &page.jobs, &mut ours).await?;
-            }
-            after = page.last;
+            // The next page is read while this one is written: nobody is served yet, and every moment counts.
+            let next = self.parts.db.unfinished_jobs(Some(&last), PAGE);
+            let next = async { next.await.map_err(JobError::from) };
+            let taken = self.take_page_over(after, &page, &mut ours);
+            (page, ()) = futures::try_join!(next, taken)?;
+            after = last;
         }
         self.set_unreadable(unreadable);
         tracing::info!(jobs = ours.len(), "unfinished jobs were taken over");
         Ok(ours)
+    }
+
+    async fn take_page_over(
+        &self,
+        after: String,
+        page: &UnfinishedPage,
+        ours: &mut Vec<(LongJob, UploadRecord)>,
+    ) -> Result<(), JobError> {
+        for range in readable_ranges(after, page) {
+            self.take_over(range, &page.jobs, ours).await?;
+        }
+        Ok(())
     }
 
     /// Takes over the jobs of `page` whose keys are in `range`.
