@@ -78,7 +78,8 @@ macro_rules! migrations {
     };
 }
 
-pub(super) const SQLITE: &Migrations = migrations!("sqlite": 1 "0001_records", 5 "0005_scale_indexes");
+pub(super) const SQLITE: &Migrations =
+    migrations!("sqlite": 1 "0001_records", 5 "0005_scale_indexes");
 pub(super) const POSTGRES: &Migrations =
     migrations!("postgres": 1 "0001_records", 5 "0005_scale_indexes");
 

@@ -105,7 +105,9 @@ fn listed() -> Vec<String> {
 /// What is wrong with a plan of SQLite. A page in the order of an index scans that index, and stops after its rows.
 fn sqlite_fault(plan: &[String], ordered: bool) -> Option<&'static str> {
     let scans = |line: &String| {
-        line.contains("SCAN") && !(ordered && line.contains("USING INDEX")) && !line.contains("CONSTANT")
+        line.contains("SCAN")
+            && !(ordered && line.contains("USING INDEX"))
+            && !line.contains("CONSTANT")
     };
     let sorts = |line: &String| line.contains("TEMP B-TREE FOR ORDER BY");
     // The few rows that a condition means are not found by going through all of an account's.
@@ -152,7 +154,10 @@ async fn sqlite_finds_by_index() {
 
     // The control: without their indexes the same questions are found out.
     for index in ["long_job_last_op", "tag_text"] {
-        sqlx::query(sqlx::AssertSqlSafe(format!("DROP INDEX {index}"))).execute(&mut conn).await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(format!("DROP INDEX {index}")))
+            .execute(&mut conn)
+            .await
+            .unwrap();
     }
     for (query, fault) in [
         (asked(&[], Some(("lastOpDate", true))), "looks at every row"),

@@ -5,14 +5,8 @@ use crate::domain::query::{Condition, Operator};
 use super::clause::{Clause, Sign, like_pattern};
 
 /// Columns that hold no NULL and that pages are sorted by: saying where NULLs come would keep PostgreSQL from using their index.
-const NEVER_NULL: [&str; 6] = [
-    "j.created_ms",
-    "j.last_op_ms",
-    "j.uuid",
-    "i.created_ms",
-    "i.last_op_ms",
-    "i.uuid",
-];
+const NEVER_NULL: [&str; 6] =
+    ["j.created_ms", "j.last_op_ms", "j.uuid", "i.created_ms", "i.last_op_ms", "i.uuid"];
 
 /// Where NULLs come in an order by this expression.
 pub(super) fn null_order(expression: &str) -> &'static str {
@@ -27,7 +21,9 @@ pub(super) fn is_selective(condition: &Condition) -> bool {
         }
         "name" => match condition.operator {
             Operator::Equal => true,
-            Operator::Like => like_pattern(&condition.value).is_some_and(|p| range_of(&p).is_some()),
+            Operator::Like => {
+                like_pattern(&condition.value).is_some_and(|p| range_of(&p).is_some())
+            }
             Operator::NotEqual
             | Operator::Greater
             | Operator::GreaterOrEqual

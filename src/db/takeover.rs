@@ -20,8 +20,7 @@ impl Write for TakeOver {
 
     async fn run<D: Dialect>(&self, link: &mut Link<'_, D>) -> Result<TakenOver> {
         let mut taken = TakenOver::default();
-        let leases =
-            values![self.node, self.now_ms, self.until_ms, &self.after, &self.through];
+        let leases = values![self.node, self.now_ms, self.until_ms, &self.after, &self.through];
         for row in link.all(SqlText::Fixed(st::LEASES_TAKE), leases).await? {
             let row = RowOf::new(&row, "upload", "uuid");
             taken.uploads.push((row.parsed("uuid")?, row.big("owner_epoch")?));

@@ -35,7 +35,7 @@ async fn healthz() -> HttpResponse {
 }
 
 #[derive(Serialize)]
-struct Ready {
+struct Readiness {
     ready: bool,
     checks: Vec<ReadyCheck>,
     /// What somebody has to look at although uploads can be taken.
@@ -66,7 +66,7 @@ async fn readyz(app: web::Data<App>) -> HttpResponse {
         .collect();
     let ready = checks.iter().all(|check| check.ok);
     let mut answer = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    answer.insert_header((header::CACHE_CONTROL, "no-store")).json(Ready {
+    answer.insert_header((header::CACHE_CONTROL, "no-store")).json(Readiness {
         ready,
         checks,
         warnings: warnings(&app),

@@ -174,8 +174,8 @@ fn readable_ranges(begin: String, page: &UnfinishedPage) -> Vec<(String, String)
         while let Some(key) = keys.next_if(|key| key < unreadable) {
             through = Some(key);
         }
-        ranges.extend(through.map(|through| (after, through)));
-        after = unreadable.clone();
+        ranges.extend(through.map(|through| (after.clone(), through)));
+        after.clone_from(unreadable);
     }
     ranges.extend(keys.last().map(|through| (after, through)));
     ranges

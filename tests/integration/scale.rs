@@ -52,7 +52,9 @@ async fn pages_are_quick_and_their_totals_right(#[case] db: TestDb) {
         (vec!["name=debian-16"], Scope::All, 1),
         (vec!["name=Debian-16"], Scope::All, 0),
     ] {
-        for sort in [None, Some(("createDate".to_owned(), true)), Some(("lastOpDate".to_owned(), true))] {
+        for sort in
+            [None, Some(("createDate".to_owned(), true)), Some(("lastOpDate".to_owned(), true))]
+        {
             let query = Query {
                 conditions: conditions.iter().map(|text| Condition::parse(text).unwrap()).collect(),
                 limit: 20,
@@ -69,7 +71,8 @@ async fn pages_are_quick_and_their_totals_right(#[case] db: TestDb) {
         }
     }
     // The newest first, in either order.
-    let newest = Query { limit: 20, sort: Some(("lastOpDate".to_owned(), true)), ..Query::default() };
+    let newest =
+        Query { limit: 20, sort: Some(("lastOpDate".to_owned(), true)), ..Query::default() };
     let page = db.db.jobs(&newest, Scope::All).await.unwrap();
     let wanted: Vec<_> = filled.iter().rev().take(20).map(|new| new.job.uuid).collect();
     assert_eq!(page.rows.iter().map(|job| job.uuid).collect::<Vec<_>>(), wanted);

@@ -96,7 +96,8 @@ async fn it_is_exact_whatever_happens_to_a_record(#[case] db: TestDb) {
     assert_eq!(total(&db, Scope::All, &["state=Waiting", "name=fedora"], false).await, 6);
 
     // The control: with a number that nobody keeps, the comparison above fails.
-    let ghost = "INSERT INTO tally (kind, account_uuid, state, slot, n) VALUES ('job', 'x', 'y', 0, 1)";
+    let ghost =
+        "INSERT INTO tally (kind, account_uuid, state, slot, n) VALUES ('job', 'x', 'y', 0, 1)";
     db.sabotage(ghost).await;
     let (tally, rows) = tally_and_rows(&db).await;
     assert_ne!(tally, rows);

@@ -142,7 +142,10 @@ fn new_job(plan: &Plan, number: usize) -> NewUploadJob {
     let request = request.checked().unwrap();
     let image_id = format!("ls1-{:064x}", number);
     NewUploadJob {
-        system_tags: vec![format!("uploadImage::{image_id}"), format!("imageSize::{}", 2_u64 << 30)],
+        system_tags: vec![
+            format!("uploadImage::{image_id}"),
+            format!("imageSize::{}", 2_u64 << 30),
+        ],
         user_tags: Vec::new(),
         open_uploads_max: u64::MAX,
         image: image_record(plan, image, account, &request, created_ms),
