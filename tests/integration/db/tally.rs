@@ -125,7 +125,7 @@ async fn it_is_exact_after_a_crowd(#[case] db: TestDb) {
             let Applied::Moved(next) = moved else { panic!("{moved:?}") };
             generation = next;
         }
-        if at % 4 == 0 {
+        if at.is_multiple_of(4) {
             let end = to(&new, generation, JobState::Failed);
             assert!(matches!(db.db.move_job(end).await.unwrap(), Applied::Moved(_)));
             assert_eq!(db.db.delete_job(new.job.uuid, Scope::All).await.unwrap(), Deleted::Gone);

@@ -37,9 +37,9 @@ async fn a_row_that_cannot_be_read_keeps_nobody_from_starting(backing: Backing) 
     }
     jobs.sort_by_key(|job| job.job.uuid);
     assert_eq!(world.jobs().unreadable().rows, 0);
-    let stage = "ALTER TABLE long_job DROP CONSTRAINT long_job_stage";
     if world.test_db.file().is_none() {
-        world.test_db.sabotage(stage).await;
+        let unchecked = "ALTER TABLE long_job DROP CONSTRAINT long_job_stage";
+        world.test_db.sabotage(unchecked).await;
     }
     let spoil = async |world: &World, job: &JobView, stage: &str| {
         let uuid = job.job.uuid;

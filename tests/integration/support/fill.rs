@@ -140,7 +140,7 @@ fn new_job(plan: &Plan, number: usize) -> NewUploadJob {
         ..AddImageRequest::default()
     };
     let request = request.checked().unwrap();
-    let image_id = format!("ls1-{:064x}", number);
+    let image_id = format!("ls1-{number:064x}");
     NewUploadJob {
         system_tags: vec![
             format!("uploadImage::{image_id}"),
