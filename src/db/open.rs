@@ -135,8 +135,8 @@ mod tests {
             let listed = SQLITE.iter().map(|m| format!("{}.sql", m.1)).collect::<Vec<_>>();
             assert_eq!(files, listed);
         }
-        assert!(SQLITE.is_sorted_by(|one, next| one.0 < next.0));
-        for (number, name, _) in SQLITE {
+        for (at, (number, name, _)) in SQLITE.iter().enumerate() {
+            assert_eq!(usize::try_from(*number).unwrap(), at + 1);
             assert!(name.starts_with(&format!("{number:04}_")), "{name}");
         }
     }
