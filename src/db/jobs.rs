@@ -16,6 +16,7 @@ use crate::domain::{
 
 use super::{
     Applied, Created, DbError, Deleted, ImageChange, JobRepository, MoveJob, NewUploadJob, Result,
+    TakeOver, TakenOver, UnfinishedPage,
     dialect::{Dialect, Link, SqlText, Value},
     images::image_values,
     query::{self, JOBS},
@@ -79,14 +80,26 @@ impl<D: Dialect> JobRepository for SqlDatabase<D> {
         self.read_all(SqlText::Fixed(st::JOBS_LIVE_OF), values, rows::job_and_upload).await
     }
 
-    async fn unfinished_jobs(
-        &self,
-        after: Option<JobUuid>,
-        limit: u64,
-    ) -> Result<Vec<(LongJob, UploadRecord)>> {
-        let after = after.map_or_else(String::new, |uuid| uuid.to_string());
-        let values = values![after, rows_max(limit)];
-        self.read_all(SqlText::Fixed(st::JOBS_UNFINISHED), values, rows::job_and_upload).await
+    async fn unfinished_jobs(&self, after: Option<&str>, limit: u64) -> Result<UnfinishedPage> {
+        let values = values![after.unwrap_or_default(), rows_max(limit)];
+        let read = |row: &D::Row| {
+            let key = RowOf::new(row, "long_job", "uuid").text("uuid")?;
+            Ok((key, rows::job_and_upload(row)))
+        };
+        let sql = SqlText::Fixed(st::JOBS_UNFINISHED);
+        let mut page = UnfinishedPage::default();
+        for (key, read) in self.read_all(sql, values, read).await? {
+            page.last = Some(key.clone());
+            match read {
+                Ok(row) => page.jobs.push(row),
+                Err(error) => page.unreadable.push((key, error)),
+            }
+        }
+        Ok(page)
+    }
+
+    async fn take_over(&self, takeover: TakeOver) -> Result<TakenOver> {
+        self.write(takeover).await
     }
 }
 

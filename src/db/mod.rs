@@ -20,8 +20,11 @@ mod identity;
 mod images;
 mod jobs;
 mod open;
+#[cfg(test)]
+mod plan_tests;
 mod postgres;
 mod query;
+mod query_index;
 mod query_time;
 mod queryable;
 mod rows;
@@ -30,6 +33,7 @@ mod sql;
 mod sqlite;
 mod statements;
 mod tags;
+mod takeover;
 mod uploads;
 mod values;
 mod write;
@@ -127,6 +131,49 @@ pub enum ImageChange {
     Remove,
 }
 
+/// Jobs that are not final, a page of them.
+#[derive(Debug, Clone, Default)]
+pub struct UnfinishedPage {
+    /// Those that can be read, in order of uuid.
+    pub jobs: Vec<(LongJob, UploadRecord)>,
+    /// Those that cannot: the key of the row, and what is wrong with it.
+    pub unreadable: Vec<(String, DbError)>,
+    /// Key of the last row, to go on after; `None` on an empty page, the end.
+    pub last: Option<String>,
+}
+
+/// What a process that starts takes over.
+#[derive(Debug, Clone)]
+pub struct TakeOver {
+    /// Unfinished jobs with a key greater than this one ...
+    pub after: String,
+    /// ... and not greater than this one.
+    pub through: String,
+    /// Who takes them over.
+    pub node: NodeUuid,
+    /// Until when their leases last.
+    pub until_ms: EpochMs,
+    /// Jobs that are taken over go from a state to a state.
+    pub moves: Vec<(JobState, JobState)>,
+    /// What jobs that go wait for from now on.
+    pub waits_for: String,
+    /// The detail of their result; the nil uuid in it stands for the job's own.
+    pub detail: String,
+    /// The cause in their result.
+    pub cause: String,
+    /// Now.
+    pub now_ms: EpochMs,
+}
+
+/// What was taken over.
+#[derive(Debug, Clone, Default)]
+pub struct TakenOver {
+    /// Uploads that are ours, with their fencing numbers.
+    pub uploads: Vec<(UploadUuid, u64)>,
+    /// Jobs that moved, with their new states.
+    pub moved: Vec<(JobUuid, JobState)>,
+}
+
 /// Outcome of a compare-and-swap on a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -184,13 +231,13 @@ pub trait JobRepository: Send + Sync + 'static {
         image_id: &ImageId,
         scope: Scope,
     ) -> Result<Vec<(LongJob, UploadRecord)>>;
-    /// All jobs that are not final, with their uploads: for recovery and supervision. Pages of at most `limit` with a uuid greater
-    /// than `after`, in order of uuid.
-    async fn unfinished_jobs(
-        &self,
-        after: Option<JobUuid>,
-        limit: u64,
-    ) -> Result<Vec<(LongJob, UploadRecord)>>;
+    /// All jobs that are not final, with their uploads: for recovery and supervision. Pages of at most `limit` whose key is greater
+    /// than `after`, in order of uuid. A row that cannot be read keeps no other from being read: it is told beside them.
+    async fn unfinished_jobs(&self, after: Option<&str>, limit: u64) -> Result<UnfinishedPage>;
+    /// Takes the uploads of a range of unfinished jobs over at the start of a process, and moves their jobs, in one transaction. A
+    /// lease of another node that has not ended is left alone, with its job; epochs as in
+    /// [`UploadRepository::lease_upload`]. Nothing but state, result, what is waited for, node and time of the jobs changes.
+    async fn take_over(&self, takeover: TakeOver) -> Result<TakenOver>;
 }
 
 /// Uploads: what the data plane has to know of each.
@@ -200,6 +247,8 @@ pub trait UploadRepository: Send + Sync + 'static {
     async fn upload(&self, uuid: UploadUuid) -> Result<Option<UploadRecord>>;
     /// The newest upload of an image.
     async fn upload_of_image(&self, image: ImageUuid) -> Result<Option<UploadRecord>>;
+    /// The newest upload of each of these images, in no order; for rendering a list. Any number; one statement per 1,000.
+    async fn uploads_of_images(&self, images: &[ImageUuid]) -> Result<Vec<UploadRecord>>;
     /// Writes down offsets and times for listings, all in one transaction. Rows whose upload is gone are passed over; a row
     /// whose owner epoch is higher than the given one is left alone. Also the percent of the job, where it is receiving and not
     /// final (no new generation), and its progress as `uploading image`. An offset never goes back.

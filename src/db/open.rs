@@ -78,10 +78,18 @@ macro_rules! migrations {
     };
 }
 
-pub(super) const SQLITE: &Migrations =
-    migrations!("sqlite": 1 "0001_records", 3 "0003_tag_uuids", 4 "0004_access_keys");
-pub(super) const POSTGRES: &Migrations =
-    migrations!("postgres": 1 "0001_records", 3 "0003_tag_uuids", 4 "0004_access_keys");
+pub(super) const SQLITE: &Migrations = migrations!("sqlite":
+    1 "0001_records",
+    3 "0003_tag_uuids",
+    4 "0004_access_keys",
+    5 "0005_scale_indexes"
+);
+pub(super) const POSTGRES: &Migrations = migrations!("postgres":
+    1 "0001_records",
+    3 "0003_tag_uuids",
+    4 "0004_access_keys",
+    5 "0005_scale_indexes"
+);
 
 /// Runs what is missing, each in a transaction of its own.
 pub(super) fn migrator(migrations: &'static Migrations) -> Migrator {

@@ -10,6 +10,9 @@ use super::{
     DbError, Result,
     clause::{Clause, LIST_MAX, Sign, VALUES_MAX, like_pattern},
     dialect::{Dialect, SqlText, Value},
+    query_index::{
+        found_by_text, is_selective, narrow_equal, narrow_like, not_by_index, null_order,
+    },
     query_time::{Moment, moment},
     sql::SqlDatabase,
     values::rows_max,
@@ -38,25 +41,70 @@ pub(super) async fn page_over<D: Dialect, T>(
     scope: Scope,
     convert: fn(&D::Row) -> Result<T>,
 ) -> Result<Page<T>> {
-    let conditions = conditions(of, values, query, scope)?;
-    // Also where only the number is wanted: an unknown field is an error in every query.
-    let order = order(of, query)?;
+    let Statements { total, rows } = statements(of, values, query, scope)?;
     let mut page = Page { rows: Vec::new(), total: None };
-    if query.count || query.reply_with_count {
-        let (sql, values) = conditions.clone().after(of.count);
+    if let Some((sql, values)) = total {
         page.total = Some(database.read_number(SqlText::Built(sql), values).await?);
     }
-    if !query.count {
-        let mut all = conditions;
-        all.push(&order);
-        all.push(" LIMIT ");
-        all.bind(rows_max(query.limit.min(LIMIT_DEFAULT)));
-        all.push(" OFFSET ");
-        all.bind(rows_max(query.start));
-        let (sql, values) = all.after(of.select);
+    if let Some((sql, values)) = rows {
         page.rows = database.read_all(SqlText::Built(sql), values, convert).await?;
     }
     Ok(page)
+}
+
+/// What one query asks the database.
+pub(super) struct Statements {
+    pub(super) total: Option<(String, Vec<Value>)>,
+    pub(super) rows: Option<(String, Vec<Value>)>,
+}
+
+pub(super) fn statements(
+    of: &Queryable,
+    values: Vec<Value>,
+    query: &Query,
+    scope: Scope,
+) -> Result<Statements> {
+    let conditions = conditions(of, values, query, scope)?;
+    // Also where only the number is wanted: an unknown field is an error in every query.
+    let order = order(of, query)?;
+    let total = if query.count || query.reply_with_count {
+        Some(match tallied(of, query, scope)? {
+            Some(tallied) => tallied,
+            None => conditions.clone().after(of.count),
+        })
+    } else {
+        None
+    };
+    if query.count {
+        return Ok(Statements { total, rows: None });
+    }
+    let mut all = conditions;
+    all.push(&order);
+    all.push(" LIMIT ");
+    all.bind(rows_max(query.limit.min(LIMIT_DEFAULT)));
+    all.push(" OFFSET ");
+    all.bind(rows_max(query.start));
+    Ok(Statements { total, rows: Some(all.after(of.select)) })
+}
+
+/// The total as a sum over the tally, if the conditions name nothing that it does not have. The caller has checked them.
+fn tallied(of: &Queryable, query: &Query, scope: Scope) -> Result<Option<(String, Vec<Value>)>> {
+    let (Some(tally), Some(account)) = (&of.tally, of.account) else { return Ok(None) };
+    if query.conditions.iter().any(|condition| condition.field != tally.by) {
+        return Ok(None);
+    }
+    let mut clause = Clause::default();
+    let whose = match scope {
+        // The row of all accounts together.
+        Scope::All => String::new(),
+        Scope::Account(uuid) => uuid.to_string(),
+    };
+    clause.compare(account, Sign::Equal, whose);
+    for condition in &query.conditions {
+        clause.push(" AND ");
+        field_condition(&mut clause, field(of, &condition.field)?, condition)?;
+    }
+    Ok(Some(clause.after(tally.select)))
 }
 
 fn field<'q>(of: &'q Queryable, name: &str) -> Result<&'q Field> {
@@ -72,7 +120,7 @@ fn order(of: &Queryable, query: &Query) -> Result<String> {
         None => (of.created, "ASC"),
     };
     // The uuid makes the order total: pages neither repeat nor skip a row.
-    Ok(format!(" ORDER BY {by} {way} NULLS LAST, {uuid} ASC", uuid = of.uuid))
+    Ok(format!(" ORDER BY {by} {way}{nulls}, {uuid} ASC", nulls = null_order(by), uuid = of.uuid))
 }
 
 fn conditions(of: &Queryable, values: Vec<Value>, query: &Query, scope: Scope) -> Result<Clause> {
@@ -84,7 +132,11 @@ fn conditions(of: &Queryable, values: Vec<Value>, query: &Query, scope: Scope) -
     clause.push(of.only);
     if let (Scope::Account(uuid), Some(account)) = (scope, of.account) {
         clause.push(" AND ");
-        clause.compare(account, Sign::Equal, uuid);
+        if query.conditions.iter().any(is_selective) {
+            clause.compare(&not_by_index(account), Sign::Equal, uuid);
+        } else {
+            clause.compare(account, Sign::Equal, uuid);
+        }
     }
     for condition in &query.conditions {
         if condition.value.contains('\0') {
@@ -108,7 +160,10 @@ fn conditions(of: &Queryable, values: Vec<Value>, query: &Query, scope: Scope) -
 fn field_condition(clause: &mut Clause, field: &Field, condition: &Condition) -> Result<()> {
     let (sql, value) = (field.sql, condition.value.as_str());
     match condition.operator {
-        Operator::Equal => compare(clause, field, Sign::Equal, value),
+        Operator::Equal => {
+            narrow_equal(clause, sql, value);
+            compare(clause, field, Sign::Equal, value)
+        }
         Operator::NotEqual => compare(clause, field, Sign::NotEqual, value),
         Operator::Greater => compare(clause, field, Sign::Greater, value),
         Operator::GreaterOrEqual => compare(clause, field, Sign::GreaterOrEqual, value),
@@ -186,6 +241,9 @@ fn like(clause: &mut Clause, field: &Field, negated: bool, condition: &Condition
         // A time has no one text; ask for a range.
         Kind::Time => return Err(bad()),
     };
+    if !negated {
+        narrow_like(clause, field.sql, &pattern);
+    }
     clause.like(&sql, negated, &pattern);
     Ok(())
 }
@@ -212,11 +270,20 @@ fn tag_condition(
         | Operator::In
         | Operator::Like => ("EXISTS", Some(condition.operator)),
     };
-    clause.push(&format!(
-        "{exists} (SELECT 1 FROM tag t WHERE t.resource_uuid = {} AND t.resource_type = '{on}' \
-         AND t.kind = '{kind}'",
-        of.uuid
-    ));
+    if exists == "EXISTS" && operator.is_some_and(found_by_text) {
+        // From the tag to its few resources, and not from every resource to its tags.
+        clause.push(&format!(
+            "{} IN (SELECT t.resource_uuid FROM tag t WHERE t.resource_type = '{on}' \
+             AND t.kind = '{kind}'",
+            of.uuid
+        ));
+    } else {
+        clause.push(&format!(
+            "{exists} (SELECT 1 FROM tag t WHERE t.resource_uuid = {} \
+             AND t.resource_type = '{on}' AND t.kind = '{kind}'",
+            of.uuid
+        ));
+    }
     if let Some(operator) = operator {
         clause.push(" AND ");
         let positive = Condition { operator, ..condition.clone() };

@@ -30,6 +30,8 @@ pub(super) struct Queryable {
     pub(super) fields: &'static [Field],
     pub(super) select: &'static str,
     pub(super) count: &'static str,
+    /// Where totals are counted ahead.
+    pub(super) tally: Option<Tally>,
     pub(super) uuid: &'static str,
     /// `None` for what everybody may see.
     pub(super) account: Option<&'static str>,
@@ -38,6 +40,13 @@ pub(super) struct Queryable {
     pub(super) only: &'static str,
     /// The type under which their tags are; `None` for what has none.
     pub(super) tags: Option<&'static str>,
+}
+
+/// A total as a sum over a few rows (migration 0005), where conditions name no other field than this one.
+#[derive(Debug)]
+pub(super) struct Tally {
+    pub(super) by: &'static str,
+    pub(super) select: &'static str,
 }
 
 const fn text(name: &'static str, sql: &'static str) -> Field {
@@ -85,6 +94,7 @@ pub(super) const JOBS: Queryable = Queryable {
     ],
     select: st::JOB_SELECT,
     count: st::JOB_COUNT,
+    tally: Some(Tally { by: "state", select: st::JOB_TALLY }),
     uuid: "j.uuid",
     account: Some("j.account_uuid"),
     created: "j.created_ms",
@@ -143,6 +153,7 @@ pub(super) const IMAGES: Queryable = Queryable {
     ],
     select: st::IMAGE_SELECT,
     count: st::IMAGE_COUNT,
+    tally: Some(Tally { by: "status", select: st::IMAGE_TALLY }),
     uuid: "i.uuid",
     account: Some("i.account_uuid"),
     created: "i.created_ms",
@@ -169,6 +180,7 @@ pub(super) const STORAGES: Queryable = Queryable {
     ],
     select: st::STORAGE_SELECT,
     count: st::STORAGE_COUNT,
+    tally: None,
     uuid: "b.uuid",
     account: None,
     created: "b.created_ms",
@@ -198,6 +210,7 @@ const fn tags_of(only: &'static str) -> Queryable {
         fields: TAG_FIELDS,
         select: st::TAG_SELECT,
         count: st::TAG_COUNT,
+        tally: None,
         uuid: "t.uuid",
         account: Some("t.account_uuid"),
         created: "t.created_ms",

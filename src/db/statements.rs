@@ -54,6 +54,11 @@ pub(super) const JOB_SELECT: &str = concat!("SELECT ", job_columns!(), " FROM lo
 pub(super) const JOB_COUNT: &str = "SELECT COUNT(*) AS n FROM long_job j WHERE ";
 pub(super) const IMAGE_SELECT: &str = concat!("SELECT ", image_columns!(), " FROM image i WHERE ");
 pub(super) const IMAGE_COUNT: &str = "SELECT COUNT(*) AS n FROM image i WHERE ";
+/// Exact, and a few rows to read instead of every job; migration 0005 says how it is kept.
+pub(super) const JOB_TALLY: &str = "SELECT CAST(COALESCE(SUM(j.n), 0) AS BIGINT) AS n \
+     FROM (SELECT account_uuid, state, n FROM tally WHERE kind = 'job') j WHERE ";
+pub(super) const IMAGE_TALLY: &str = "SELECT CAST(COALESCE(SUM(i.n), 0) AS BIGINT) AS n \
+     FROM (SELECT account_uuid, state AS status, n FROM tally WHERE kind = 'image') i WHERE ";
 
 /// Room and address are not in rows: they are bound first, as `$1` to `$3`. The address takes the collation of a column, so that it
 /// compares as all text does.
@@ -143,6 +148,14 @@ pub(super) const JOBS_UNFINISHED: &str = concat!(
     " FROM long_job j JOIN upload u ON u.uuid = j.upload_uuid \
      WHERE j.finished_ms IS NULL AND j.uuid > $1 ORDER BY j.uuid LIMIT $2"
 );
+/// Only jobs whose upload was taken over a moment ago in the same transaction: [`LEASES_TAKE`] left that end of the lease there.
+pub(super) const JOBS_TAKE: &str = "UPDATE long_job SET generation = generation + 1, \
+     state = $7, suspend_reason = $8, waits_for = $9, result_kind = 'error', \
+     result_detail = REPLACE($10, $11, uuid), result_cause = $12, node_uuid = $1, \
+     last_op_ms = $13 WHERE finished_ms IS NULL AND uuid > $3 AND uuid <= $4 AND state = $5 \
+     AND COALESCE(suspend_reason, '') = COALESCE(CAST($6 AS TEXT), '') \
+     AND EXISTS (SELECT 1 FROM upload u WHERE u.uuid = long_job.upload_uuid \
+     AND u.owner_node = $1 AND u.lease_until_ms = $2) RETURNING uuid";
 
 // Uploads.
 
@@ -154,6 +167,15 @@ pub(super) const UPLOAD_OF_IMAGE: &str = concat!(
     " FROM upload u LEFT JOIN long_job j ON j.upload_uuid = u.uuid WHERE u.image_uuid = $1 \
      ORDER BY u.created_ms DESC, CASE WHEN j.uuid IS NULL THEN 1 ELSE 0 END, u.uuid LIMIT 1"
 );
+/// Followed by a list of placeholders and [`UPLOADS_OF_IMAGES_ORDER`].
+pub(super) const UPLOADS_OF_IMAGES: &str = concat!(
+    "SELECT ",
+    upload_columns!(),
+    " FROM upload u LEFT JOIN long_job j ON j.upload_uuid = u.uuid WHERE u.image_uuid IN ("
+);
+/// The newest of each image first, in the order of [`UPLOAD_OF_IMAGE`].
+pub(super) const UPLOADS_OF_IMAGES_ORDER: &str = ") ORDER BY u.image_uuid, u.created_ms DESC, \
+     CASE WHEN j.uuid IS NULL THEN 1 ELSE 0 END, u.uuid";
 /// The job first: a move takes its locks in the same order.
 pub(super) const TOUCH_JOB: &str = "UPDATE long_job SET stage_percent = $3 \
      WHERE upload_uuid = $1 AND stage = 'receiving' AND finished_ms IS NULL \
@@ -173,6 +195,14 @@ pub(super) const UPLOAD_LEASE: &str = "UPDATE upload SET owner_node = $2, lease_
      owner_epoch = CASE WHEN owner_node = $2 AND lease_until_ms > $3 \
      THEN owner_epoch ELSE owner_epoch + 1 END \
      WHERE uuid = $1 AND (owner_node IS NULL OR owner_node = $2 OR lease_until_ms <= $3) \
+     RETURNING uuid, owner_epoch";
+/// [`UPLOAD_LEASE`] for a range of jobs.
+pub(super) const LEASES_TAKE: &str = "UPDATE upload SET owner_node = $1, lease_until_ms = $3, \
+     owner_epoch = CASE WHEN owner_node = $1 AND lease_until_ms > $2 \
+     THEN owner_epoch ELSE owner_epoch + 1 END \
+     WHERE uuid IN (SELECT j.upload_uuid FROM long_job j \
+     WHERE j.finished_ms IS NULL AND j.uuid > $4 AND j.uuid <= $5) \
+     AND (owner_node IS NULL OR owner_node = $1 OR lease_until_ms <= $2) \
      RETURNING uuid, owner_epoch";
 pub(super) const UPLOAD_EXISTS: &str = "SELECT COUNT(*) AS n FROM upload WHERE uuid = $1";
 pub(super) const LEASES_RENEW: &str =

@@ -27,6 +27,9 @@ macro_rules! uuid_ids {
         pub struct $name(pub Uuid);
 
         impl $name {
+            /// All zeroes: nobody's. Stands for an identifier that is filled in later.
+            pub const NIL: Self = Self(Uuid::nil());
+
             /// A new random identifier.
             pub fn random() -> Self {
                 Self(Uuid::new_v4())

@@ -64,6 +64,7 @@ impl App {
         let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         metrics.open_uploads.set(gauge(self.uploads.all_live().len() as u64));
         metrics.promised_bytes.set(gauge(self.uploads.promised_bytes()));
+        metrics.unreadable_jobs.set(gauge(self.jobs.unreadable().rows));
         let store = self.uploads.statistics();
         metrics.buffer_bytes.set(gauge(store.buffer_bytes));
         let (db_writes, db_commits) = (self.db_counts)();

@@ -27,9 +27,12 @@ async fn healthz() -> HttpResponse {
 }
 
 #[derive(Serialize)]
-struct Ready {
+struct Readiness {
     ready: bool,
     checks: Vec<ReadyCheck>,
+    /// What somebody has to look at although uploads can be taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -55,7 +58,24 @@ async fn readyz(app: web::Data<App>) -> HttpResponse {
         .collect();
     let ready = checks.iter().all(|check| check.ok);
     let mut answer = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    answer.insert_header((header::CACHE_CONTROL, "no-store")).json(Ready { ready, checks })
+    answer.insert_header((header::CACHE_CONTROL, "no-store")).json(Readiness {
+        ready,
+        checks,
+        warnings: warnings(&app),
+    })
+}
+
+/// One row that cannot be read is no reason to send everybody elsewhere.
+fn warnings(app: &App) -> Vec<String> {
+    let unreadable = app.jobs.unreadable();
+    let named = unreadable.first.into_iter();
+    let mut words: Vec<_> =
+        named.map(|row| format!("{row}: its job is left as it is; mend the row")).collect();
+    let more = unreadable.rows.saturating_sub(words.len() as u64);
+    if more > 0 {
+        words.push(format!("{more} more unfinished jobs cannot be read"));
+    }
+    words
 }
 
 /// `GET /metrics`: to callers on this machine, or to all if `http.metrics_public` is set.

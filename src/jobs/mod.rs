@@ -13,6 +13,7 @@ mod signals;
 mod submit;
 mod supervisor;
 mod tags;
+mod unreadable;
 
 use std::{
     collections::HashMap,
@@ -33,6 +34,7 @@ pub use hooks::{
     HookCall, HookFailure, HookPlace, HookRefused, HookRules, HookSender, HookUrl, HttpHooks,
     RETRY_AFTER, WebHooks,
 };
+pub use unreadable::Unreadable;
 
 pub use crate::db::{ApiJobResult, DbError};
 
@@ -169,6 +171,8 @@ pub struct Jobs {
     locks: Locks<JobUuid>,
     /// One at a time removes or recovers a deleted image. Whoever takes a job's lock as well takes that first.
     image_locks: Locks<ImageUuid>,
+    /// Rows that the last look at all unfinished jobs could not read.
+    unreadable: Mutex<Unreadable>,
 }
 
 type Locks<K> = Mutex<HashMap<K, Arc<tokio::sync::Mutex<()>>>>;
@@ -183,6 +187,7 @@ impl Jobs {
             finishing: Mutex::default(),
             locks: Mutex::default(),
             image_locks: Mutex::default(),
+            unreadable: Mutex::default(),
         });
         let signals: Arc<dyn JobSignals> = Arc::<Self>::clone(&jobs);
         uploads.connect(Arc::downgrade(&signals));

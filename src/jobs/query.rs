@@ -1,11 +1,13 @@
 //! Questions about jobs, images and their progress.
 
+use std::collections::HashMap;
+
 use super::{JobError, JobView, Jobs, UploadJobDetails, control::not_found};
 use crate::{
     db::StorageNow,
     domain::{
         account::{Caller, StorageRecord},
-        ids::{ApiId, JobUuid, UploadUuid},
+        ids::{ApiId, ImageUuid, JobUuid, UploadUuid},
         image::{ImageRecord, ImageStatus},
         image_id::ImageId,
         job::{LongJob, TaskProgress},
@@ -25,7 +27,7 @@ impl Jobs {
     pub async fn query(&self, caller: Caller, query: &Query) -> Result<Page<JobView>, JobError> {
         let page = self.parts.db.jobs(query, caller.scope()).await?;
         let uuids: Vec<_> = page.rows.iter().map(|job| job.image).collect();
-        let mut images: std::collections::HashMap<_, _> = self
+        let mut images: HashMap<_, _> = self
             .parts
             .db
             .images_by_uuid(&uuids)
@@ -33,13 +35,13 @@ impl Jobs {
             .into_iter()
             .map(|image| (image.uuid, image))
             .collect();
-        let mut rows = Vec::with_capacity(page.rows.len());
-        for job in page.rows {
+        let mut uploads = self.uploads_of(images.values()).await?;
+        let rows = page.rows.into_iter().map(|job| {
             let image = images.remove(&job.image);
-            let upload = self.upload_shown(&job, image.as_ref()).await?;
-            rows.push(JobView { job, image, upload });
-        }
-        Ok(Page { rows, total: page.total })
+            let upload = uploads.remove(&job.image).filter(|upload| upload.job == job.uuid);
+            JobView { job, image, upload }
+        });
+        Ok(Page { rows: rows.collect(), total: page.total })
     }
 
     /// Images that match, with the upload of those that are not Ready.
@@ -49,11 +51,26 @@ impl Jobs {
         query: &Query,
     ) -> Result<Page<(ImageRecord, Option<UploadRecord>)>, JobError> {
         let page = self.parts.db.images(query, caller.scope()).await?;
-        let mut rows = Vec::with_capacity(page.rows.len());
-        for image in page.rows {
-            rows.push(self.with_upload(image).await?);
-        }
-        Ok(Page { rows, total: page.total })
+        let mut uploads = self.uploads_of(&page.rows).await?;
+        let rows = page.rows.into_iter().map(|image| {
+            let upload = uploads.remove(&image.uuid);
+            (image, upload)
+        });
+        Ok(Page { rows: rows.collect(), total: page.total })
+    }
+
+    /// The uploads of those images that are on their way, one look-up for all.
+    async fn uploads_of<'i>(
+        &self,
+        images: impl IntoIterator<Item = &'i ImageRecord> + Send,
+    ) -> Result<HashMap<ImageUuid, UploadRecord>, JobError> {
+        let on_their_way = images.into_iter().filter(|image| match image.status {
+            ImageStatus::Downloading => true,
+            ImageStatus::Ready | ImageStatus::Deleted => false,
+        });
+        let uuids: Vec<_> = on_their_way.map(|image| image.uuid).collect();
+        let uploads = self.parts.db.uploads_of_images(&uuids).await?;
+        Ok(uploads.into_iter().map(|upload| (upload.image, upload)).collect())
     }
 
     /// System tags of these images or jobs: (uuid as text, tag).
@@ -70,10 +87,8 @@ impl Jobs {
     ) -> Result<Vec<UploadJobDetails>, JobError> {
         let mut found = Vec::new();
         for (job, upload) in self.parts.db.live_jobs_of(image_id, caller.scope()).await? {
-            match self.parts.uploads.status(upload.uuid).await {
-                Ok(status) => {
-                    found.push(UploadJobDetails { job, upload, offset: status.offset });
-                }
+            match self.parts.uploads.offset(&upload).await {
+                Ok(offset) => found.push(UploadJobDetails { job, upload, offset }),
                 Err(error) => {
                     tracing::warn!(job = %job.uuid, %error, "an upload is left out of the details");
                 }

@@ -2,10 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::{StreamExt, stream};
+
 use super::{
     JobError, Jobs, millis,
     moves::{Step, interrupted},
     recovery::by_itself,
+    unreadable::Unreadable,
 };
 use crate::{
     domain::{
@@ -23,6 +26,10 @@ use crate::{
 const LAST_BYTE_QUIET_MS: i64 = 1000;
 /// Jobs that are read at once.
 const PAGE: u64 = 200;
+/// Jobs that are suspended at once where many go silent together: their changes share database commits.
+const SUSPENDED_AT_ONCE: usize = 32;
+/// Uploads that are removed at once: fewer than there are I/O threads, and two writes at the most in a commit that others wait for.
+const EXPIRED_AT_ONCE: usize = 2;
 /// Leases are renewed well before they end.
 const LEASE_EVERY: Duration = Duration::from_secs(15);
 /// Expiry is counted in days: a minute is exact enough.
@@ -43,19 +50,39 @@ impl Jobs {
         self.parts.tasks.spawn_on(work, &self.parts.runtime);
     }
 
+    /// Three rounds that do not wait for each other: a long sweep must not cost this process its leases, nor an upload its
+    /// place in listings.
     async fn supervise(&self) {
-        let mut tick = tokio::time::interval(self.parts.limits.tick);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut lease, mut expiry, mut purge) =
-            (Every::new(LEASE_EVERY), Every::new(EXPIRY_EVERY), Every::new(PURGE_EVERY));
+        futures::join!(self.watch(), self.keep_leases(), self.sweep());
+    }
+
+    async fn watch(&self) {
+        let mut tick = self.ticks();
+        loop {
+            tick.tick().await;
+            report_failure("write down", self.parts.uploads.write_down().await);
+            let now_ms = self.parts.clock.now_ms();
+            report_failure("suspend the silent", self.suspend_silent(now_ms).await);
+        }
+    }
+
+    async fn keep_leases(&self) {
+        let (mut tick, mut lease) = (self.ticks(), Every::new(LEASE_EVERY));
         loop {
             tick.tick().await;
             let now_ms = self.parts.clock.now_ms();
-            report_failure("write down", self.parts.uploads.write_down().await);
-            report_failure("suspend the silent", self.suspend_silent(now_ms).await);
             if lease.is_due(now_ms) {
                 report_failure("renew leases", self.parts.uploads.renew_leases(now_ms).await);
             }
+        }
+    }
+
+    async fn sweep(&self) {
+        let (mut expiry, mut purge) = (Every::new(EXPIRY_EVERY), Every::new(PURGE_EVERY));
+        let mut tick = self.ticks();
+        loop {
+            tick.tick().await;
+            let now_ms = self.parts.clock.now_ms();
             if expiry.is_due(now_ms) {
                 report_failure("expire", self.expire(now_ms).await);
             }
@@ -65,15 +92,23 @@ impl Jobs {
         }
     }
 
+    fn ticks(&self) -> tokio::time::Interval {
+        let mut tick = tokio::time::interval(self.parts.limits.tick);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        tick
+    }
+
     /// Suspends jobs in memory that have had bytes and get none; fails those that never had one.
     pub async fn suspend_silent(&self, now_ms: EpochMs) -> Result<(), JobError> {
-        for live in self.parts.uploads.all_live() {
+        let all = stream::iter(self.parts.uploads.all_live());
+        all.for_each_concurrent(SUSPENDED_AT_ONCE, async |live| {
             let record = live.record();
             if let Err(error) = self.look_after(&record, &live, now_ms).await {
                 // One that cannot be moved must not keep all others.
                 tracing::error!(job = %record.job, %error, "a silent job could not be suspended; it will be tried again");
             }
-        }
+        })
+        .await;
         Ok(())
     }
 
@@ -177,19 +212,29 @@ impl Jobs {
         Ok(self.parts.uploads.find_bytes(&upload).await?)
     }
 
-    /// Fails unfinished jobs whose last byte is too old, wherever they are.
+    /// Fails unfinished jobs whose last byte is too old, wherever they are. A few at a time: their records and files are removed
+    /// beside those of running uploads, which are not to notice.
     pub async fn expire(&self, now_ms: EpochMs) -> Result<(), JobError> {
-        let mut after = None;
+        let mut unreadable = Unreadable::default();
+        let mut after: Option<String> = None;
         loop {
-            let page = self.parts.db.unfinished_jobs(after, PAGE).await?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
-            after = Some(last.uuid);
-            for (job, upload) in page {
+            let page = self.parts.db.unfinished_jobs(after.as_deref(), PAGE).await?;
+            if page.last.is_none() {
+                self.set_unreadable(unreadable);
+                return Ok(());
+            }
+            unreadable.add(&page);
+            after = page.last;
+            let jobs = stream::iter(page.jobs);
+            jobs.for_each_concurrent(EXPIRED_AT_ONCE, async |(job, upload)| {
                 if let Err(error) = self.expire_one(&job, &upload, now_ms).await {
                     // One that cannot be removed must not keep all others.
                     tracing::error!(job = %job.uuid, %error, "an upload could not be expired; it will be tried again");
                 }
-            }
+            })
+            .await;
+            // Where nothing had to be done nothing was waited for.
+            tokio::task::yield_now().await;
         }
     }
 

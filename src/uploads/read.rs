@@ -31,6 +31,17 @@ impl Uploads {
         }
     }
 
+    /// The first missing byte of an upload whose record was just read: [`status`](Self::status) without asking the records again
+    /// where the store knows it.
+    pub async fn offset(&self, record: &UploadRecord) -> Result<u64, UploadError> {
+        if record.fate == UploadFate::Open
+            && let Ok(state) = self.store.state(live::key(record.uuid)).await
+        {
+            return Ok(state.offset);
+        }
+        Ok(self.status(record.uuid).await?.offset)
+    }
+
     /// Where an upload stands, also when it has come to nothing: for the answer to the request that sent its last byte.
     pub(super) async fn any_status(&self, upload: UploadUuid) -> Result<UploadStatus, UploadError> {
         let record = self.record(upload).await?;

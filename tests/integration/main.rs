@@ -8,10 +8,12 @@ mod contract;
 mod data_plane;
 mod db;
 mod lifecycle;
+mod scale;
 mod starting;
 mod support {
     pub(crate) mod app;
     pub(crate) mod databases;
+    pub(crate) mod fill;
     pub(crate) mod postgres;
 }
 mod zstack;

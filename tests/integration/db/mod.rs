@@ -11,6 +11,7 @@ mod queries;
 mod records;
 mod service;
 mod tags;
+mod tally;
 mod upgrading;
 mod uploads;
 mod writing;

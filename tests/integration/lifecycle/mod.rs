@@ -8,6 +8,7 @@ mod faults;
 mod finish;
 mod idle;
 mod images;
+mod many;
 mod races;
 mod rigged;
 mod rigged_writer;

@@ -217,7 +217,7 @@ impl Walk {
     /// After recovery every staging entry has an open row, and what has ended holds no room.
     async fn check_store(&mut self) {
         let mut open = Vec::new();
-        for (_, upload) in self.world.db.unfinished_jobs(None, 1_000).await.unwrap() {
+        for (_, upload) in self.world.db.unfinished_jobs(None, 1_000).await.unwrap().jobs {
             open.push(UploadKey(upload.uuid.0));
         }
         let entries = self.world.store().uploads().await.unwrap();
