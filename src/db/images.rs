@@ -92,12 +92,27 @@ pub(super) fn image_values(image: &ImageRecord) -> Result<Vec<Value>> {
 }
 
 /// Tags of a resource as rows, in order.
-pub(super) fn tag_rows<'t>(
+fn tag_rows<'t>(
     resource: &'t str,
     kind: &'static str,
     tags: &'t [String],
 ) -> impl Iterator<Item = Vec<Value>> + Send + 't {
     (0_i64..).zip(tags).map(move |(position, tag)| values![resource, kind, position, tag])
+}
+
+/// Gives a resource these tags and no others.
+pub(super) async fn put_tags<D: Dialect>(
+    link: &mut Link<'_, D>,
+    resource: &str,
+    system: &[String],
+    user: &[String],
+) -> Result<()> {
+    // Of a resource that had this uuid before, if any.
+    link.execute(st::TAGS_DELETE, values![resource]).await?;
+    for row in tag_rows(resource, "system", system).chain(tag_rows(resource, "user", user)) {
+        link.execute(st::TAG_INSERT, row).await?;
+    }
+    Ok(())
 }
 
 struct MarkDeleted {

@@ -15,9 +15,10 @@ use crate::domain::{
 };
 
 use super::{
-    Applied, Created, DbError, Deleted, ImageChange, JobRepository, MoveJob, NewUploadJob, Result,
+    Applied, Created, DbError, Deleted, ImageChange, JobRepository, MoveJob, NewRun, NewUploadJob,
+    Result, RunBegun, RunTags,
     dialect::{Dialect, Link, SqlText, Value},
-    images::{image_values, tag_rows},
+    images::{image_values, put_tags},
     query::{self, JOBS},
     rows::{self, RowOf},
     sql::SqlDatabase,
@@ -32,11 +33,8 @@ const LIVE_JOBS_MAX: u64 = 100;
 #[async_trait]
 impl<D: Dialect> JobRepository for SqlDatabase<D> {
     async fn create_upload_job(&self, new: NewUploadJob) -> Result<Created> {
-        check_text("name", Some(&new.job.name))?;
-        check_text("description", new.job.description.as_ref())?;
-        check_text("jobData", Some(&new.job.job_data))?;
-        new.system_tags.iter().try_for_each(|tag| check_text("systemTags", Some(tag)))?;
-        new.user_tags.iter().try_for_each(|tag| check_text("userTags", Some(tag)))?;
+        check_job(&new.job)?;
+        check_tags(&new.system_tags, &new.user_tags)?;
         self.write(new).await
     }
 
@@ -50,6 +48,14 @@ impl<D: Dialect> JobRepository for SqlDatabase<D> {
 
     async fn move_job(&self, change: MoveJob) -> Result<Applied> {
         self.write(change).await
+    }
+
+    async fn begin_run(&self, run: NewRun) -> Result<RunBegun> {
+        check_job(&run.job)?;
+        if let RunTags::Replace { system, user } = &run.tags {
+            check_tags(system, user)?;
+        }
+        self.write(run).await
     }
 
     async fn rename_job(
@@ -89,6 +95,17 @@ impl<D: Dialect> JobRepository for SqlDatabase<D> {
     }
 }
 
+fn check_job(job: &LongJob) -> Result<()> {
+    check_text("name", Some(&job.name))?;
+    check_text("description", job.description.as_ref())?;
+    check_text("jobData", Some(&job.job_data))
+}
+
+fn check_tags(system: &[String], user: &[String]) -> Result<()> {
+    system.iter().try_for_each(|tag| check_text("systemTags", Some(tag)))?;
+    user.iter().try_for_each(|tag| check_text("userTags", Some(tag)))
+}
+
 /// U+0000 is refused with the field's own name, before the statement would refuse it without.
 fn check_text(field: &'static str, text: Option<&String>) -> Result<()> {
     match text {
@@ -97,12 +114,12 @@ fn check_text(field: &'static str, text: Option<&String>) -> Result<()> {
     }
 }
 
-fn reason(state: JobState) -> Value {
+pub(super) fn reason(state: JobState) -> Value {
     state.suspend_reason().map(SuspendReason::name).into()
 }
 
 /// `result_kind`, `result_detail`, `result_cause`.
-fn result_values(result: Option<&JobResult>) -> [Value; 3] {
+pub(super) fn result_values(result: Option<&JobResult>) -> [Value; 3] {
     match result {
         None => [Value::Text(None), Value::Text(None), Value::Text(None)],
         Some(JobResult::Event) => ["event".into(), Value::Text(None), Value::Text(None)],
@@ -110,7 +127,7 @@ fn result_values(result: Option<&JobResult>) -> [Value; 3] {
     }
 }
 
-fn upload_values(upload: &UploadRecord) -> Result<Vec<Value>> {
+pub(super) fn upload_values(upload: &UploadRecord) -> Result<Vec<Value>> {
     let length = upload.declared_length.map(|n| big("declared length", n)).transpose()?;
     Ok(values![
         upload.uuid,
@@ -181,14 +198,7 @@ impl Write for NewUploadJob {
             return Ok(Created::TooManyOpenUploads);
         }
         for resource in [self.job.uuid.to_string(), self.image.uuid.to_string()] {
-            // Tags of an image that was replaced by a rerun, if any.
-            link.execute(st::TAGS_DELETE, values![&resource]).await?;
-            for row in tag_rows(&resource, "system", &self.system_tags) {
-                link.execute(st::TAG_INSERT, row).await?;
-            }
-            for row in tag_rows(&resource, "user", &self.user_tags) {
-                link.execute(st::TAG_INSERT, row).await?;
-            }
+            put_tags(link, &resource, &self.system_tags, &self.user_tags).await?;
         }
         Ok(Created::Recorded)
     }

@@ -8,6 +8,7 @@ mod leases;
 mod opening;
 mod queries;
 mod records;
+mod runs;
 mod service;
 mod uploads;
 mod writing;
