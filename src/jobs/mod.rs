@@ -7,6 +7,7 @@ mod finish;
 mod moves;
 mod query;
 mod recovery;
+mod rerun;
 mod signals;
 mod submit;
 mod supervisor;
@@ -33,7 +34,7 @@ use crate::{
         account::StorageRecord,
         add_image::AddImageRequest,
         clock::Clock,
-        ids::{ApiId, JobUuid, NodeUuid},
+        ids::{ApiId, JobUuid, NodeUuid, UploadUuid},
         image::ImageRecord,
         job::LongJob,
         upload::{Completion, ExpectedDigests, UploadRecord},
@@ -153,8 +154,8 @@ pub struct Jobs {
     parts: JobParts,
     /// For tasks that outlive the call that starts them.
     myself: Weak<Self>,
-    /// Jobs whose last byte is here and whose verdict is not.
-    finishing: Mutex<HashMap<JobUuid, finish::Finishing>>,
+    /// Uploads whose last byte is here and whose verdict is not.
+    finishing: Mutex<HashMap<UploadUuid, finish::Finishing>>,
     /// One at a time changes a job together with what its store entry takes: without it a slice that saw the job Running could
     /// open the gate again behind a suspension. An entry lives while somebody holds it.
     locks: Mutex<HashMap<JobUuid, Arc<tokio::sync::Mutex<()>>>>,

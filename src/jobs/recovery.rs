@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{JobError, Jobs, finish::restarted, moves::Step};
+use super::{JobError, Jobs, control::Failure, finish::restarted, moves::Step};
 use crate::{
     db::Leased,
     domain::{
         account::Scope,
-        job::LongJob,
+        job::{LongJob, Run},
         job_state::{JobEvent, JobState},
-        upload::{UploadFate, UploadRecord},
+        upload::UploadRecord,
     },
     uploads::{StoreError, UploadError},
 };
@@ -27,7 +27,7 @@ impl Jobs {
             let page = self.parts.db.unfinished_jobs(after, AT_ONCE as u64).await?;
             let Some((last, _)) = page.last() else { break };
             after = Some(last.uuid);
-            let recovered = page.into_iter().map(|(job, upload)| self.recover_state(job, upload));
+            let recovered = page.into_iter().map(|(_, upload)| self.recover_state(upload));
             for recovered in futures::future::join_all(recovered).await {
                 ours.extend(recovered?);
             }
@@ -37,7 +37,6 @@ impl Jobs {
 
     async fn recover_state(
         &self,
-        job: LongJob,
         upload: UploadRecord,
     ) -> Result<Option<(LongJob, UploadRecord)>, JobError> {
         let now_ms = self.parts.clock.now_ms();
@@ -49,7 +48,7 @@ impl Jobs {
         };
         let upload = UploadRecord { owner_epoch: epoch, ..upload };
         self.parts.uploads.restore_promise(&upload);
-        let moved = self.move_job(job.uuid, Scope::All, |now| match now.state {
+        let moved = self.move_run(upload.run(), |now| match now.state {
             JobState::Waiting | JobState::Running => Ok(Some(
                 Step::new(JobEvent::NodeLost)
                     .waits_for("the missing bytes")
@@ -96,33 +95,29 @@ impl Jobs {
             return self.clean_up(job.clone()).await;
         }
         match self.parts.uploads.is_complete(upload.uuid).await {
-            Ok(true) if by_itself(job.state) => self.lead_on(job).await,
+            Ok(true) if by_itself(job.state) => self.lead_on(upload.run()).await,
             Ok(_) => Ok(()),
             Err(UploadError::Store(
                 error @ (StoreError::NotFound { .. } | StoreError::Damaged { .. }),
             )) => {
                 // As it is now: a client that was faster may have led it on.
-                let now = self.parts.db.job(job.uuid, Scope::All).await?;
-                let Some(now) = now else { return Ok(()) };
+                let Some(now) = self.current(upload.run()).await? else { return Ok(()) };
                 if self.published_image(&now).await?.is_some() {
-                    return if by_itself(now.state) { self.lead_on(&now).await } else { Ok(()) };
+                    return self.lead_on(upload.run()).await;
                 }
                 let detail = "the storage has lost the bytes of this upload; start a new one";
                 let cause = format!("found when the service started: {error}");
-                let failed = self.fail(job.uuid, detail.to_owned(), cause, UploadFate::Discarded);
-                failed.await.map(drop)
+                self.fail(upload.run(), Failure::new(detail, cause)).await.map(drop)
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Resumes a job that waits although all its bytes are here.
-    pub(super) async fn lead_on(&self, job: &LongJob) -> Result<(), JobError> {
-        match self.resume_job(job.uuid, Scope::All).await {
-            // A slice woke it while this was looking: it will be finished by that one.
-            Ok(_) | Err(JobError::WrongState { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
+    /// Resumes a run that waits although all its bytes are here, unless a user has said that it shall.
+    pub(super) async fn lead_on(&self, run: Run) -> Result<(), JobError> {
+        let mine = |now: &LongJob| now.run() == run && by_itself(now.state);
+        // What a slice woke while this was looking will be finished by that one.
+        self.resume_job(run.job, Scope::All, mine).await.map(drop)
     }
 }
 

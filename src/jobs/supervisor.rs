@@ -3,18 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    JobError, Jobs, millis,
+    JobError, Jobs,
+    control::Failure,
+    millis,
     moves::{Step, interrupted},
     recovery::by_itself,
 };
 use crate::{
     domain::{
-        account::Scope,
         clock::EpochMs,
-        ids::JobUuid,
-        job::{LongJob, Stage},
+        job::{LongJob, Run, Stage},
         job_state::{JobEvent, JobState},
-        upload::{UploadFate, UploadRecord},
+        upload::UploadRecord,
     },
     uploads::{JobSignals, Live, StoreError, UploadError},
 };
@@ -83,7 +83,7 @@ impl Jobs {
         live: &Live,
         now_ms: EpochMs,
     ) -> Result<(), JobError> {
-        if !live.gate_is_open() || self.is_finishing(record.job) {
+        if !live.gate_is_open() || self.is_finishing(record.uuid) {
             return Ok(());
         }
         if now_ms < live.silent_since_ms() {
@@ -92,7 +92,7 @@ impl Jobs {
         let silent_ms = now_ms - live.silent_since_ms();
         if live.last_byte_ms().is_none() {
             if now_ms - record.created_ms > millis(self.parts.limits.idle_fail) {
-                self.never_began(record.job).await?;
+                self.never_began(record.run()).await?;
             }
         } else if silent_ms > millis(self.parts.limits.idle_suspend) {
             self.went_silent(record, live, now_ms).await?;
@@ -101,7 +101,7 @@ impl Jobs {
             && self.parts.uploads.is_complete(record.uuid).await?
         {
             // The client went away between its last byte and the answer; nobody else would finish it.
-            drop(self.complete(record.job, record.uuid));
+            drop(self.complete(record.run()));
         }
         Ok(())
     }
@@ -118,21 +118,21 @@ impl Jobs {
         if now_ms - live.silent_since_ms() <= millis(self.parts.limits.idle_suspend) {
             return Ok(());
         }
-        let Some(now) = self.parts.db.job(job, Scope::All).await? else {
-            // Deleted behind our back: nothing is left to suspend.
+        let Some(now) = self.current(record.run()).await? else {
+            // Deleted behind our back, or run again: nothing is left to suspend.
             self.parts.uploads.forget(record.uuid);
             return Ok(());
         };
         match self.parts.uploads.is_complete(record.uuid).await {
             // All bytes are here and nobody is at it: the client, or the database, went away before that was begun or recorded.
             Ok(true) => {
-                drop(self.complete(job, record.uuid));
+                drop(self.complete(record.run()));
                 return Ok(());
             }
             Err(UploadError::Store(
                 lost @ (StoreError::NotFound { .. } | StoreError::Damaged { .. }),
             )) if !now.state.is_final() => {
-                self.storage_lost_alone(job, lost.to_string()).await;
+                self.storage_lost_alone(record.run(), lost.to_string()).await;
                 return Ok(());
             }
             // What else is wrong with the store is told by whoever writes.
@@ -140,7 +140,7 @@ impl Jobs {
         }
         let secs = self.parts.limits.idle_suspend.as_secs();
         let cause = format!("uploading has been inactive more than {secs} sec");
-        let moved = self.move_job(job, Scope::All, |now| {
+        let moved = self.move_run(record.run(), |now| {
             if now.state != JobState::Running {
                 return Ok(None);
             }
@@ -160,20 +160,19 @@ impl Jobs {
         }
     }
 
-    async fn never_began(&self, job: JobUuid) -> Result<(), JobError> {
-        if self.has_bytes(job).await? {
+    async fn never_began(&self, run: Run) -> Result<(), JobError> {
+        if self.has_bytes(run).await? {
             return Ok(());
         }
         let secs = self.parts.limits.idle_fail.as_secs();
         let cause = format!("no byte arrived within {secs} sec");
         let detail = format!("upload session expired: {cause}; start a new upload");
-        self.fail(job, detail, cause, UploadFate::Expired).await.map(drop)
+        self.fail(run, Failure::new(detail, cause).expired()).await.map(drop)
     }
 
-    /// Whether the store holds bytes of a job whose record knows of none.
-    async fn has_bytes(&self, uuid: JobUuid) -> Result<bool, JobError> {
-        let Some(job) = self.parts.db.job(uuid, Scope::All).await? else { return Ok(false) };
-        let Some(upload) = self.upload_of(&job).await? else { return Ok(false) };
+    /// Whether the store holds bytes of a run whose record knows of none.
+    async fn has_bytes(&self, run: Run) -> Result<bool, JobError> {
+        let Some(upload) = self.parts.db.upload(run.upload).await? else { return Ok(false) };
         Ok(self.parts.uploads.find_bytes(&upload).await?)
     }
 
@@ -202,7 +201,7 @@ impl Jobs {
         if job.state == JobState::Canceling {
             return self.clean_up(job.clone()).await;
         }
-        if self.is_finishing(job.uuid) || self.led_on(job, upload).await? {
+        if self.is_finishing(upload.uuid) || self.led_on(job, upload).await? {
             return Ok(());
         }
         let touched = self.parts.uploads.touched(upload.uuid);
@@ -210,7 +209,7 @@ impl Jobs {
         let limits = &self.parts.limits;
         match last {
             None if now_ms - upload.created_ms > millis(limits.idle_fail) => {
-                self.never_began(job.uuid).await
+                self.never_began(upload.run()).await
             }
             Some(last) if now_ms - last > millis(limits.expire) => {
                 let days = limits.expire.as_secs() / 86_400;
@@ -218,7 +217,7 @@ impl Jobs {
                 let detail = format!(
                     "the upload expired: {cause}; its bytes were removed, start a new upload"
                 );
-                self.fail(job.uuid, detail, cause, UploadFate::Expired).await.map(drop)
+                self.fail(upload.run(), Failure::new(detail, cause).expired()).await.map(drop)
             }
             None | Some(_) => Ok(()),
         }
@@ -233,10 +232,8 @@ impl Jobs {
                 return Ok(false);
             }
             let _alone = self.lock(job.uuid).await;
-            let Some(now) = self.parts.db.job(job.uuid, Scope::All).await? else {
-                return Ok(false);
-            };
-            if now.state == JobState::Running && !self.is_finishing(job.uuid) {
+            let Some(now) = self.current(upload.run()).await? else { return Ok(false) };
+            if now.state == JobState::Running && !self.is_finishing(upload.uuid) {
                 self.take_bytes(&now, upload).await?;
             }
             return Ok(true);
@@ -247,7 +244,7 @@ impl Jobs {
         if !complete || !by_itself(job.state) {
             return Ok(false);
         }
-        self.lead_on(job).await?;
+        self.lead_on(upload.run()).await?;
         Ok(true)
     }
 

@@ -8,6 +8,7 @@ mod faults;
 mod finish;
 mod idle;
 mod races;
+mod rerun;
 mod rigged;
 mod rigged_writer;
 mod space;

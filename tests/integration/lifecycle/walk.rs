@@ -264,7 +264,8 @@ fn reachable(from: JobState, to: JobState) -> bool {
     let mut seen = vec![from];
     let mut at = 0;
     while at < seen.len() {
-        for event in JobEvent::ALL {
+        // No walk runs a job again.
+        for event in JobEvent::ALL.into_iter().filter(|event| *event != JobEvent::RunAgain) {
             if let Ok(Next::To(next)) = seen[at].on(event)
                 && !seen.contains(&next)
             {
