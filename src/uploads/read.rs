@@ -96,7 +96,15 @@ impl Uploads {
             return Ok(true);
         }
         let job = self.db.job(record.job, Scope::All).await?;
-        Ok(job.is_some_and(|job| job.run() == record.run() && job.state == JobState::Canceling))
+        // Ended, or run again, between these two looks.
+        let ending = |state: JobState| match state {
+            JobState::Canceling | JobState::Failed | JobState::Canceled => true,
+            JobState::Waiting
+            | JobState::Running
+            | JobState::Suspended(_)
+            | JobState::Succeeded => false,
+        };
+        Ok(job.is_none_or(|job| job.run() != record.run() || ending(job.state)))
     }
 
     /// The upload's record, whatever has become of it; `NotFound` if there is none. For checking a capability's generation.
