@@ -4,6 +4,8 @@ mod api_calls;
 mod control;
 mod error;
 mod finish;
+mod join;
+mod locks;
 mod moves;
 mod query;
 mod recovery;
@@ -25,17 +27,21 @@ pub use api_calls::{
     ApiCalls, Begun, CALL_TIMEOUT, CallFailure, CallState, Kept, RESULT_KEPT_MS, TellFailure,
 };
 pub use error::JobError;
+pub use join::Joined;
 
 pub use crate::db::{ApiJobResult, DbError};
+
+use locks::Locks;
 
 use crate::{
     db::Database,
     domain::{
         account::StorageRecord,
         add_image::AddImageRequest,
-        clock::Clock,
-        ids::{ApiId, JobUuid, NodeUuid, UploadUuid},
+        clock::{Clock, ClockDoubt},
+        ids::{AccountUuid, ApiId, JobUuid, NodeUuid, UploadUuid},
         image::ImageRecord,
+        image_id::ImageId,
         job::LongJob,
         upload::{Completion, ExpectedDigests, UploadRecord},
     },
@@ -157,8 +163,12 @@ pub struct Jobs {
     /// Uploads whose last byte is here and whose verdict is not.
     finishing: Mutex<HashMap<UploadUuid, finish::Finishing>>,
     /// One at a time changes a job together with what its store entry takes: without it a slice that saw the job Running could
-    /// open the gate again behind a suspension. An entry lives while somebody holds it.
-    locks: Mutex<HashMap<JobUuid, Arc<tokio::sync::Mutex<()>>>>,
+    /// open the gate again behind a suspension.
+    locks: Locks<JobUuid>,
+    /// One at a time looks for the live job of an `IMAGE_ID` and makes one if there is none.
+    joining: Locks<(AccountUuid, ImageId)>,
+    /// How far the clock is ahead of what it is believed.
+    doubt: Mutex<ClockDoubt>,
 }
 
 impl Jobs {
@@ -169,7 +179,9 @@ impl Jobs {
             parts,
             myself: Weak::clone(myself),
             finishing: Mutex::default(),
-            locks: Mutex::default(),
+            locks: Locks::default(),
+            joining: Locks::default(),
+            doubt: Mutex::default(),
         });
         let signals: Arc<dyn JobSignals> = Arc::<Self>::clone(&jobs);
         uploads.connect(Arc::downgrade(&signals));
@@ -195,13 +207,7 @@ impl Jobs {
 
     /// Whoever holds this is alone in changing what the store takes, removes or publishes for a job.
     async fn lock(&self, job: JobUuid) -> OwnedMutexGuard<()> {
-        let lock = {
-            let mut locks = locked(&self.locks);
-            // Nobody waits for an entry that only the map holds.
-            locks.retain(|_, lock| Arc::strong_count(lock) > 1);
-            Arc::clone(locks.entry(job).or_default())
-        };
-        lock.lock_owned().await
+        self.locks.lock(job).await
     }
 }
 

@@ -52,7 +52,11 @@ impl Jobs {
         self.whole(move |jobs| async move { jobs.submit_whole(caller, new).await }).await
     }
 
-    async fn submit_whole(&self, caller: Caller, new: NewJob) -> Result<JobView, JobError> {
+    pub(super) async fn submit_whole(
+        &self,
+        caller: Caller,
+        new: NewJob,
+    ) -> Result<JobView, JobError> {
         let plan = self.plan(&new)?;
         let named = Named {
             account: caller.account,

@@ -1,11 +1,14 @@
 //! Housekeeping while the service runs: nothing waits for ever, nothing is kept for ever.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     JobError, Jobs,
     control::Failure,
-    millis,
+    locked, millis,
     moves::{Step, interrupted},
     recovery::by_itself,
 };
@@ -48,9 +51,11 @@ impl Jobs {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut lease, mut expiry, mut purge) =
             (Every::new(LEASE_EVERY), Every::new(EXPIRY_EVERY), Every::new(PURGE_EVERY));
+        let begun = Instant::now();
         loop {
             tick.tick().await;
             let now_ms = self.parts.clock.now_ms();
+            self.look_at_clock(now_ms, begun.elapsed());
             report_failure("write down", self.parts.uploads.write_down().await);
             report_failure("suspend the silent", self.suspend_silent(now_ms).await);
             if lease.is_due(now_ms) {
@@ -63,6 +68,21 @@ impl Jobs {
                 report_failure("purge", self.purge(now_ms).await);
             }
         }
+    }
+
+    /// Compares the clock with one that nobody sets, `steady` since some moment: what cannot be undone is not done because the
+    /// clock was set forward.
+    pub fn look_at_clock(&self, now_ms: EpochMs, steady: Duration) {
+        if let Some(set_by_ms) = locked(&self.doubt).look(now_ms, millis(steady)) {
+            tracing::warn!(
+                set_by_ms,
+                "the clock was set forward; uploads and images expire by it only when it has stood for a day"
+            );
+        }
+    }
+
+    fn believed(&self, now_ms: EpochMs) -> EpochMs {
+        locked(&self.doubt).believed(now_ms)
     }
 
     /// Suspends jobs in memory that have had bytes and get none; fails those that never had one.
@@ -91,7 +111,8 @@ impl Jobs {
         }
         let silent_ms = now_ms - live.silent_since_ms();
         if live.last_byte_ms().is_none() {
-            if now_ms - record.created_ms > millis(self.parts.limits.idle_fail) {
+            let idle_fail_ms = millis(self.parts.limits.idle_fail);
+            if self.believed(now_ms) - record.created_ms > idle_fail_ms {
                 self.never_began(record.run()).await?;
             }
         } else if silent_ms > millis(self.parts.limits.idle_suspend) {
@@ -161,23 +182,40 @@ impl Jobs {
     }
 
     async fn never_began(&self, run: Run) -> Result<(), JobError> {
-        if self.has_bytes(run).await? {
+        let _alone = self.lock(run.job).await;
+        if self.has_bytes_alone(run).await? {
             return Ok(());
         }
         let secs = self.parts.limits.idle_fail.as_secs();
         let cause = format!("no byte arrived within {secs} sec");
         let detail = format!("upload session expired: {cause}; start a new upload");
-        self.fail(run, Failure::new(detail, cause).expired()).await.map(drop)
+        self.fail_alone(run, Failure::new(detail, cause).expired()).await.map(drop)
     }
 
-    /// Whether the store holds bytes of a run whose record knows of none.
-    async fn has_bytes(&self, run: Run) -> Result<bool, JobError> {
+    /// Whether there are bytes of a run whose record knows of none. If there are none, none comes any more: its writers have ended,
+    /// and a slice that is on its way asks its job, and waits for the lock that the caller holds.
+    async fn has_bytes_alone(&self, run: Run) -> Result<bool, JobError> {
+        let uploads = &self.parts.uploads;
+        let Some(job) = self.current(run).await? else { return Ok(true) };
         let Some(upload) = self.parts.db.upload(run.upload).await? else { return Ok(false) };
-        Ok(self.parts.uploads.find_bytes(&upload).await?)
+        match uploads.shut(&upload).await {
+            Ok(())
+            | Err(UploadError::Store(StoreError::NotFound { .. } | StoreError::Damaged { .. })) => {
+            }
+            Err(error) => return Err(error.into()),
+        }
+        // A chunk under a checksum counts for nothing yet, but it has begun.
+        let begun = uploads.touched(run.upload).is_some_and(|live| live.last_byte_ms().is_some());
+        let has_bytes = uploads.find_bytes(&upload).await? || begun;
+        if has_bytes && job.state == JobState::Running {
+            self.take_bytes(&job, &upload).await?;
+        }
+        Ok(has_bytes)
     }
 
     /// Fails unfinished jobs whose last byte is too old, wherever they are.
     pub async fn expire(&self, now_ms: EpochMs) -> Result<(), JobError> {
+        let now_ms = self.believed(now_ms);
         let mut after = None;
         loop {
             let page = self.parts.db.unfinished_jobs(after, PAGE).await?;
@@ -250,6 +288,8 @@ impl Jobs {
 
     /// Removes for good what has been deleted or set aside long enough.
     pub async fn purge(&self, now_ms: EpochMs) -> Result<(), JobError> {
+        let is_doubted = self.believed(now_ms) != now_ms;
+        let now_ms = self.believed(now_ms);
         let limits = &self.parts.limits;
         for image in self.parts.db.deleted_images(now_ms - millis(limits.expunge), PAGE).await? {
             match self.expunge(image.uuid).await {
@@ -262,7 +302,9 @@ impl Jobs {
                 }
             }
         }
-        for (name, bytes) in self.parts.uploads.purge_set_aside(limits.set_aside_kept).await? {
+        // The store takes the age of files from the same clock.
+        let kept = if is_doubted { Duration::MAX } else { limits.set_aside_kept };
+        for (name, bytes) in self.parts.uploads.purge_set_aside(kept).await? {
             tracing::info!(name, bytes, "a stray in lost+found was removed");
         }
         self.parts.db.prune_api_jobs(now_ms - millis(limits.api_calls_kept)).await?;

@@ -108,6 +108,8 @@ impl Uploads {
             self.signals()?.bytes_arrived(record.run()).await?;
         }
         match slice.total {
+            // With the right to write, in `store_body`: a suspension may come before that.
+            Some(_) if slice.length != Some(0) => Ok(()),
             Some(total) => self.declare(live, total).await,
             None => self.promise_ahead(live).await,
         }
@@ -147,6 +149,16 @@ impl Uploads {
             claimed = self.store.write(live.owned, chunk.clone()).await;
         }
         let claimed = claimed?;
+        // Whoever suspends or ends the job waits for this claim, so that a slice which is refused has fixed no length.
+        if let Some(total) = slice.total
+            && let Err(error) = self.declare(live, total).await
+        {
+            if let Claimed::Writer(writer) = claimed {
+                // Nothing was written; the claim is free when this returns.
+                drop(writer.interrupt().await);
+            }
+            return Err(error);
+        }
         let mut writer = match claimed {
             Claimed::Writer(writer) => writer,
             Claimed::AlreadyStored(state) => {
