@@ -46,7 +46,7 @@ struct Look {
 impl ClockDoubt {
     /// Looks at both clocks. Answers by how much the clock was set forward since the last look, if it was.
     pub fn look(&mut self, now_ms: EpochMs, steady_ms: i64) -> Option<i64> {
-        let Some(last) = self.last.replace(Look { now_ms, steady_ms }) else { return None };
+        let last = self.last.replace(Look { now_ms, steady_ms })?;
         let gone_ms = steady_ms - last.steady_ms;
         let set_by_ms = now_ms - last.now_ms - gone_ms;
         if set_by_ms > JUMP_MS {

@@ -78,7 +78,6 @@ impl Jobs {
     }
 
     /// Resumes a job that is `wanted` as it is found; one that is not is left as it is.
-
     pub(super) async fn resume_job(
         &self,
         uuid: JobUuid,

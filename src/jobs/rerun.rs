@@ -29,7 +29,7 @@ pub(super) enum Again {
     /// `rerunLongJob`: as it was submitted, by this call.
     Rerun(ApiId),
     /// Submitted again under its uuid: everything but uuid and owner is new.
-    Submitted { new: NewJob, plan: Plan },
+    Submitted { new: Box<NewJob>, plan: Box<Plan> },
 }
 
 impl Jobs {
@@ -90,8 +90,8 @@ impl Jobs {
         let (new, plan, tags) = match again {
             Again::Rerun(api_id) => {
                 let new = self.as_submitted(&before, api_id).await?;
-                let plan = self.plan(&new)?;
-                (new, plan, RunTags::Keep)
+                let plan = Box::new(self.plan(&new)?);
+                (Box::new(new), plan, RunTags::Keep)
             }
             Again::Submitted { new, plan } => {
                 let (system, user) = (new.system_tags.clone(), new.user_tags.clone());

@@ -69,7 +69,8 @@ impl Jobs {
         if new.uuid.is_some()
             && let Some(before) = self.parts.db.job(named.job, caller.scope()).await?
         {
-            return self.run_again(before, Again::Submitted { new, plan }).await;
+            let again = Again::Submitted { new: Box::new(new), plan: Box::new(plan) };
+            return self.run_again(before, again).await;
         }
         let records = self.records(named, &new, &plan)?;
         self.parts.uploads.prepare(&records.upload, self.following(&plan)).await?;

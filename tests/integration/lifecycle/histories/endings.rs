@@ -159,7 +159,7 @@ async fn download(world: &World, job: &JobView, bytes: &[u8], seed: u64) -> bool
 }
 
 async fn remove(world: &World, job: &JobView, removal: Removal, seed: u64) {
-    let mut rng = Rng::new(seed ^ 0xde1e7e);
+    let mut rng = Rng::new(seed ^ 0x00de_1e7e);
     for _ in 0..rng.below(4) {
         pause_for(11).await;
     }

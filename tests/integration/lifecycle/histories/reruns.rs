@@ -89,7 +89,7 @@ async fn late_sender(
 async fn cancel_and_rerun(world: &World, first: &JobView, seed: u64) -> JobView {
     let mut rng = Rng::new(seed ^ 0x4e4e);
     let (jobs, caller, uuid) = (world.jobs(), world.caller, first.job.uuid);
-    for _ in 0..1 + rng.below(3) {
+    for _ in 0..=rng.below(3) {
         pause_for(11).await;
     }
     jobs.cancel(caller, uuid).await.unwrap();
