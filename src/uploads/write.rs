@@ -108,8 +108,8 @@ impl Uploads {
             self.signals()?.bytes_arrived(record.run()).await?;
         }
         match slice.total {
-            // With the right to write, in `store_body`: a suspension may come before that.
-            Some(_) if slice.length != Some(0) => Ok(()),
+            // Fixed in `store_body`, with the right to write: a suspension may come before that.
+            Some(total) if slice.length != Some(0) => self.check_length(total),
             Some(total) => self.declare(live, total).await,
             None => self.promise_ahead(live).await,
         }
