@@ -15,8 +15,8 @@ use crate::domain::{
 };
 
 use super::{
-    Applied, Created, DbError, Deleted, ImageChange, JobRepository, MoveJob, NewUploadJob, Result,
-    TakeOver, TakenOver, UnfinishedPage,
+    Applied, Created, DbError, Deleted, ImageChange, JobRepository, MoveJob, NewRun, NewUploadJob,
+    Result, RunBegun, RunTags, TakeOver, TakenOver, UnfinishedPage,
     dialect::{Dialect, Link, SqlText, Value},
     images::image_values,
     query::{self, JOBS},
@@ -34,11 +34,8 @@ const LIVE_JOBS_MAX: u64 = 100;
 #[async_trait]
 impl<D: Dialect> JobRepository for SqlDatabase<D> {
     async fn create_upload_job(&self, new: NewUploadJob) -> Result<Created> {
-        check_text("name", Some(&new.job.name))?;
-        check_text("description", new.job.description.as_ref())?;
-        check_text("jobData", Some(&new.job.job_data))?;
-        new.system_tags.iter().try_for_each(|tag| check_text("systemTags", Some(tag)))?;
-        new.user_tags.iter().try_for_each(|tag| check_text("userTags", Some(tag)))?;
+        check_job(&new.job)?;
+        check_tags(&new.system_tags, &new.user_tags)?;
         self.write(new).await
     }
 
@@ -52,6 +49,14 @@ impl<D: Dialect> JobRepository for SqlDatabase<D> {
 
     async fn move_job(&self, change: MoveJob) -> Result<Applied> {
         self.write(change).await
+    }
+
+    async fn begin_run(&self, run: NewRun) -> Result<RunBegun> {
+        check_job(&run.job)?;
+        if let RunTags::Replace { system, user } = &run.tags {
+            check_tags(system, user)?;
+        }
+        self.write(run).await
     }
 
     async fn rename_job(
@@ -103,6 +108,17 @@ impl<D: Dialect> JobRepository for SqlDatabase<D> {
     }
 }
 
+fn check_job(job: &LongJob) -> Result<()> {
+    check_text("name", Some(&job.name))?;
+    check_text("description", job.description.as_ref())?;
+    check_text("jobData", Some(&job.job_data))
+}
+
+fn check_tags(system: &[String], user: &[String]) -> Result<()> {
+    system.iter().try_for_each(|tag| check_text("systemTags", Some(tag)))?;
+    user.iter().try_for_each(|tag| check_text("userTags", Some(tag)))
+}
+
 /// U+0000 is refused with the field's own name, before the statement would refuse it without.
 fn check_text(field: &'static str, text: Option<&String>) -> Result<()> {
     match text {
@@ -111,12 +127,12 @@ fn check_text(field: &'static str, text: Option<&String>) -> Result<()> {
     }
 }
 
-fn reason(state: JobState) -> Value {
+pub(super) fn reason(state: JobState) -> Value {
     state.suspend_reason().map(SuspendReason::name).into()
 }
 
 /// `result_kind`, `result_detail`, `result_cause`.
-fn result_values(result: Option<&JobResult>) -> [Value; 3] {
+pub(super) fn result_values(result: Option<&JobResult>) -> [Value; 3] {
     match result {
         None => [Value::Text(None), Value::Text(None), Value::Text(None)],
         Some(JobResult::Event) => ["event".into(), Value::Text(None), Value::Text(None)],
@@ -124,7 +140,7 @@ fn result_values(result: Option<&JobResult>) -> [Value; 3] {
     }
 }
 
-fn upload_values(upload: &UploadRecord) -> Result<Vec<Value>> {
+pub(super) fn upload_values(upload: &UploadRecord) -> Result<Vec<Value>> {
     let length = upload.declared_length.map(|n| big("declared length", n)).transpose()?;
     Ok(values![
         upload.uuid,

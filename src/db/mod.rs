@@ -28,6 +28,7 @@ mod query_index;
 mod query_time;
 mod queryable;
 mod rows;
+mod runs;
 mod service;
 mod sql;
 mod sqlite;
@@ -43,6 +44,7 @@ use async_trait::async_trait;
 pub use error::DbError;
 pub use identity::{AccessKeyRepository, AccountRepository, SessionRepository};
 pub use open::{DbOptions, open};
+pub use runs::{NewRun, RunBegun, RunTags};
 pub use tags::{NewTag, TagCreated, TagDeleted, TagRepository};
 pub use write::WriteCounters;
 
@@ -213,6 +215,9 @@ pub trait JobRepository: Send + Sync + 'static {
     async fn jobs(&self, query: &Query, scope: Scope) -> Result<Page<LongJob>>;
     /// Moves a job by compare-and-swap on its generation, image and upload in the same step.
     async fn move_job(&self, change: MoveJob) -> Result<Applied>;
+    /// Lets a final job run again: by compare-and-swap on its generation it gets a new upload, in the same step the upload of
+    /// the run before ends, and the image is recorded anew. All of it or nothing.
+    async fn begin_run(&self, run: NewRun) -> Result<RunBegun>;
     /// Renames a job; `None` leaves a field. Does not touch the generation. Answers the job, or `None` if there is none to see.
     async fn rename_job(
         &self,

@@ -114,6 +114,7 @@ pub(super) fn job(row: &impl Fields) -> Result<LongJob> {
         waits_for: row.text_or_null("waits_for")?,
         result,
         image: row.parsed("image_uuid")?,
+        upload: row.parsed("upload_uuid")?,
         node: row.parsed_or_null("node_uuid")?,
         created_ms: row.int("created_ms")?,
         last_op_ms: row.int("last_op_ms")?,

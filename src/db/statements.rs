@@ -7,8 +7,8 @@ macro_rules! job_columns {
     () => {
         "j.uuid, j.account_uuid, j.name, j.description, j.api_id, j.job_name, j.job_data, j.state, \
          j.suspend_reason, j.generation, j.stage, j.stage_percent, j.waits_for, j.result_kind, \
-         j.result_detail, j.result_cause, j.image_uuid, j.node_uuid, j.created_ms, j.last_op_ms, \
-         j.finished_ms"
+         j.result_detail, j.result_cause, j.image_uuid, j.upload_uuid, j.node_uuid, \
+         j.created_ms, j.last_op_ms, j.finished_ms"
     };
 }
 
@@ -107,6 +107,10 @@ pub(super) const IMAGE_REPLACE: &str = concat!(
      storage_uuid = excluded.storage_uuid, created_ms = excluded.created_ms, \
      last_op_ms = excluded.last_op_ms, deleted_ms = excluded.deleted_ms"
 );
+/// Of a job, in order.
+pub(super) const TAGS_OF_JOB: &str = "SELECT kind, tag FROM tag \
+     WHERE resource_uuid = $1 AND resource_type = 'LongJobVO' ORDER BY kind, position";
+
 pub(super) const JOB_BY_UUID: &str = concat!(
     "SELECT ",
     job_columns!(),
@@ -121,6 +125,13 @@ pub(super) const JOB_MOVE: &str = "UPDATE long_job SET generation = generation +
      node_uuid = COALESCE(CAST($11 AS TEXT), node_uuid), last_op_ms = $12, finished_ms = $13 \
      WHERE uuid = $1 AND generation = $2 \
      RETURNING uuid, generation, image_uuid, upload_uuid, api_id";
+/// A new run takes the place of one that is over: never of one that is not.
+pub(super) const JOB_RUN_AGAIN: &str = "UPDATE long_job SET generation = generation + 1, \
+     name = $3, description = $4, api_id = $5, job_data = $6, state = $7, suspend_reason = $8, \
+     stage = $9, stage_percent = $10, waits_for = $11, result_kind = $12, result_detail = $13, \
+     result_cause = $14, image_uuid = $15, upload_uuid = $16, node_uuid = $17, created_ms = $18, \
+     last_op_ms = $19, finished_ms = $20 \
+     WHERE uuid = $1 AND generation = $2 AND finished_ms IS NOT NULL RETURNING uuid, generation";
 pub(super) const JOB_EXISTS: &str = "SELECT COUNT(*) AS n FROM long_job WHERE uuid = $1";
 pub(super) const JOB_RENAME: &str = "UPDATE long_job SET \
      name = COALESCE(CAST($3 AS TEXT), name), \
@@ -165,7 +176,8 @@ pub(super) const UPLOAD_OF_IMAGE: &str = concat!(
     "SELECT ",
     upload_columns!(),
     " FROM upload u LEFT JOIN long_job j ON j.upload_uuid = u.uuid WHERE u.image_uuid = $1 \
-     ORDER BY u.created_ms DESC, CASE WHEN j.uuid IS NULL THEN 1 ELSE 0 END, u.uuid LIMIT 1"
+     ORDER BY CASE WHEN u.fate IN ('open', 'published') THEN 0 ELSE 1 END, u.created_ms DESC, \
+     CASE WHEN j.uuid IS NULL THEN 1 ELSE 0 END, u.uuid LIMIT 1"
 );
 /// Followed by a list of placeholders and [`UPLOADS_OF_IMAGES_ORDER`].
 pub(super) const UPLOADS_OF_IMAGES: &str = concat!(
@@ -174,7 +186,8 @@ pub(super) const UPLOADS_OF_IMAGES: &str = concat!(
     " FROM upload u LEFT JOIN long_job j ON j.upload_uuid = u.uuid WHERE u.image_uuid IN ("
 );
 /// The newest of each image first, in the order of [`UPLOAD_OF_IMAGE`].
-pub(super) const UPLOADS_OF_IMAGES_ORDER: &str = ") ORDER BY u.image_uuid, u.created_ms DESC, \
+pub(super) const UPLOADS_OF_IMAGES_ORDER: &str = ") ORDER BY u.image_uuid, \
+     CASE WHEN u.fate IN ('open', 'published') THEN 0 ELSE 1 END, u.created_ms DESC, \
      CASE WHEN j.uuid IS NULL THEN 1 ELSE 0 END, u.uuid";
 /// The job first: a move takes its locks in the same order.
 pub(super) const TOUCH_JOB: &str = "UPDATE long_job SET stage_percent = $3 \
@@ -189,6 +202,9 @@ pub(super) const TOUCH_UPLOAD: &str = "UPDATE upload SET \
      WHERE uuid = $1 AND owner_epoch <= $2";
 pub(super) const UPLOAD_LENGTH: &str = "UPDATE upload SET declared_length = $2 WHERE uuid = $1";
 pub(super) const UPLOAD_FATE: &str = "UPDATE upload SET fate = $2 WHERE uuid = $1";
+/// The end of an earlier run. One whose image is another than that of the new run stays what it is.
+pub(super) const UPLOAD_SUPERSEDE: &str = "UPDATE upload SET fate = 'discarded' WHERE uuid = $1 \
+     AND (fate = 'open' OR (fate = 'published' AND image_uuid = $2))";
 pub(super) const UPLOAD_URL_RAISE: &str = "UPDATE upload SET url_generation = url_generation + 1 \
      WHERE uuid = $1 RETURNING uuid, url_generation";
 pub(super) const UPLOAD_LEASE: &str = "UPDATE upload SET owner_node = $2, lease_until_ms = $4, \

@@ -23,6 +23,53 @@ impl Clock for SystemClock {
     }
 }
 
+/// A clock that goes ahead of a steady one by more than this between two looks has been set.
+const JUMP_MS: i64 = 600_000;
+/// A clock that was set forward is believed after so long: by then whoever set it wrongly has set it back.
+const BELIEVED_AFTER_MS: i64 = 86_400_000;
+
+/// How far the clock is ahead of what it is believed. What is counted in hours and days, and cannot be undone, does not trust a clock
+/// that jumps: it is looked at together with a steady one, and a jump forward counts only when it has stood for a day.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ClockDoubt {
+    last: Option<Look>,
+    ahead_ms: i64,
+    since_steady_ms: i64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    now_ms: EpochMs,
+    steady_ms: i64,
+}
+
+impl ClockDoubt {
+    /// Looks at both clocks. Answers by how much the clock was set forward since the last look, if it was.
+    pub fn look(&mut self, now_ms: EpochMs, steady_ms: i64) -> Option<i64> {
+        let last = self.last.replace(Look { now_ms, steady_ms })?;
+        let gone_ms = steady_ms - last.steady_ms;
+        let set_by_ms = now_ms - last.now_ms - gone_ms;
+        if set_by_ms > JUMP_MS {
+            self.ahead_ms += set_by_ms;
+            self.since_steady_ms = steady_ms;
+            return Some(set_by_ms);
+        }
+        if set_by_ms < -JUMP_MS {
+            // Set back: as far as it had been set forward before, that is made good.
+            self.ahead_ms = (self.ahead_ms + set_by_ms).max(0);
+        }
+        if steady_ms - self.since_steady_ms >= BELIEVED_AFTER_MS {
+            self.ahead_ms = 0;
+        }
+        None
+    }
+
+    /// The moment that is believed when the clock shows `now_ms`.
+    pub const fn believed(&self, now_ms: EpochMs) -> EpochMs {
+        now_ms - self.ahead_ms
+    }
+}
+
 /// A clock that stands still until it is told to move: for tests.
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicI64);
@@ -42,5 +89,41 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now_ms(&self) -> EpochMs {
         self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    #[test]
+    fn a_clock_that_jumps_forward_is_believed_after_a_day() {
+        let mut doubt = ClockDoubt::default();
+        let eight_days = 8 * 24 * HOUR_MS;
+        assert_eq!(doubt.look(1_000, 0), None);
+        // As the steady one goes, with a little drift.
+        assert_eq!(doubt.look(1_000 + HOUR_MS + 5_000, HOUR_MS), None);
+        assert_eq!(doubt.believed(2_000), 2_000);
+        let jumped = 1_000 + 2 * HOUR_MS + eight_days;
+        assert_eq!(doubt.look(jumped, 2 * HOUR_MS), Some(eight_days - 5_000));
+        assert_eq!(doubt.believed(jumped), 6_000 + 2 * HOUR_MS, "as if it had not been set");
+        assert_eq!(doubt.look(jumped + 23 * HOUR_MS, 25 * HOUR_MS), None);
+        assert_eq!(doubt.believed(jumped), 6_000 + 2 * HOUR_MS);
+        assert_eq!(doubt.look(jumped + 24 * HOUR_MS, 26 * HOUR_MS), None);
+        assert_eq!(doubt.believed(jumped), jumped, "it has stood for a day");
+    }
+
+    #[test]
+    fn a_jump_that_is_taken_back_leaves_no_doubt() {
+        let mut doubt = ClockDoubt::default();
+        let _ = doubt.look(0, 0);
+        assert!(doubt.look(50 * HOUR_MS, HOUR_MS).is_some());
+        assert_eq!(doubt.look(2 * HOUR_MS, 2 * HOUR_MS), None);
+        assert_eq!(doubt.believed(7), 7);
+        // A clock that was only ever set back is not ahead.
+        assert_eq!(doubt.look(-5 * HOUR_MS, 3 * HOUR_MS), None);
+        assert_eq!(doubt.believed(7), 7);
     }
 }

@@ -34,6 +34,9 @@ pub enum JobError {
         /// ZStack's words where it has some.
         words: String,
     },
+    /// The call does not fit this job at all (code LONG_JOB.1003).
+    #[error("{0}")]
+    Unsupported(String),
     /// Nothing can store the image now (code SYS.1006).
     #[error("{0}")]
     NoStorage(String),

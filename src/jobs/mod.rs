@@ -6,9 +6,12 @@ mod error;
 mod finish;
 mod hooks;
 mod images;
+mod join;
+mod locks;
 mod moves;
 mod query;
 mod recovery;
+mod rerun;
 mod signals;
 mod submit;
 mod supervisor;
@@ -17,7 +20,6 @@ mod unreadable;
 
 use std::{
     collections::HashMap,
-    hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -34,18 +36,22 @@ pub use hooks::{
     HookCall, HookFailure, HookPlace, HookRefused, HookRules, HookSender, HookUrl, HttpHooks,
     RETRY_AFTER, WebHooks,
 };
+pub use join::Joined;
 pub use unreadable::Unreadable;
 
 pub use crate::db::{ApiJobResult, DbError};
+
+use locks::Locks;
 
 use crate::{
     db::Database,
     domain::{
         account::StorageRecord,
         add_image::AddImageRequest,
-        clock::Clock,
-        ids::{ApiId, ImageUuid, JobUuid, NodeUuid},
+        clock::{Clock, ClockDoubt},
+        ids::{AccountUuid, ApiId, ImageUuid, JobUuid, NodeUuid, UploadUuid},
         image::ImageRecord,
+        image_id::ImageId,
         job::LongJob,
         upload::{Completion, ExpectedDigests, UploadRecord},
     },
@@ -164,18 +170,20 @@ pub struct Jobs {
     parts: JobParts,
     /// For tasks that outlive the call that starts them.
     myself: Weak<Self>,
-    /// Jobs whose last byte is here and whose verdict is not.
-    finishing: Mutex<HashMap<JobUuid, finish::Finishing>>,
+    /// Uploads whose last byte is here and whose verdict is not.
+    finishing: Mutex<HashMap<UploadUuid, finish::Finishing>>,
     /// One at a time changes a job together with what its store entry takes: without it a slice that saw the job Running could
-    /// open the gate again behind a suspension. An entry lives while somebody holds it.
+    /// open the gate again behind a suspension.
     locks: Locks<JobUuid>,
     /// One at a time removes or recovers a deleted image. Whoever takes a job's lock as well takes that first.
     image_locks: Locks<ImageUuid>,
+    /// One at a time looks for the live job of an `IMAGE_ID` and makes one if there is none.
+    joining: Locks<(AccountUuid, ImageId)>,
+    /// How far the clock is ahead of what it is believed.
+    doubt: Mutex<ClockDoubt>,
     /// Rows that the last look at all unfinished jobs could not read.
     unreadable: Mutex<Unreadable>,
 }
-
-type Locks<K> = Mutex<HashMap<K, Arc<tokio::sync::Mutex<()>>>>;
 
 impl Jobs {
     /// Over these parts, connected to the data plane.
@@ -185,8 +193,10 @@ impl Jobs {
             parts,
             myself: Weak::clone(myself),
             finishing: Mutex::default(),
-            locks: Mutex::default(),
-            image_locks: Mutex::default(),
+            locks: Locks::default(),
+            image_locks: Locks::default(),
+            joining: Locks::default(),
+            doubt: Mutex::default(),
             unreadable: Mutex::default(),
         });
         let signals: Arc<dyn JobSignals> = Arc::<Self>::clone(&jobs);
@@ -213,23 +223,13 @@ impl Jobs {
 
     /// Whoever holds this is alone in changing what the store takes, removes or publishes for a job.
     async fn lock(&self, job: JobUuid) -> OwnedMutexGuard<()> {
-        lock_of(&self.locks, job).await
+        self.locks.lock(job).await
     }
 
     /// Whoever holds this is alone in removing or recovering a deleted image.
     async fn lock_image(&self, image: ImageUuid) -> OwnedMutexGuard<()> {
-        lock_of(&self.image_locks, image).await
+        self.image_locks.lock(image).await
     }
-}
-
-async fn lock_of<K: Eq + Hash>(locks: &Locks<K>, key: K) -> OwnedMutexGuard<()> {
-    let lock = {
-        let mut locks = locked(locks);
-        // Nobody waits for an entry that only the map holds.
-        locks.retain(|_, lock| Arc::strong_count(lock) > 1);
-        Arc::clone(locks.entry(key).or_default())
-    };
-    lock.lock_owned().await
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -27,7 +27,7 @@ impl Jobs {
     pub async fn query(&self, caller: Caller, query: &Query) -> Result<Page<JobView>, JobError> {
         let page = self.parts.db.jobs(query, caller.scope()).await?;
         let uuids: Vec<_> = page.rows.iter().map(|job| job.image).collect();
-        let mut images: HashMap<_, _> = self
+        let images: HashMap<_, _> = self
             .parts
             .db
             .images_by_uuid(&uuids)
@@ -35,11 +35,12 @@ impl Jobs {
             .into_iter()
             .map(|image| (image.uuid, image))
             .collect();
-        let mut uploads = self.uploads_of(images.values()).await?;
+        let uploads = self.uploads_of(images.values()).await?;
+        // Several jobs may have tried to make one image.
         let rows = page.rows.into_iter().map(|job| {
-            let image = images.remove(&job.image);
-            let upload = uploads.remove(&job.image).filter(|upload| upload.job == job.uuid);
-            JobView { job, image, upload }
+            let image = images.get(&job.image).cloned();
+            let upload = uploads.get(&job.image).filter(|upload| upload.uuid == job.upload);
+            JobView { image, upload: upload.cloned(), job }
         });
         Ok(Page { rows: rows.collect(), total: page.total })
     }

@@ -2,15 +2,15 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{JobError, Jobs, finish::restarted, unreadable::Unreadable};
+use super::{JobError, Jobs, control::Failure, finish::restarted, unreadable::Unreadable};
 use crate::{
     db::{TakeOver, UnfinishedPage},
     domain::{
         account::Scope,
         ids::JobUuid,
-        job::{JobResult, LongJob},
+        job::{JobResult, LongJob, Run},
         job_state::{JobEvent, JobState, Next},
-        upload::{UploadFate, UploadRecord},
+        upload::UploadRecord,
     },
     uploads::{StoreError, UploadError},
 };
@@ -117,33 +117,29 @@ impl Jobs {
             return self.clean_up(job.clone()).await;
         }
         match self.parts.uploads.is_complete(upload.uuid).await {
-            Ok(true) if by_itself(job.state) => self.lead_on(job).await,
+            Ok(true) if by_itself(job.state) => self.lead_on(upload.run()).await,
             Ok(_) => Ok(()),
             Err(UploadError::Store(
                 error @ (StoreError::NotFound { .. } | StoreError::Damaged { .. }),
             )) => {
                 // As it is now: a client that was faster may have led it on.
-                let now = self.parts.db.job(job.uuid, Scope::All).await?;
-                let Some(now) = now else { return Ok(()) };
+                let Some(now) = self.current(upload.run()).await? else { return Ok(()) };
                 if self.published_image(&now).await?.is_some() {
-                    return if by_itself(now.state) { self.lead_on(&now).await } else { Ok(()) };
+                    return self.lead_on(upload.run()).await;
                 }
                 let detail = "the storage has lost the bytes of this upload; start a new one";
                 let cause = format!("found when the service started: {error}");
-                let failed = self.fail(job.uuid, detail.to_owned(), cause, UploadFate::Discarded);
-                failed.await.map(drop)
+                self.fail(upload.run(), Failure::new(detail, cause)).await.map(drop)
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Resumes a job that waits although all its bytes are here.
-    pub(super) async fn lead_on(&self, job: &LongJob) -> Result<(), JobError> {
-        match self.resume_job(job.uuid, Scope::All).await {
-            // A slice woke it while this was looking: it will be finished by that one.
-            Ok(_) | Err(JobError::WrongState { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
+    /// Resumes a run that waits although all its bytes are here, unless a user has said that it shall.
+    pub(super) async fn lead_on(&self, run: Run) -> Result<(), JobError> {
+        let mine = |now: &LongJob| now.run() == run && by_itself(now.state);
+        // What a slice woke while this was looking will be finished by that one.
+        self.resume_job(run.job, Scope::All, mine).await.map(drop)
     }
 }
 

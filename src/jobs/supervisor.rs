@@ -1,23 +1,26 @@
 //! Housekeeping while the service runs: nothing waits for ever, nothing is kept for ever.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt, stream};
 
 use super::{
-    JobError, Jobs, millis,
+    JobError, Jobs,
+    control::Failure,
+    locked, millis,
     moves::{Step, interrupted},
     recovery::by_itself,
     unreadable::Unreadable,
 };
 use crate::{
     domain::{
-        account::Scope,
         clock::EpochMs,
-        ids::JobUuid,
-        job::{LongJob, Stage},
+        job::{LongJob, Run, Stage},
         job_state::{JobEvent, JobState},
-        upload::{UploadFate, UploadRecord},
+        upload::UploadRecord,
     },
     uploads::{JobSignals, Live, StoreError, UploadError},
 };
@@ -57,11 +60,12 @@ impl Jobs {
     }
 
     async fn watch(&self) {
-        let mut tick = self.ticks();
+        let (mut tick, begun) = (self.ticks(), Instant::now());
         loop {
             tick.tick().await;
-            report_failure("write down", self.parts.uploads.write_down().await);
             let now_ms = self.parts.clock.now_ms();
+            self.look_at_clock(now_ms, begun.elapsed());
+            report_failure("write down", self.parts.uploads.write_down().await);
             report_failure("suspend the silent", self.suspend_silent(now_ms).await);
         }
     }
@@ -98,6 +102,21 @@ impl Jobs {
         tick
     }
 
+    /// Compares the clock with one that nobody sets, `steady` since some moment: what cannot be undone is not done because the
+    /// clock was set forward.
+    pub fn look_at_clock(&self, now_ms: EpochMs, steady: Duration) {
+        if let Some(set_by_ms) = locked(&self.doubt).look(now_ms, millis(steady)) {
+            tracing::warn!(
+                set_by_ms,
+                "the clock was set forward; uploads and images expire by it only when it has stood for a day"
+            );
+        }
+    }
+
+    fn believed(&self, now_ms: EpochMs) -> EpochMs {
+        locked(&self.doubt).believed(now_ms)
+    }
+
     /// Suspends jobs in memory that have had bytes and get none; fails those that never had one.
     pub async fn suspend_silent(&self, now_ms: EpochMs) -> Result<(), JobError> {
         let all = stream::iter(self.parts.uploads.all_live());
@@ -118,7 +137,7 @@ impl Jobs {
         live: &Live,
         now_ms: EpochMs,
     ) -> Result<(), JobError> {
-        if !live.gate_is_open() || self.is_finishing(record.job) {
+        if !live.gate_is_open() || self.is_finishing(record.uuid) {
             return Ok(());
         }
         if now_ms < live.silent_since_ms() {
@@ -126,8 +145,9 @@ impl Jobs {
         }
         let silent_ms = now_ms - live.silent_since_ms();
         if live.last_byte_ms().is_none() {
-            if now_ms - record.created_ms > millis(self.parts.limits.idle_fail) {
-                self.never_began(record.job).await?;
+            let idle_fail_ms = millis(self.parts.limits.idle_fail);
+            if self.believed(now_ms) - record.created_ms > idle_fail_ms {
+                self.never_began(record.run()).await?;
             }
         } else if silent_ms > millis(self.parts.limits.idle_suspend) {
             self.went_silent(record, live, now_ms).await?;
@@ -136,7 +156,7 @@ impl Jobs {
             && self.parts.uploads.is_complete(record.uuid).await?
         {
             // The client went away between its last byte and the answer; nobody else would finish it.
-            drop(self.complete(record.job, record.uuid));
+            drop(self.complete(record.run()));
         }
         Ok(())
     }
@@ -153,21 +173,21 @@ impl Jobs {
         if now_ms - live.silent_since_ms() <= millis(self.parts.limits.idle_suspend) {
             return Ok(());
         }
-        let Some(now) = self.parts.db.job(job, Scope::All).await? else {
-            // Deleted behind our back: nothing is left to suspend.
+        let Some(now) = self.current(record.run()).await? else {
+            // Deleted behind our back, or run again: nothing is left to suspend.
             self.parts.uploads.forget(record.uuid);
             return Ok(());
         };
         match self.parts.uploads.is_complete(record.uuid).await {
             // All bytes are here and nobody is at it: the client, or the database, went away before that was begun or recorded.
             Ok(true) => {
-                drop(self.complete(job, record.uuid));
+                drop(self.complete(record.run()));
                 return Ok(());
             }
             Err(UploadError::Store(
                 lost @ (StoreError::NotFound { .. } | StoreError::Damaged { .. }),
             )) if !now.state.is_final() => {
-                self.storage_lost_alone(job, lost.to_string()).await;
+                self.storage_lost_alone(record.run(), lost.to_string()).await;
                 return Ok(());
             }
             // What else is wrong with the store is told by whoever writes.
@@ -175,7 +195,7 @@ impl Jobs {
         }
         let secs = self.parts.limits.idle_suspend.as_secs();
         let cause = format!("uploading has been inactive more than {secs} sec");
-        let moved = self.move_job(job, Scope::All, |now| {
+        let moved = self.move_run(record.run(), |now| {
             if now.state != JobState::Running {
                 return Ok(None);
             }
@@ -195,26 +215,42 @@ impl Jobs {
         }
     }
 
-    async fn never_began(&self, job: JobUuid) -> Result<(), JobError> {
-        if self.has_bytes(job).await? {
+    async fn never_began(&self, run: Run) -> Result<(), JobError> {
+        let _alone = self.lock(run.job).await;
+        if self.has_bytes_alone(run).await? {
             return Ok(());
         }
         let secs = self.parts.limits.idle_fail.as_secs();
         let cause = format!("no byte arrived within {secs} sec");
         let detail = format!("upload session expired: {cause}; start a new upload");
-        self.fail(job, detail, cause, UploadFate::Expired).await.map(drop)
+        self.fail_alone(run, Failure::new(detail, cause).expired()).await.map(drop)
     }
 
-    /// Whether the store holds bytes of a job whose record knows of none.
-    async fn has_bytes(&self, uuid: JobUuid) -> Result<bool, JobError> {
-        let Some(job) = self.parts.db.job(uuid, Scope::All).await? else { return Ok(false) };
-        let Some(upload) = self.upload_of(&job).await? else { return Ok(false) };
-        Ok(self.parts.uploads.find_bytes(&upload).await?)
+    /// Whether there are bytes of a run whose record knows of none. If there are none, none comes any more: its writers have ended,
+    /// and a slice that is on its way asks its job, and waits for the lock that the caller holds.
+    async fn has_bytes_alone(&self, run: Run) -> Result<bool, JobError> {
+        let uploads = &self.parts.uploads;
+        let Some(job) = self.current(run).await? else { return Ok(true) };
+        let Some(upload) = self.parts.db.upload(run.upload).await? else { return Ok(false) };
+        match uploads.shut(&upload).await {
+            Ok(())
+            | Err(UploadError::Store(StoreError::NotFound { .. } | StoreError::Damaged { .. })) => {
+            }
+            Err(error) => return Err(error.into()),
+        }
+        // A chunk under a checksum counts for nothing yet, but it has begun.
+        let begun = uploads.touched(run.upload).is_some_and(|live| live.last_byte_ms().is_some());
+        let has_bytes = uploads.find_bytes(&upload).await? || begun;
+        if has_bytes && job.state == JobState::Running {
+            self.take_bytes(&job, &upload).await?;
+        }
+        Ok(has_bytes)
     }
 
     /// Fails unfinished jobs whose last byte is too old, wherever they are. A few at a time: their records and files are removed
     /// beside those of running uploads, which are not to notice.
     pub async fn expire(&self, now_ms: EpochMs) -> Result<(), JobError> {
+        let now_ms = self.believed(now_ms);
         let mut unreadable = Unreadable::default();
         let mut after: Option<String> = None;
         loop {
@@ -247,7 +283,7 @@ impl Jobs {
         if job.state == JobState::Canceling {
             return self.clean_up(job.clone()).await;
         }
-        if self.is_finishing(job.uuid) || self.led_on(job, upload).await? {
+        if self.is_finishing(upload.uuid) || self.led_on(job, upload).await? {
             return Ok(());
         }
         let touched = self.parts.uploads.touched(upload.uuid);
@@ -255,7 +291,7 @@ impl Jobs {
         let limits = &self.parts.limits;
         match last {
             None if now_ms - upload.created_ms > millis(limits.idle_fail) => {
-                self.never_began(job.uuid).await
+                self.never_began(upload.run()).await
             }
             Some(last) if now_ms - last > millis(limits.expire) => {
                 let days = limits.expire.as_secs() / 86_400;
@@ -263,7 +299,7 @@ impl Jobs {
                 let detail = format!(
                     "the upload expired: {cause}; its bytes were removed, start a new upload"
                 );
-                self.fail(job.uuid, detail, cause, UploadFate::Expired).await.map(drop)
+                self.fail(upload.run(), Failure::new(detail, cause).expired()).await.map(drop)
             }
             None | Some(_) => Ok(()),
         }
@@ -278,10 +314,8 @@ impl Jobs {
                 return Ok(false);
             }
             let _alone = self.lock(job.uuid).await;
-            let Some(now) = self.parts.db.job(job.uuid, Scope::All).await? else {
-                return Ok(false);
-            };
-            if now.state == JobState::Running && !self.is_finishing(job.uuid) {
+            let Some(now) = self.current(upload.run()).await? else { return Ok(false) };
+            if now.state == JobState::Running && !self.is_finishing(upload.uuid) {
                 self.take_bytes(&now, upload).await?;
             }
             return Ok(true);
@@ -292,12 +326,14 @@ impl Jobs {
         if !complete || !by_itself(job.state) {
             return Ok(false);
         }
-        self.lead_on(job).await?;
+        self.lead_on(upload.run()).await?;
         Ok(true)
     }
 
     /// Removes for good what has been deleted or set aside long enough.
     pub async fn purge(&self, now_ms: EpochMs) -> Result<(), JobError> {
+        let is_doubted = self.believed(now_ms) != now_ms;
+        let now_ms = self.believed(now_ms);
         let limits = &self.parts.limits;
         let before_ms = now_ms - millis(limits.expunge);
         for image in self.parts.db.deleted_images(before_ms, PAGE).await? {
@@ -306,7 +342,9 @@ impl Jobs {
                 tracing::error!(image = %image.uuid, %error, "a deleted image could not be removed; it will be tried again");
             }
         }
-        for (name, bytes) in self.parts.uploads.purge_set_aside(limits.set_aside_kept).await? {
+        // The store takes the age of files from the same clock.
+        let kept = if is_doubted { Duration::MAX } else { limits.set_aside_kept };
+        for (name, bytes) in self.parts.uploads.purge_set_aside(kept).await? {
             tracing::info!(name, bytes, "a stray in lost+found was removed");
         }
         self.parts.db.prune_api_jobs(now_ms - millis(limits.api_calls_kept)).await?;

@@ -130,7 +130,7 @@ impl Jobs {
             // What is wrong with the store is told by whoever writes; the tag is recorded.
             && matches!(self.parts.uploads.is_complete(upload.uuid).await, Ok(true))
         {
-            drop(self.complete(job.uuid, upload.uuid));
+            drop(self.complete(upload.run()));
         }
         Ok(())
     }

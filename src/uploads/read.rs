@@ -95,7 +95,9 @@ impl Uploads {
         let job = self.db.job(record.job, Scope::All).await?;
         // Succeeded: it was recorded between these two looks.
         let becoming = |state: JobState| !state.is_final() || state == JobState::Succeeded;
-        Ok(job.is_some_and(|job| job.stage == Stage::Publishing && becoming(job.state)))
+        Ok(job.is_some_and(|job| {
+            job.run() == record.run() && job.stage == Stage::Publishing && becoming(job.state)
+        }))
     }
 
     /// Whether the bytes of an upload that the store does not find were removed on purpose.
@@ -105,7 +107,15 @@ impl Uploads {
             return Ok(true);
         }
         let job = self.db.job(record.job, Scope::All).await?;
-        Ok(job.is_some_and(|job| job.state == JobState::Canceling))
+        // Ended, or run again, between these two looks.
+        let ending = |state: JobState| match state {
+            JobState::Canceling | JobState::Failed | JobState::Canceled => true,
+            JobState::Waiting
+            | JobState::Running
+            | JobState::Suspended(_)
+            | JobState::Succeeded => false,
+        };
+        Ok(job.is_none_or(|job| job.run() != record.run() || ending(job.state)))
     }
 
     /// The upload's record, whatever has become of it; `NotFound` if there is none. For checking a capability's generation.

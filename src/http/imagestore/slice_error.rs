@@ -157,7 +157,7 @@ fn of_job(error: &JobError) -> u16 {
         JobError::NotFound { .. }
         | JobError::ImageNotFound { .. }
         | JobError::TagNotFound { .. } => 404,
-        JobError::WrongState { .. } => 409,
+        JobError::WrongState { .. } | JobError::Unsupported(_) => 409,
         JobError::NoStorage(_) | JobError::Quota(_) | JobError::Contended => 503,
         JobError::Upload(error) => of_upload(error),
         JobError::Db(error) => of_db(error),

@@ -12,11 +12,10 @@ use percent_encoding::percent_decode_str;
 use super::{PutHeaders, settle, show, write};
 use crate::{
     domain::{
-        account::Caller,
         add_image::AddImageRequest,
         ids::ApiId,
         image_id::{ImageId, InvalidImageId},
-        upload::{Completion, UploadRecord},
+        upload::Completion,
     },
     http::{
         App,
@@ -26,7 +25,7 @@ use crate::{
         problem::{Fault, RequestFault},
         target::last_segment,
     },
-    jobs::NewJob,
+    jobs::{Joined, NewJob},
     uploads::{UploadError, Verdict},
 };
 
@@ -54,13 +53,13 @@ async fn take(
     let image_id: ImageId = segment.parse()?;
     let headers = PutHeaders::read(request)?;
     let wishes = Wishes::read(request)?;
-    let (record, slice) = if let Some(record) = live(app, caller, &image_id).await? {
-        let slice = headers.slice_for(&record)?;
-        (record, slice)
-    } else {
-        let new = wishes.new_job(&image_id, &headers);
-        let upload = app.jobs.submit(caller, new).await?.upload;
-        (upload.ok_or(UploadError::NotFound)?, headers.slice)
+    let new = wishes.new_job(&image_id, &headers);
+    let (record, slice) = match app.jobs.join_or_submit(caller, image_id, new).await? {
+        Joined::Live(record) => {
+            let slice = headers.slice_for(&record)?;
+            (*record, slice)
+        }
+        Joined::Made(view) => (view.upload.ok_or(UploadError::NotFound)?, headers.slice),
     };
     let written = write(app, record.uuid, slice, body).await?;
     let status = &written.status;
@@ -80,17 +79,6 @@ async fn take(
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
-}
-
-async fn live(
-    app: &App,
-    caller: Caller,
-    image_id: &ImageId,
-) -> Result<Option<UploadRecord>, Fault> {
-    match app.jobs.live_upload(caller, image_id).await? {
-        Some(upload) => Ok(Some(app.uploads.record(upload).await?)),
-        None => Ok(None),
-    }
 }
 
 /// What the client wants of the new image.

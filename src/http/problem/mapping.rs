@@ -233,6 +233,9 @@ pub(super) fn of_job(error: &JobError) -> Problem {
             "Wrong state",
             format!("{words}. The job is {state}; nothing was changed."),
         ),
+        JobError::Unsupported(words) => {
+            Problem::new(409, "unsupported", "Not supported", words.clone())
+        }
         JobError::NoStorage(words) => {
             let mut problem = Problem::new(503, "no_storage", "No storage", words.clone());
             problem.retry_after_ms = Some(REPAIR_RETRY_MS);

@@ -85,6 +85,7 @@ fn faults() -> Vec<(Fault, u16, &'static str)> {
         (JobError::TagNotFound { uuid: "u".into() }.into(), 404, "not_found"),
         (JobError::Invalid("name is too long".into()).into(), 400, "bad_field"),
         (JobError::WrongState { state, words: "no".into() }.into(), 409, "wrong_state"),
+        (JobError::Unsupported("no".into()).into(), 409, "unsupported"),
         (JobError::NoStorage("the storage is full".into()).into(), 503, "no_storage"),
         (JobError::Quota("too many uploads".into()).into(), 413, "quota"),
         (JobError::Contended.into(), 503, "busy"),

@@ -86,6 +86,7 @@ impl From<JobError> for Refusal {
             JobError::Invalid(_) | JobError::WrongState { .. } => {
                 told(Code::InvalidArgument, &error)
             }
+            JobError::Unsupported(_) => told(Code::JobUnsupported, &error),
             JobError::NoStorage(_) | JobError::Contended => told(Code::OperationFailed, &error),
             JobError::Quota(_) => told(Code::QuotaExceeded, &error),
             JobError::Upload(error) => error.into(),

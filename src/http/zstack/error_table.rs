@@ -70,6 +70,7 @@ fn job_errors() -> Vec<JobError> {
             state: JobState::Succeeded,
             words: text("cannot cancel longjob that is succeeded"),
         },
+        JobError::Unsupported(text("not supported")),
         JobError::NoStorage(text("no backup storage")),
         JobError::Quota(text("too many")),
         JobError::Contended,

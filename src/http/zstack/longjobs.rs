@@ -1,4 +1,4 @@
-//! Long jobs: submit, query, update, cancel, resume, suspend, delete.
+//! Long jobs: submit, query, update, cancel, resume, rerun, clean, suspend, delete.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::Value;
@@ -117,7 +117,7 @@ impl Queried for LongJobInventory {
     }
 }
 
-/// UpdateLongJob, CancelLongJob, ResumeLongJob and our suspendLongJob.
+/// UpdateLongJob, CancelLongJob, ResumeLongJob, RerunLongJob, CleanLongJob and our suspendLongJob.
 pub(super) async fn act(
     call: Call,
     request: HttpRequest,
@@ -149,11 +149,11 @@ async fn acted(
         }
         "resumeLongJob" => jobs.resume(caller, job).await?,
         "suspendLongJob" => jobs.suspend(caller, job).await?,
+        "rerunLongJob" => jobs.rerun(caller, job, work.api_id).await?,
+        // The last of `ACTIONS`: nothing else comes here.
         _ => {
-            return Err(Refusal::new(
-                Code::JobUnsupported,
-                format!("{action} is not supported for {ADD_IMAGE_JOB}: submit a new job instead"),
-            ));
+            jobs.clean(caller, job).await?;
+            return work.done(Empty {}, Schema::default());
         }
     };
     render::job_reply(&work, &view).await

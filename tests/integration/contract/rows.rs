@@ -273,6 +273,11 @@ fn actions() -> Vec<Row> {
             .own("202 then 200 inventory: {job}"),
         act(r#"{"resumeLongJob":{}}"#)
             .own("202 then 503 SYS.1007: can only resume longjob that is Suspended"),
+        act(r#"{"rerunLongJob":{}}"#).when(Stage::Canceled).own("202 then 200 inventory: {job}"),
+        act(r#"{"rerunLongJob":{}}"#)
+            .own("202 then 503 SYS.1007: rerun longjob only when it's succeeded, canceled, or failed"),
+        act(r#"{"cleanLongJob":{}}"#)
+            .own("202 then 503 LONG_JOB.1003: not supported or state is not Canceling"),
         act("{}").everybody("400 text: the body doesn't contain action mapping to the URL[/v1/longjobs/{job}/actions]"),
     ]
 }

@@ -9,6 +9,7 @@ mod leases;
 mod opening;
 mod queries;
 mod records;
+mod runs;
 mod service;
 mod tags;
 mod tally;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use longshore::{
     domain::{
+        clock::Clock,
         job_state::{JobState, SuspendReason},
         upload::UploadFate,
     },
@@ -23,6 +24,7 @@ on_all! {
     a_complete_upload_is_finished_and_not_expired
     one_that_cannot_be_removed_does_not_keep_the_others
     bytes_that_the_records_missed_are_bytes
+    a_clock_that_is_set_forward_expires_nothing_at_once
 }
 
 const DAY: Duration = Duration::from_hours(24);
@@ -125,4 +127,37 @@ async fn bytes_that_the_records_missed_are_bytes(backing: Backing) {
     world.pass(Duration::from_secs(1)).await;
     world.send(&job, 10_000, &bytes[10_000..]).await.unwrap();
     world.assert_ready(&job, &bytes).await;
+}
+
+/// Eight days in a minute: the clock was set. Neither uploads nor deleted images go by it, until it has stood for a day.
+async fn a_clock_that_is_set_forward_expires_nothing_at_once(backing: Backing) {
+    let world = World::new(backing).await;
+    let bytes = content(5_000, 6);
+    let deleted = world.submit(Some(bytes.len())).await;
+    world.send(&deleted, 0, &bytes).await.unwrap();
+    world.jobs().delete_image(world.caller, deleted.job.image, false, &[]).await.unwrap();
+    let (begun, unused) = (world.submit(Some(20)).await, world.submit(Some(20)).await);
+    world.send(&begun, 0, b"abc").await.unwrap();
+    let minute = Duration::from_mins(1);
+    let look = |steady: Duration| world.jobs().look_at_clock(world.clock.now_ms(), steady);
+    look(Duration::ZERO);
+    world.clock.advance_ms(8 * 86_400_000);
+    look(minute);
+    world.pass(Duration::ZERO).await;
+    world.jobs().purge(world.clock.now_ms()).await.unwrap();
+    assert_eq!(world.state(&begun).await, JobState::Suspended(SuspendReason::Idle));
+    assert_eq!(world.state(&unused).await, JobState::Running);
+    let image = world.db.image(deleted.job.image, longshore::domain::account::Scope::All).await;
+    assert!(image.unwrap().is_some(), "it is kept for 72 hours, and those are not over");
+
+    // Negative control: what has stood for a day is so.
+    world.clock.advance_ms(86_400_000);
+    look(minute + DAY);
+    world.pass(Duration::ZERO).await;
+    world.jobs().purge(world.clock.now_ms()).await.unwrap();
+    for job in [&begun, &unused] {
+        assert_eq!(world.state(job).await, JobState::Failed);
+    }
+    let image = world.db.image(deleted.job.image, longshore::domain::account::Scope::All).await;
+    assert!(image.unwrap().is_none());
 }

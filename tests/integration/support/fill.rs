@@ -185,6 +185,7 @@ fn new_job(plan: &Plan, number: usize) -> NewUploadJob {
             waits_for: Some("the first bytes".to_owned()),
             result: Some(JobResult::Event),
             image,
+            upload,
             node: Some(plan.node),
             created_ms,
             last_op_ms: created_ms,
