@@ -3,7 +3,7 @@
 use std::{ops::Range, path::PathBuf, process::Command, time::Duration};
 
 use crate::{
-    client,
+    client::{Sizes, Worker},
     disk::{Disk, can_mount},
     ledger::{Counts, Ledger},
     shared::{
@@ -19,6 +19,7 @@ use crate::{
 /// Cycles on one file system: their images stay on it, and its journal is replayed again and again.
 const CYCLES_PER_DISK: u64 = 5;
 const DISK_MIB: u64 = 1024;
+const SIZES: Sizes = Sizes { large: 24 << 20, small: 512 << 10 };
 
 /// What one cut left.
 struct Cut {
@@ -47,7 +48,8 @@ async fn cut(
         std::thread::sleep(Duration::from_millis(dying));
         server.kill();
     });
-    client::work(&session, &ledger, prefix, &mut choices).await;
+    let worker = Worker { session: &session, ledger: &ledger, prefix, sizes: SIZES };
+    worker.work(&mut choices).await;
     cutting.await.unwrap();
     disk.power_on();
     Cut { ledger, session }
@@ -61,11 +63,13 @@ async fn honest_cycle(
     random: &mut Random,
 ) -> Counts {
     let Cut { ledger, session } = cut(disk, environment, prefix, 0..900, random).await;
+    let entries = ledger.entries();
+    let broken = verify::broken_files(&disk.data(), &entries);
+    assert!(broken.is_empty(), "{prefix}: {broken:#?}");
     let server = Server::try_spawn(&disk.data(), environment, Told::Panics);
     let server = server.unwrap_or_else(|why| panic!("{prefix}: {why}"));
     // The session was acknowledged as well.
     let session = session.at(&server.base);
-    let entries = ledger.entries();
     let broken = verify::broken_promises(&session, &entries).await;
     assert!(broken.is_empty(), "{prefix}: {broken:#?}");
     verify::settle(&session, &entries).await;

@@ -1,24 +1,86 @@
 //! The oracle: what the ledger holds against what is there after the power came back.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::{
     ledger::{Discard, Entry},
     shared::{
         client::Session,
-        files::{files_below, sum_of},
+        files::files_below,
         ranges::{contiguous_end, lost},
     },
 };
+
+/// What the files alone say, before any server has touched them: every acknowledged byte is in its place, with the value that
+/// was sent, an image has its name, and what was discarded has none.
+pub(crate) fn broken_files(data: &Path, entries: &[Entry]) -> Vec<String> {
+    let told = |entry: &Entry| {
+        let looked = look_at_files(data, entry);
+        looked.err().map(|why| format!("{}: {why:#}", entry.source.name))
+    };
+    entries.iter().filter_map(told).collect()
+}
+
+fn look_at_files(data: &Path, entry: &Entry) -> Result<()> {
+    if let Some(image) = &entry.finished {
+        let path = data.join("images").join(&image[..2]).join(image);
+        let bytes = fs::read(path).context("acknowledged as Ready, its file")?;
+        ensure!(bytes == *entry.source.bytes, "Ready with other bytes in its file");
+        return Ok(());
+    }
+    let Some(path) = &entry.path else { return Ok(()) };
+    let uuid = upload_uuid(path)?;
+    let staging = data.join("uploads").join(&uuid[..2]);
+    let file = staging.join(format!("{uuid}.data"));
+    let checkpoint = staging.join(format!("{uuid}.checkpoint"));
+    match entry.discard {
+        Discard::Acknowledged => {
+            let there = file.exists() || checkpoint.exists();
+            ensure!(!there, "acknowledged as discarded, and its files are here again");
+        }
+        // On its way to nothing, or to an image: whether that was done is asked of the server.
+        Discard::Asked => {}
+        Discard::NotAsked if contiguous_end(&entry.stored) == entry.source.bytes.len() as u64 => {}
+        Discard::NotAsked => {
+            let Ok(opened) = File::open(&file) else {
+                // Its last bytes may have come without an answer and made it an image: the server is asked about that.
+                return Ok(());
+            };
+            ensure!(checkpoint.exists(), "acknowledged as created, no checkpoint");
+            for range in &entry.stored {
+                let expected = &entry.source.bytes[range.start as usize..range.end as usize];
+                let mut found = vec![0; expected.len()];
+                let read = opened.read_exact_at(&mut found, range.start);
+                read.with_context(|| format!("{range:?} was acknowledged"))?;
+                ensure!(found == expected, "{range:?} was acknowledged and has other bytes");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Which upload a capability names: its payload begins with the uuid.
+fn upload_uuid(path: &str) -> Result<String> {
+    let payload = path.rsplit('.').next().context("a capability")?;
+    let payload = URL_SAFE_NO_PAD.decode(payload)?;
+    Ok(uuid::Uuid::from_slice(&payload[..16])?.simple().to_string())
+}
 
 /// Every acknowledgement that the server does not keep, in words. Changes nothing.
 pub(crate) async fn broken_promises(session: &Session, entries: &[Entry]) -> Vec<String> {
     let mut broken = Vec::new();
     for entry in entries {
         if let Err(why) = look(session, entry).await {
-            broken.push(format!("{}: {why:#}", entry.name));
+            broken.push(format!("{}: {why:#}", entry.source.name));
         }
     }
     if let Err(why) = images_are_right(session, entries).await {
@@ -30,7 +92,7 @@ pub(crate) async fn broken_promises(session: &Session, entries: &[Entry]) -> Vec
 async fn look(session: &Session, entry: &Entry) -> Result<()> {
     if let Some(uuid) = &entry.finished {
         let bytes = session.try_download(uuid).await.context("acknowledged as Ready")?;
-        ensure!(bytes == *entry.bytes, "Ready with other bytes");
+        ensure!(bytes == *entry.source.bytes, "Ready with other bytes");
     }
     let Some(path) = &entry.path else { return Ok(()) };
     let state = session.try_state(path).await?;
@@ -39,7 +101,7 @@ async fn look(session: &Session, entry: &Entry) -> Result<()> {
             ensure!(state.is_none(), "acknowledged as discarded and here again: {state:?}");
         }
         (Discard::Asked, _) => {}
-        (Discard::NotAsked, None) => anyhow::bail!("acknowledged as created and gone"),
+        (Discard::NotAsked, None) => bail!("acknowledged as created and gone"),
         (Discard::NotAsked, Some(state)) => {
             let lost = lost(&entry.stored, &state.missing);
             ensure!(lost.is_empty(), "acknowledged and lost: {lost:?} of {state:?}");
@@ -54,20 +116,17 @@ async fn look(session: &Session, entry: &Entry) -> Result<()> {
 
 /// No image is Ready with digests other than those of its source.
 async fn images_are_right(session: &Session, entries: &[Entry]) -> Result<()> {
-    let scratch = tempfile::tempdir()?;
-    let source = scratch.path().join("source");
-    let sources: HashMap<_, _> = entries.iter().map(|entry| (entry.name.as_str(), entry)).collect();
+    let named = |entry: &Entry| (entry.source.name.clone(), entry.source.clone());
+    let sources: HashMap<_, _> = entries.iter().map(named).collect();
     for image in session.images().await? {
         let name = image["name"].as_str().context("an image without a name")?;
         // Others are of an earlier cycle, and were compared then.
-        let Some(entry) = sources.get(name).filter(|_| image["status"] == "Ready") else {
+        let Some(source) = sources.get(name).filter(|_| image["status"] == "Ready") else {
             continue;
         };
-        fs::write(&source, &**entry.bytes)?;
-        for (field, tool) in [("md5Sum", "md5sum"), ("sha256Sum", "sha256sum")] {
-            ensure!(image[field] == sum_of(tool, &source), "{name}: {image}");
-        }
-        ensure!(image["actualSize"] == entry.bytes.len() as u64, "{name}: {image}");
+        let [md5, sha256] = source.sums();
+        ensure!(image["md5Sum"] == *md5 && image["sha256Sum"] == *sha256, "{name}: {image}");
+        ensure!(image["actualSize"] == source.bytes.len() as u64, "{name}: {image}");
     }
     Ok(())
 }
@@ -77,18 +136,19 @@ async fn images_are_right(session: &Session, entries: &[Entry]) -> Result<()> {
 pub(crate) async fn settle(session: &Session, entries: &[Entry]) {
     for entry in entries {
         let Some(path) = &entry.path else { continue };
+        let name = &entry.source.name;
         match entry.discard {
             Discard::Acknowledged => {}
             Discard::Asked => {
                 let here = session.try_state(path).await.unwrap().is_some();
-                assert!(!here || session.discard(path).await.unwrap(), "{}", entry.name);
+                assert!(!here || session.discard(path).await.unwrap(), "{name}");
             }
             Discard::NotAsked => {
-                session.finish(path, &entry.bytes).await;
-                let image = session.image_named(&entry.name).await;
-                assert_eq!(image["status"], "Ready", "{}: {image}", entry.name);
+                session.finish(path, &entry.source.bytes).await;
+                let image = session.image_named(name).await;
+                assert_eq!(image["status"], "Ready", "{name}: {image}");
                 let stored = session.download(image["uuid"].as_str().unwrap()).await;
-                assert!(stored == *entry.bytes, "{}: other bytes than the source's", entry.name);
+                assert!(stored == *entry.source.bytes, "{name}: other bytes than the source's");
             }
         }
     }
@@ -103,21 +163,33 @@ pub(crate) async fn settle(session: &Session, entries: &[Entry]) {
         let state = job["state"].as_str().unwrap();
         assert!(matches!(state, "Succeeded" | "Canceled"), "stuck: {job}");
     }
-    assert_eq!(broken_promises(session, entries).await, Vec::<String>::new(), "after resuming");
+    let broken = broken_promises(session, entries).await;
+    assert!(broken.is_empty(), "after resuming: {broken:#?}");
 }
 
-/// Files that no row knows, once everything has come to its end.
-pub(crate) async fn no_strays(session: &Session, data: &Path) {
-    let nothing: Vec<std::path::PathBuf> = Vec::new();
-    assert_eq!(files_below(&data.join("uploads")), nothing, "left in staging");
-    assert_eq!(files_below(&data.join("lost+found")), nothing, "strays");
+/// Files that no row knows, once everything has come to its end: none in staging. What recovery has set aside was never
+/// acknowledged and never held a byte; answers how many uploads that were.
+pub(crate) async fn no_strays(session: &Session, data: &Path) -> usize {
+    for _ in 0..100 {
+        // Recovery looks for strays while requests are served.
+        if files_below(&data.join("uploads")).is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(files_below(&data.join("uploads")), Vec::<PathBuf>::new(), "left in staging");
+    let aside = files_below(&data.join("lost+found"));
+    let data_files = aside.iter().filter(|path| path.extension().is_some_and(|e| e == "data"));
+    for path in data_files.clone() {
+        assert_eq!(fs::metadata(path).unwrap().len(), 0, "{} holds bytes", path.display());
+    }
     let images = session.images().await.unwrap();
     let stored = files_below(&data.join("images"));
-    let known = images.iter().filter_map(|image| image["uuid"].as_str());
-    let mut known: Vec<_> = known.collect();
+    let mut known: Vec<_> = images.iter().filter_map(|image| image["uuid"].as_str()).collect();
     let mut stored: Vec<_> =
         stored.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
     known.sort_unstable();
     stored.sort_unstable();
     assert_eq!(stored, known, "files of images and their rows");
+    data_files.count()
 }
