@@ -18,4 +18,5 @@ mod replay;
 #[path = "../shared/mod.rs"]
 #[expect(dead_code, reason = "each suite uses its part of what they share")]
 mod shared;
+mod trouble;
 mod verify;

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures::StreamExt;
 
 use crate::{
     ledger::{Discard, Entry},
@@ -19,6 +20,9 @@ use crate::{
         ranges::{contiguous_end, lost},
     },
 };
+
+/// Questions at once.
+const AT_ONCE: usize = 8;
 
 /// What the files alone say, before any server has touched them: every acknowledged byte is in its place, with the value that
 /// was sent, an image has its name, and what was discarded has none.
@@ -77,12 +81,12 @@ fn upload_uuid(path: &str) -> Result<String> {
 
 /// Every acknowledgement that the server does not keep, in words. Changes nothing.
 pub(crate) async fn broken_promises(session: &Session, entries: &[Entry]) -> Vec<String> {
-    let mut broken = Vec::new();
-    for entry in entries {
-        if let Err(why) = look(session, entry).await {
-            broken.push(format!("{}: {why:#}", entry.source.name));
-        }
-    }
+    let looked = entries.iter().map(|entry| async move {
+        let looked = look(session, entry).await;
+        looked.err().map(|why| format!("{}: {why:#}", entry.source.name))
+    });
+    let looked = futures::stream::iter(looked).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
+    let mut broken: Vec<_> = looked.into_iter().flatten().collect();
     if let Err(why) = images_are_right(session, entries).await {
         broken.push(format!("images: {why:#}"));
     }

@@ -4,7 +4,7 @@ use std::{ops::Range, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use reqwest::{Client, RequestBuilder, Response, StatusCode, header};
+use reqwest::{Client, RequestBuilder, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
 
@@ -22,6 +22,10 @@ pub(crate) struct State {
     pub(crate) name: String,
     pub(crate) offset: u64,
     pub(crate) missing: Vec<Range<u64>>,
+    /// What a job that does not run waits for, in words.
+    pub(crate) waits_for: Option<String>,
+    /// The long job of this upload.
+    pub(crate) job: String,
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -81,6 +85,24 @@ impl Session {
         Ok(url.strip_prefix(&self.base).context("not our own host")?.to_owned())
     }
 
+    /// Asks for an upload job of this length by one request without a byte of it; the status and the words of the answer, which
+    /// come with the refusal.
+    pub(crate) async fn answer_to_create(&self, image_id: &str, length: u64) -> (u16, String) {
+        let first = vec![0; 1];
+        let range = format!("bytes 0-0/{length}");
+        let request = self.http.put(format!("{}/uploads/{image_id}", self.base)).body(first);
+        let request = request.header(header::CONTENT_RANGE, range);
+        let answer = request.header(header::AUTHORIZATION, self.authorization()).send().await;
+        let answer = answer.expect("an answer, whatever the disk does");
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// Deletes the record of a job.
+    pub(crate) async fn delete_job(&self, job: &str) -> Result<()> {
+        let url = format!("{}/zstack/v1/longjobs/{job}", self.base);
+        self.accepted(self.http.delete(url)).await.map(drop)
+    }
+
     /// The result of a call that is answered by 202 and a place to ask at.
     async fn accepted(&self, request: RequestBuilder) -> Result<Value> {
         let answer = request.header(header::AUTHORIZATION, self.authorization()).send().await?;
@@ -122,6 +144,21 @@ impl Session {
         total: impl Into<Option<u64>>,
         checked: bool,
     ) -> Result<Option<Value>, reqwest::Error> {
+        let (status, body) = self.answer(path, bytes, at, total, checked).await?;
+        let taken = (200..300).contains(&status);
+        Ok(taken.then(|| serde_json::from_str(&body).expect("the state as JSON")))
+    }
+
+    /// Sends one slice; the status and the words of the answer. The whole answer has to be there: a status line alone could come
+    /// from a process that died while writing it.
+    pub(crate) async fn answer(
+        &self,
+        path: &str,
+        bytes: Vec<u8>,
+        at: u64,
+        total: impl Into<Option<u64>>,
+        checked: bool,
+    ) -> Result<(u16, String), reqwest::Error> {
         let end = at + bytes.len() as u64 - 1;
         let total = total.into().map_or("*".to_owned(), |total| total.to_string());
         let mut request = self
@@ -132,7 +169,8 @@ impl Session {
             let sum = STANDARD.encode(crc32c::crc32c(&bytes).to_be_bytes());
             request = request.header("content-digest", format!("crc32c=:{sum}:"));
         }
-        acknowledged(request.body(bytes).send().await?).await
+        let answer = request.body(bytes).send().await?;
+        Ok((answer.status().as_u16(), answer.text().await?))
     }
 
     /// A whole image in one request; the state that acknowledges it, `None` where it was refused.
@@ -143,7 +181,9 @@ impl Session {
     ) -> Result<Option<Value>, reqwest::Error> {
         let request = self.http.put(format!("{}/uploads/{image_id}", self.base)).body(bytes);
         let answer = request.header(header::AUTHORIZATION, self.authorization()).send().await?;
-        acknowledged(answer).await
+        let taken = answer.status().is_success();
+        let state = answer.bytes().await?;
+        Ok(taken.then(|| serde_json::from_slice(&state).expect("the state as JSON")))
     }
 
     /// Discards an upload by its URL; whether that was acknowledged.
@@ -175,6 +215,8 @@ impl Session {
             name: state["state"].as_str().context("no state")?.to_owned(),
             offset: number(&state["offset"])?,
             missing: missing.iter().map(range).collect::<Result<_>>()?,
+            waits_for: state["waitsFor"].as_str().map(str::to_owned),
+            job: state["jobUuid"].as_str().context("no job")?.to_owned(),
         }))
     }
 
@@ -247,12 +289,4 @@ impl Session {
         }
         panic!("the job is stuck: {:?}", self.state(path).await);
     }
-}
-
-/// What acknowledges a body: the whole answer has to be there, since a status line alone could come from a process that died
-/// while writing it.
-async fn acknowledged(answer: Response) -> Result<Option<Value>, reqwest::Error> {
-    let taken = answer.status().is_success();
-    let state = answer.bytes().await?;
-    Ok(taken.then(|| serde_json::from_slice(&state).expect("the state as JSON")))
 }
