@@ -20,6 +20,11 @@ pub trait DiskFile: Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// Cuts or extends the file.
     fn set_len(&self, length: u64) -> io::Result<()>;
+    /// Whether the file still has a name: what is written into one that was removed is lost with its last descriptor. A file
+    /// system that cannot tell says yes.
+    fn has_name(&self) -> io::Result<bool> {
+        Ok(true)
+    }
 }
 
 /// A file system.

@@ -45,6 +45,10 @@ impl DiskFile for OsFile {
     fn set_len(&self, length: u64) -> io::Result<()> {
         self.0.set_len(length)
     }
+
+    fn has_name(&self) -> io::Result<bool> {
+        Ok(rustix::fs::fstat(&self.0)?.st_nlink > 0)
+    }
 }
 
 impl Disk for OsDisk {

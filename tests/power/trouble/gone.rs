@@ -24,6 +24,7 @@ fn a_store_folder_that_was_deleted_is_told_and_every_job_has_a_way_out() {
         let session = Session::open(&server.base).await;
         let mut patient = Patient::new(&session, "gone", 8 << 20).await;
         let mut second = Patient::new(&session, "gone-too", 8 << 20).await;
+        let _third = Patient::new(&session, "gone-as-well", 8 << 20).await;
         patient.send_slices(&session, 2).await;
         second.send_slices(&session, 2).await;
         assert_eq!(session.ready().await.0, 200);
@@ -41,12 +42,15 @@ fn a_store_folder_that_was_deleted_is_told_and_every_job_has_a_way_out() {
         assert!((500..600).contains(&status), "{status} {words}");
         check_words(&words, &server);
 
-        // One is canceled by its URL, one through its job; both records can be deleted.
-        let jobs = session.jobs().await;
-        assert!(session.discard(&patient.path).await.unwrap());
-        for job in &jobs {
-            let uuid = job["uuid"].as_str().unwrap();
-            session.cancel(uuid).await.unwrap();
+        // What met the loss has failed and says why; the other ones are canceled, by URL and by job; all records can be deleted.
+        assert!(session.discard(&second.path).await.unwrap());
+        for job in session.jobs().await {
+            let (uuid, told) = (job["uuid"].as_str().unwrap(), job.to_string());
+            match job["state"].as_str().unwrap() {
+                "Failed" => assert!(told.contains("the storage has lost the bytes"), "{told}"),
+                "Canceled" => {}
+                _ => session.cancel(uuid).await.unwrap(),
+            }
             session.delete_job(uuid).await.unwrap();
         }
         assert_eq!(session.jobs().await.len(), 0);
