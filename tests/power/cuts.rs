@@ -1,11 +1,21 @@
 //! Power cuts of a real file system under a working server, and what is left of the promise when syncs are a lie.
 
-use std::{ops::Range, path::PathBuf, process::Command, time::Duration};
+use std::{
+    ops::Range,
+    path::PathBuf,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use crate::{
     client::{Sizes, Worker},
     disk::{Disk, can_mount},
     ledger::{Counts, Ledger},
+    postgres::Postgres,
     shared::{
         client::Session,
         from_environment,
@@ -19,6 +29,11 @@ use crate::{
 /// Cycles on one file system: their images stay on it, and its journal is replayed again and again.
 const CYCLES_PER_DISK: u64 = 5;
 const DISK_MIB: u64 = 1024;
+/// Positions of the ledger: acknowledged before the switch was touched, or from then on. A sync that is on its way while ext4 is
+/// shut down may answer success although its journal has just been aborted, which no process lives to see when the power really
+/// goes. So what is acknowledged from then on is told, and not held against the server.
+const BEFORE: u64 = 0;
+const DURING: u64 = 1;
 const SIZES: Sizes = Sizes { large: 24 << 20, small: 512 << 10 };
 
 /// What one cut left.
@@ -27,54 +42,111 @@ struct Cut {
     session: Session,
 }
 
-/// Lets the client work for a while, cuts the power, kills the server a moment later, and brings the power back.
-async fn cut(
-    disk: &mut Disk,
-    environment: &[(&str, &str)],
-    prefix: &str,
-    work_ms: Range<u64>,
-    random: &mut Random,
-) -> Cut {
-    let server = Server::try_spawn(&disk.data(), environment, Told::Panics).unwrap();
-    let session = Session::open(&server.base).await;
-    let (ledger, switch) = (Ledger::default(), disk.switch());
-    let after = work_ms.start + random.below(work_ms.end - work_ms.start);
-    let dying = random.below(40);
-    let mut choices = Random(random.next());
-    let cutting = tokio::task::spawn_blocking(move || {
-        std::thread::sleep(Duration::from_millis(after));
-        switch.cut();
-        // It fails every call now. Whatever it still acknowledges is held against it too.
-        std::thread::sleep(Duration::from_millis(dying));
-        server.kill();
-    });
-    let worker = Worker { session: &session, ledger: &ledger, prefix, sizes: SIZES };
-    worker.work(&mut choices).await;
-    cutting.await.unwrap();
-    disk.power_on();
-    Cut { ledger, session }
+/// A machine with one disk: the server's data is on it, and its records, in SQLite or in PostgreSQL.
+struct Machine {
+    disk: Disk,
+    postgres: Option<Postgres>,
 }
 
-/// One cycle on an honest disk: nothing is lost, and everything can be brought to its end.
-async fn honest_cycle(
-    disk: &mut Disk,
-    environment: &[(&str, &str)],
-    prefix: &str,
-    random: &mut Random,
-) -> Counts {
-    let Cut { ledger, session } = cut(disk, environment, prefix, 0..900, random).await;
-    let entries = ledger.entries();
-    let broken = verify::broken_files(&disk.data(), &entries);
-    assert!(broken.is_empty(), "{prefix}: {broken:#?}");
-    let server = Server::try_spawn(&disk.data(), environment, Told::Panics);
-    let server = server.unwrap_or_else(|why| panic!("{prefix}: {why}"));
-    // The session was acknowledged as well.
-    let session = session.at(&server.base);
-    let broken = verify::broken_promises(&session, &entries).await;
-    assert!(broken.is_empty(), "{prefix}: {broken:#?}");
-    verify::settle(&session, &entries).await;
-    verify::no_strays(&session, &disk.data()).await;
-    ledger.counts()
+impl Machine {
+    fn new() -> Self {
+        Self { disk: Disk::new(DISK_MIB), postgres: None }
+    }
+
+    fn with_postgres() -> Self {
+        let disk = Disk::new(DISK_MIB);
+        let postgres = Some(Postgres::new(&disk));
+        Self { disk, postgres }
+    }
+
+    fn start(&self, lie: &[(&str, &str)]) -> Result<Server, String> {
+        let url = self.postgres.as_ref().map(Postgres::url);
+        let mut environment = lie.to_vec();
+        environment.extend(url.as_deref().map(|url| ("LONGSHORE_DATABASE_URL", url)));
+        Server::try_spawn(&self.disk.data(), &environment, Told::Panics)
+    }
+
+    fn power_on(&mut self) {
+        if let Some(postgres) = &mut self.postgres {
+            postgres.kill();
+        }
+        self.disk.power_on();
+        if let Some(postgres) = &mut self.postgres {
+            postgres.start();
+        }
+    }
+
+    /// Lets the client work for a while, cuts the power, kills the server a moment later, and brings the power back.
+    async fn cut(
+        &mut self,
+        lie: &[(&str, &str)],
+        prefix: &str,
+        work_ms: Range<u64>,
+        random: &mut Random,
+    ) -> Cut {
+        let server = self.start(lie).unwrap_or_else(|why| panic!("{prefix}: {why}"));
+        let session = Session::open(&server.base).await;
+        let (now, switch) = (Arc::new(AtomicU64::new(BEFORE)), self.disk.switch());
+        let (clock, cutting_now) = (Arc::clone(&now), now);
+        let ledger = Ledger::with_log(move || clock.load(Ordering::SeqCst));
+        let after = work_ms.start + random.below(work_ms.end - work_ms.start);
+        let dying = random.below(40);
+        let mut choices = Random(random.next());
+        let cutting = tokio::task::spawn_blocking(move || {
+            std::thread::sleep(Duration::from_millis(after));
+            cutting_now.store(DURING, Ordering::SeqCst);
+            switch.cut();
+            // It fails every call now, and lives on for a moment with that.
+            std::thread::sleep(Duration::from_millis(dying));
+            server.kill();
+        });
+        let worker = Worker { session: &session, ledger: &ledger, prefix, sizes: SIZES };
+        worker.work(&mut choices).await;
+        cutting.await.unwrap();
+        self.power_on();
+        Cut { ledger, session }
+    }
+
+    /// One cycle on an honest disk: nothing is lost, and everything can be brought to its end.
+    async fn honest_cycle(&mut self, prefix: &str, random: &mut Random) -> (Counts, usize) {
+        let Cut { ledger, session } = self.cut(&[], prefix, 0..900, random).await;
+        let entries = ledger.certain_at(BEFORE);
+        let broken = verify::broken_files(&self.disk.data(), &entries);
+        assert!(broken.is_empty(), "{prefix}: {broken:#?}");
+        let server = self.start(&[]).unwrap_or_else(|why| panic!("{prefix}: {why}"));
+        // The session was acknowledged as well.
+        let session = session.at(&server.base);
+        let broken = verify::broken_promises(&session, &entries).await;
+        assert!(broken.is_empty(), "{prefix}: {broken:#?}");
+        for late in verify::broken_promises(&session, &ledger.entries()).await {
+            println!("{prefix}: acknowledged while the power was being cut, and not kept: {late}");
+        }
+        verify::settle(&session, &entries).await;
+        let aside = verify::no_strays(&session, &self.disk.data()).await;
+        (ledger.counts(), aside)
+    }
+}
+
+/// Cuts the power of one machine after the other; prints what was acknowledged and kept.
+fn cut_again_and_again(cycles: u64, machine: impl Fn() -> Machine, what: &str) {
+    let mut random = Random::seeded("POWER_SEED");
+    let (mut counts, mut aside) = (Counts::default(), 0);
+    runtime().block_on(async {
+        let mut now = machine();
+        for cycle in 0..cycles {
+            if cycle > 0 && cycle.is_multiple_of(CYCLES_PER_DISK) {
+                now = machine();
+                aside = 0;
+            }
+            let (added, there) = now.honest_cycle(&format!("{what}-{cycle}"), &mut random).await;
+            counts += added;
+            aside = there;
+        }
+    });
+    println!(
+        "{cycles} power cuts ({what}), {counts}; 0 lost, 0 stuck, 0 files without a row; {aside} empty uploads that were never acknowledged were set aside on the last disk"
+    );
+    assert!(counts.bytes > 0 && counts.finished > 0, "too little was done: {counts}");
 }
 
 #[test]
@@ -84,19 +156,17 @@ fn power_cuts_lose_nothing() {
         return;
     }
     let cycles = from_environment("POWER_CYCLES").unwrap_or(20);
-    let mut random = Random::seeded("POWER_SEED");
-    let mut counts = Counts::default();
-    runtime().block_on(async {
-        let mut disk = Disk::new(DISK_MIB);
-        for cycle in 0..cycles {
-            if cycle > 0 && cycle.is_multiple_of(CYCLES_PER_DISK) {
-                disk = Disk::new(DISK_MIB);
-            }
-            counts += honest_cycle(&mut disk, &[], &format!("cut-{cycle}"), &mut random).await;
-        }
-    });
-    println!("{cycles} power cuts, {counts}; 0 lost, 0 stuck, 0 strays");
-    assert!(counts.bytes > 0 && counts.finished > 0 && counts.discarded > 0, "too little was done");
+    cut_again_and_again(cycles, Machine::new, "sqlite");
+}
+
+#[test]
+#[ignore = "needs root, loop devices and PostgreSQL: scripts/test power and scripts/soak powercut run it"]
+fn power_cuts_with_postgresql_lose_nothing() {
+    if !can_mount() {
+        return;
+    }
+    let cycles = from_environment("POWER_CYCLES").unwrap_or(20).div_ceil(4);
+    cut_again_and_again(cycles, Machine::with_postgres, "postgresql");
 }
 
 /// The first start makes folders, keys, tables and the password of `admin`: a cut anywhere in it leaves something that starts.
@@ -153,14 +223,14 @@ fn without_syncs_the_same_cuts_lose() {
     let (mut losing, mut example) = (0, String::new());
     runtime().block_on(async {
         for cycle in 0..cycles {
-            let mut disk = Disk::new(256);
-            Server::try_spawn(&disk.data(), &[], Told::Panics).unwrap().kill();
-            disk.power_on();
+            let mut machine = Machine::new();
+            machine.start(&[]).unwrap().kill();
+            machine.power_on();
             let prefix = format!("control-{cycle}");
             // Some work, so that there is something to lose; the last of it is always less than a second old.
-            let cut = cut(&mut disk, &lie, &prefix, 300..900, &mut random).await;
-            let entries = cut.ledger.entries();
-            let broken = match Server::try_spawn(&disk.data(), &[], Told::Panics) {
+            let cut = machine.cut(&lie, &prefix, 300..900, &mut random).await;
+            let entries = cut.ledger.certain_at(BEFORE);
+            let broken = match machine.start(&[]) {
                 Err(why) => vec![why],
                 Ok(server) => match Session::try_open(&server.base).await {
                     Err(why) => vec![why.to_string()],

@@ -34,6 +34,10 @@ pub(crate) fn run(program: &str, args: &[&str]) -> String {
 
 /// Whether this machine can mount a file. Where it cannot, says so; `REQUIRE_LOOP=1` makes that a failure.
 pub(crate) fn can_mount() -> bool {
+    if std::env::var_os("POWER_HAS_ITS_OWN_SUITE").is_some() {
+        println!("left to the suite of its own");
+        return false;
+    }
     let root = rustix::process::getuid().is_root();
     let missing = if !root {
         "root"

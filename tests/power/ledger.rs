@@ -66,15 +66,8 @@ pub(crate) struct Ledger {
     uploads: Arc<Mutex<usize>>,
 }
 
-impl Default for Ledger {
-    /// For a device without a log.
-    fn default() -> Self {
-        Self::with_log(|| 0)
-    }
-}
-
 impl Ledger {
-    /// For a device whose writes are logged.
+    /// With what tells the position of the device's log, or another clock.
     pub(crate) fn with_log(position: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         Self { facts: Arc::default(), position: Arc::new(position), uploads: Arc::default() }
     }
@@ -126,6 +119,15 @@ impl Ledger {
     /// What had been acknowledged when the device had got the first `position` entries of its log. What had been asked for by
     /// then may have happened.
     pub(crate) fn entries_at(&self, position: u64) -> Vec<Entry> {
+        self.known(position, position)
+    }
+
+    /// What had been acknowledged by then, if whatever was asked for later may have happened as well.
+    pub(crate) fn certain_at(&self, position: u64) -> Vec<Entry> {
+        self.known(position, u64::MAX)
+    }
+
+    fn known(&self, acknowledged: u64, asked: u64) -> Vec<Entry> {
         let mut entries: Vec<(usize, Entry)> = Vec::new();
         for (at, upload, fact) in &*self.facts.lock().unwrap() {
             if let Fact::Begun(source) = fact {
@@ -140,7 +142,15 @@ impl Ledger {
                 continue;
             }
             let (_, entry) = entries.iter_mut().find(|(number, _)| number == upload).unwrap();
-            if *at > position {
+            let until = match fact {
+                Fact::Discard(Discard::Asked) => asked,
+                Fact::Begun(_)
+                | Fact::Created(_)
+                | Fact::Stored(_)
+                | Fact::Finished(_)
+                | Fact::Discard(_) => acknowledged,
+            };
+            if *at > until {
                 continue;
             }
             match fact {

@@ -14,6 +14,7 @@ mod client;
 mod cuts;
 mod disk;
 mod ledger;
+mod postgres;
 mod replay;
 #[path = "../shared/mod.rs"]
 #[expect(dead_code, reason = "each suite uses its part of what they share")]
