@@ -141,6 +141,9 @@ fn cut_again_and_again(cycles: u64, machine: impl Fn() -> Machine, what: &str) {
             let (added, there) = now.honest_cycle(&format!("{what}-{cycle}"), &mut random).await;
             counts += added;
             aside = there;
+            if (cycle + 1).is_multiple_of(10) {
+                println!("{} cuts ({what}), {counts}", cycle + 1);
+            }
         }
     });
     println!(

@@ -186,17 +186,17 @@ fn every_crash_point_keeps_what_was_acknowledged() {
 /// Finishes and discards a few uploads with the records elsewhere, so that no sync of theirs carries a name along by accident;
 /// then looks at the files at every position at which an end was acknowledged.
 fn broken_ends(lie: Option<&Path>) -> (usize, Vec<String>) {
-    let recorder = Recorder::new();
-    let ledger = Ledger::with_log(recorder.position());
+    let run = Recorder::new();
+    let ledger = Ledger::with_log(run.position());
     let elsewhere = tempfile::tempdir().unwrap();
     let database = format!("sqlite:{}", elsewhere.path().join("records.db").display());
     let mut environment = vec![("LONGSHORE_DATABASE_URL", database.as_str())];
-    Server::try_spawn(&recorder.disk.data(), &environment, Told::Errors).unwrap().kill();
+    Server::try_spawn(&run.disk.data(), &environment, Told::Errors).unwrap().kill();
     if let Some(library) = lie {
         environment.push(("LD_PRELOAD", library.to_str().unwrap()));
         environment.push(("NO_SYNC_OF", "directories"));
     }
-    let server = Server::try_spawn(&recorder.disk.data(), &environment, Told::Errors).unwrap();
+    let server = Server::try_spawn(&run.disk.data(), &environment, Told::Errors).unwrap();
     runtime().block_on(async {
         let session = Session::open(&server.base).await;
         let worker = Worker { session: &session, ledger: &ledger, prefix: "ends", sizes: SIZES };
@@ -204,7 +204,7 @@ fn broken_ends(lie: Option<&Path>) -> (usize, Vec<String>) {
         worker.give_up(Random(2), 10).await;
     });
     server.kill();
-    let recorded = recorder.end();
+    let recorded = run.end();
     let ends = ledger.ends();
     let mut broken = Vec::new();
     let device = recorded.folder.path().join("device");

@@ -1,7 +1,7 @@
 //! A device that fails one write for real: the kernel learns of it while writing back, tells whoever syncs once, and then
 //! believes that all is well.
 
-use std::path::Path;
+use std::{fmt::Write, path::Path};
 
 use super::{Patient, check_words};
 use crate::{
@@ -30,12 +30,14 @@ fn graph(image: &Path, flushes: u64) -> Vec<String> {
     let mut debug = "driver=blkdebug,node-name=debug,image=file".to_owned();
     for number in 0..flushes {
         let (state, next) = (number + 1, number + 2);
-        debug += &format!(
+        let _ = write!(
+            debug,
             ",set-state.{number}.event=flush_to_disk,set-state.{number}.state={state},set-state.{number}.new_state={next}"
         );
     }
     let failing = flushes + 1;
-    debug += &format!(
+    let _ = write!(
+        debug,
         ",inject-error.0.event=pwritev,inject-error.0.errno=5,inject-error.0.iotype=write,inject-error.0.once=on,inject-error.0.state={failing}"
     );
     let file = format!("driver=file,node-name=file,filename={}", image.display());
