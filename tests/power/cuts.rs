@@ -29,6 +29,8 @@ use crate::{
 /// Cycles on one file system: their images stay on it, and its journal is replayed again and again.
 const CYCLES_PER_DISK: u64 = 5;
 const DISK_MIB: u64 = 1024;
+/// How long a slow machine may take for the facts after which it is cut.
+const WORK_MAX: Duration = Duration::from_secs(10);
 /// Positions of the ledger: acknowledged before the switch was touched, or from then on. A sync that is on its way while ext4 is
 /// shut down may answer success although its journal has just been aborted, which no process lives to see when the power really
 /// goes. So what is acknowledged from then on is told, and not held against the server.
@@ -76,12 +78,12 @@ impl Machine {
         }
     }
 
-    /// Lets the client work for a while, cuts the power, kills the server a moment later, and brings the power back.
+    /// Lets the client work until it has noted some of so many facts, cuts the power, kills the server a moment later, and brings the power back.
     async fn cut(
         &mut self,
         lie: &[(&str, &str)],
         prefix: &str,
-        work_ms: Range<u64>,
+        facts: Range<u64>,
         random: &mut Random,
     ) -> Cut {
         let server = self.start(lie).unwrap_or_else(|why| panic!("{prefix}: {why}"));
@@ -89,10 +91,12 @@ impl Machine {
         let (now, switch) = (Arc::new(AtomicU64::new(BEFORE)), self.disk.switch());
         let (clock, cutting_now) = (Arc::clone(&now), now);
         let ledger = Ledger::with_log(move || clock.load(Ordering::SeqCst));
-        let after = work_ms.start + random.below(work_ms.end - work_ms.start);
-        let dying = random.below(40);
+        let facts = facts.start + random.below(facts.end - facts.start);
+        let (after, dying) = (random.below(30), random.below(40));
+        let noted = ledger.clone();
         let mut choices = Random(random.next());
         let cutting = tokio::task::spawn_blocking(move || {
+            noted.wait_for(facts as usize, WORK_MAX);
             std::thread::sleep(Duration::from_millis(after));
             cutting_now.store(DURING, Ordering::SeqCst);
             switch.cut();
@@ -109,7 +113,7 @@ impl Machine {
 
     /// One cycle on an honest disk: nothing is lost, and everything can be brought to its end.
     async fn honest_cycle(&mut self, prefix: &str, random: &mut Random) -> (Counts, usize) {
-        let Cut { ledger, session } = self.cut(&[], prefix, 0..900, random).await;
+        let Cut { ledger, session } = self.cut(&[], prefix, 0..100, random).await;
         let entries = ledger.certain_at(BEFORE);
         let broken = verify::broken_files(&self.disk.data(), &entries);
         assert!(broken.is_empty(), "{prefix}: {broken:#?}");
@@ -230,8 +234,8 @@ fn without_syncs_the_same_cuts_lose() {
             machine.start(&[]).unwrap().kill();
             machine.power_on();
             let prefix = format!("control-{cycle}");
-            // Some work, so that there is something to lose; the last of it is always less than a second old.
-            let cut = machine.cut(&lie, &prefix, 300..900, &mut random).await;
+            // Some work, so that there is something to lose; the last of it is milliseconds old.
+            let cut = machine.cut(&lie, &prefix, 40..100, &mut random).await;
             let entries = cut.ledger.certain_at(BEFORE);
             let broken = match machine.start(&[]) {
                 Err(why) => vec![why],

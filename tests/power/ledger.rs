@@ -4,6 +4,7 @@
 use std::{
     ops::Range,
     sync::{Arc, Mutex, OnceLock},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -162,6 +163,14 @@ impl Ledger {
             }
         }
         entries.into_iter().map(|(_, entry)| entry).collect()
+    }
+
+    /// Waits until so much has been noted, or for `wait`.
+    pub(crate) fn wait_for(&self, facts: usize, wait: Duration) {
+        let begun = Instant::now();
+        while self.facts.lock().unwrap().len() < facts && begun.elapsed() < wait {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Positions at which a finish or a discard was acknowledged.

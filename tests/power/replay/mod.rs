@@ -32,8 +32,9 @@ use recorder::{Recorded, Recorder, copy};
 
 /// Small, because every point copies the device.
 const SIZES: Sizes = Sizes { large: 2 << 20, small: 128 << 10 };
-/// How long the client works in one recording.
-const WORK: Duration = Duration::from_millis(1500);
+/// What the client notes in one recording, and how long a slow machine may take for it.
+const FACTS: usize = 150;
+const WORK_MAX: Duration = Duration::from_secs(20);
 const REORDERINGS: u64 = 3;
 /// Every so many points everything is also brought to its end.
 const SETTLE_EVERY: u64 = 10;
@@ -57,7 +58,12 @@ fn record(random: &mut Random) -> Recording {
         let logged_in = position();
         let worker = Worker { session: &session, ledger: &ledger, prefix: "replay", sizes: SIZES };
         // The moment at which it stops is as good as any: requests are cut off in the middle.
-        let _ = tokio::time::timeout(WORK, worker.work(random)).await;
+        let noted = ledger.clone();
+        let enough = tokio::task::spawn_blocking(move || noted.wait_for(FACTS, WORK_MAX));
+        tokio::select! {
+            () = worker.work(random) => {}
+            _ = enough => {}
+        }
         (logged_in, session)
     });
     server.kill();
