@@ -87,6 +87,7 @@ async fn one_bad_write(flushes: u64) -> Option<Outcome> {
     disk.unmount();
     drop((disk, exported));
 
+    println!("{outcome:?}");
     // The disk is well again, and the cache of the one that was not is gone.
     let mount = tempfile::Builder::new().prefix("ls-power-").tempdir().unwrap();
     let mut disk = Disk::of(mount, image);
@@ -109,7 +110,8 @@ fn a_failed_write_back_is_told_and_never_acknowledged() {
     let mut random = Random::seeded("POWER_SEED");
     let mut outcomes = Vec::new();
     runtime().block_on(async {
-        for _ in 0..rounds {
+        for round in 0..rounds {
+            println!("device {round}");
             outcomes.extend(one_bad_write(12 + random.below(24)).await);
         }
     });
