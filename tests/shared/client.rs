@@ -40,7 +40,9 @@ impl Session {
 
     /// Logs in, where that may fail.
     pub(crate) async fn try_open(base: &str) -> Result<Self> {
-        let http = Client::builder().no_proxy().timeout(Duration::from_mins(1)).build()?;
+        // The server closes connections that are idle for 5 s: on a busy machine a request could meet that.
+        let http = Client::builder().no_proxy().timeout(Duration::from_mins(1));
+        let http = http.pool_idle_timeout(Duration::from_secs(1)).build()?;
         let password = hex(&Sha512::digest(super::PASSWORD.as_bytes()));
         let body = json!({"logInByAccount": {"accountName": "admin", "password": password}});
         let answer = http.put(format!("{base}/zstack/v1/accounts/login")).json(&body).send();
