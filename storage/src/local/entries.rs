@@ -10,8 +10,8 @@ use std::{
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::{
-    checkpoint_file::CheckpointFile, layout::StagingFile, shared::Shared, threads::locked,
-    upload::Upload,
+    checkpoint_file::CheckpointFile, disk::DiskFile, layout::StagingFile, shared::Shared,
+    threads::locked, upload::Upload,
 };
 use crate::{
     checkpoint::Checkpoint,
@@ -151,6 +151,7 @@ impl Entries {
             return Ok(Some(Entry::Published(Arc::new(checkpoint))));
         };
         if !self.is_asserted(key) {
+            forget_uncounted(&*data, &checkpoint)?;
             // What was read may lie in the cache alone: a process that was killed between writing and syncing it leaves it
             // so, and after a failed sync the cache even says that it is clean. Writing it once more makes it true.
             slots.rewrite(shared, &checkpoint)?;
@@ -171,7 +172,7 @@ impl Entries {
         &self,
         key: UploadKey,
         checkpoint: &Checkpoint,
-    ) -> Result<Option<Arc<dyn super::disk::DiskFile>>> {
+    ) -> Result<Option<Arc<dyn DiskFile>>> {
         let (disk, layout) = (&self.shared.disk, &self.shared.layout);
         let path = layout.staging(key, StagingFile::Data);
         match disk.open(&path) {
@@ -247,6 +248,18 @@ impl Entries {
             }
         }
     }
+}
+
+/// Takes out of the file what does not count. Where writing it back has failed, the pages stay in memory as if all were well, tied
+/// to blocks that ext4 still holds for unwritten: written once more through these pages, the bytes reach the disk, a sync says so,
+/// and after the next mount they read as zeros.
+fn forget_uncounted(data: &dyn DiskFile, checkpoint: &Checkpoint) -> Result<()> {
+    let steps = || {
+        let length = data.len()?;
+        let missing = checkpoint.extents.missing(0..length);
+        missing.into_iter().try_for_each(|range| data.forget(range))
+    };
+    steps().map_err(|error: io::Error| StoreError::from_io("clear what was not stored", &error))
 }
 
 /// How long nobody has used a gate; `None` while somebody does or when closing it would lose something.

@@ -61,7 +61,20 @@ pub(super) fn lock(disk: &dyn Disk, layout: &Layout) -> Result<DirectoryLock> {
 pub(super) fn open_or_make(disk: &dyn Disk, layout: &Layout) -> Result<Uuid> {
     let path = layout.store();
     let there = disk.exists(&path).map_err(|error| failed(&path, "looking for", &error))?;
-    if there { read(disk, &path) } else { make(disk, layout) }
+    if !there {
+        return make(disk, layout);
+    }
+    let uuid = read(disk, &path)?;
+    for folder in layout.folders() {
+        if disk.exists(&folder).map_err(|error| failed(&folder, "looking for", &error))? {
+            continue;
+        }
+        // Whoever looks for bytes that were in it is told that they are lost; new ones need a place.
+        tracing::error!(folder = %folder.display(), "a folder of the store is gone; it is made again, empty");
+        make_folders(disk, layout).map_err(|error| failed(&folder, "making", &error))?;
+        disk.sync_dir(layout.root()).map_err(|error| failed(&folder, "syncing", &error))?;
+    }
+    Ok(uuid)
 }
 
 fn read(disk: &dyn Disk, path: &Path) -> Result<Uuid> {
@@ -104,15 +117,19 @@ fn make(disk: &dyn Disk, layout: &Layout) -> Result<Uuid> {
     Ok(uuid)
 }
 
-/// The mark comes last: where it is, every folder is durable, so that no upload ever waits for making one.
-fn make_steps(disk: &dyn Disk, layout: &Layout, uuid: Uuid) -> io::Result<()> {
+fn make_folders(disk: &dyn Disk, layout: &Layout) -> io::Result<()> {
     for parent in [layout.uploads(), layout.images()] {
         for shard in Layout::shards() {
             disk.create_dir_all(&parent.join(shard))?;
         }
         disk.sync_dir(&parent)?;
     }
-    disk.create_dir_all(&layout.lost_found())?;
+    disk.create_dir_all(&layout.lost_found())
+}
+
+/// The mark comes last: where it is, every folder is durable, so that no upload ever waits for making one.
+fn make_steps(disk: &dyn Disk, layout: &Layout, uuid: Uuid) -> io::Result<()> {
+    make_folders(disk, layout)?;
     let new = layout.store_new();
     if disk.exists(&new)? {
         disk.remove_file(&new)?;

@@ -73,6 +73,11 @@ impl Layout {
         self.root.join("images")
     }
 
+    /// The folders below the root.
+    pub(super) fn folders(&self) -> [PathBuf; 3] {
+        [self.uploads(), self.images(), self.lost_found()]
+    }
+
     /// The names of the 256 shard folders.
     pub(super) fn shards() -> impl Iterator<Item = String> {
         (0..=u8::MAX).map(|shard| format!("{shard:02x}"))

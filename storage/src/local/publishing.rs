@@ -100,7 +100,7 @@ pub(super) fn discard(shared: &Shared, key: UploadKey) -> Result<()> {
     kill_point("discard.after_data_remove");
     // Also when nothing was there: the removal of a process before us may not be durable yet.
     shared
-        .sync_dir(&shared.layout.upload_shard(key))
+        .sync_removal(&shared.layout.upload_shard(key))
         .map_err(io_error("sync the directory of an upload"))
 }
 

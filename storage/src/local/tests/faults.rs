@@ -6,6 +6,8 @@ use super::{fault_disk::FaultDisk, *};
 use crate::Ended;
 
 const EIO: i32 = 5;
+const EINVAL: i32 = 22;
+const EFBIG: i32 = 27;
 const ENOSPC: i32 = 28;
 
 fn bench() -> (FaultDisk, Bench) {
@@ -62,13 +64,19 @@ async fn a_failed_write_is_told_and_the_next_try_succeeds() {
 }
 
 #[tokio::test]
-async fn a_full_disk_fails_one_writer_and_keeps_the_others() {
+async fn a_write_that_finds_no_place_fails_one_writer_and_keeps_the_others() {
     let (disk, bench) = bench();
     let owned = bench.create(Some(20_000)).await;
     let mut other = bench.writer(owned, chunk(10_000, Some(10_000))).await.unwrap();
     disk.faults.write_errno.store(ENOSPC, Ordering::SeqCst);
     let told = bench.send(owned, chunk(0, Some(10_000)), &[1; 10_000]).await;
     assert!(matches!(told, Err(StoreError::NoSpace)), "{told:?}");
+    // Beyond what the file system can address: that is the fault of this chunk alone, too.
+    for errno in [EFBIG, EINVAL] {
+        disk.faults.write_errno.store(errno, Ordering::SeqCst);
+        let told = bench.send(owned, chunk(0, Some(10_000)), &[1; 10_000]).await;
+        assert!(matches!(told, Err(StoreError::Io { .. })), "{told:?}");
+    }
     other.append(&[1; 10_000]).await.unwrap();
     other.acknowledge().await.unwrap();
     bench.send(owned, chunk(0, Some(10_000)), &[1; 10_000]).await.unwrap();
