@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     domain::query::{CONDITIONS_MAX, Condition, LIMIT_DEFAULT, Query},
+    http::headers::digits,
     wire::zstack::{Element, Inventories, Schema, read_timestamp},
 };
 
@@ -113,7 +114,8 @@ fn in_zone(condition: Condition, zone: &TimeZone) -> Condition {
 }
 
 fn whole(name: &str, value: &str) -> Result<u64, Fault> {
-    value.trim().parse().ok().filter(|&number| i64::try_from(number).is_ok()).ok_or_else(|| {
+    let number = digits(value.trim_matches(' '));
+    number.filter(|&number| i64::try_from(number).is_ok()).ok_or_else(|| {
         let value: String = value.chars().take(32).collect();
         Fault::bad_request(format!("the parameter[{name}] is not a whole number: [{value}]"))
     })
@@ -241,6 +243,8 @@ mod tests {
             ("q=nothing", "doesn't contain any query operator"),
             ("limit=ten", "[limit]"),
             ("limit=-1", "[limit]"),
+            ("limit=%2B1", "[limit]"),
+            ("limit=1%C2%A0", "[limit]"),
             ("start=1.5", "[start]"),
             ("start=18446744073709551615", "[start]"),
             ("count=maybe", "[count]"),
