@@ -13,18 +13,19 @@ use super::{
     caller::caller,
     headers::{digest, disposition::attachment, etag, list, range, text},
     problem::{self, Fault, RequestFault},
+    refuse_method,
     request_id::RequestId,
+    routes::{Table, at, get, head},
 };
 use crate::{
     domain::{ids::ImageUuid, image::ImageRecord},
     uploads::UploadError,
 };
 
-const METHODS: &str = "GET, HEAD";
-
-/// Mounts the download.
-pub fn configure(config: &mut web::ServiceConfig) {
-    config.service(web::resource("/images/{uuid}/content").default_service(web::to(content)));
+/// The download.
+pub(super) fn routes() -> Table {
+    Table::flat(refuse_method)
+        .service(at("/images/{uuid}/content", [get().to(content), head().to(content)]))
 }
 
 async fn content(
@@ -37,9 +38,6 @@ async fn content(
 }
 
 async fn send(app: &App, request: &HttpRequest, uuid: &str) -> Result<HttpResponse, Fault> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return Err(RequestFault::Method { allow: METHODS }.into());
-    }
     let caller = caller(app, request).await?;
     let uuid: ImageUuid = uuid.parse().map_err(|_| RequestFault::NoImage)?;
     let found = app.uploads.ready_image(caller, uuid).await;

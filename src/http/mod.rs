@@ -13,6 +13,7 @@ pub mod native;
 pub mod ops;
 pub mod problem;
 pub mod request_id;
+mod routes;
 pub mod session;
 pub mod target;
 pub mod zstack;
@@ -103,15 +104,30 @@ pub struct HttpSettings {
     pub metrics_public: bool,
 }
 
+pub use routes::{Access, Route};
+
+/// Every route of every dialect.
+fn tables() -> [routes::Table; 5] {
+    [ops::routes(), zstack::routes(), imagestore::routes(), native::routes(), download::routes()]
+}
+
+/// All that the service answers, besides OPTIONS, which every path answers.
+pub fn routes() -> Vec<Route> {
+    tables().iter().flat_map(routes::Table::rows).collect()
+}
+
 /// Mounts every route. Handlers find [`App`] as `web::Data<App>`; [`request_id::observe`] is to be wrapped around it all.
 pub fn configure(config: &mut web::ServiceConfig) {
-    config
-        .configure(ops::configure)
-        .configure(zstack::configure)
-        .configure(imagestore::configure)
-        .configure(native::configure)
-        .configure(download::configure)
-        .default_service(web::to(unknown_path));
+    for table in tables() {
+        table.mount(config);
+    }
+    config.default_service(web::to(unknown_path));
+}
+
+/// How a path refuses a method, in our own dialect.
+fn refuse_method(request: &HttpRequest, allow: &str) -> HttpResponse {
+    let fault = RequestFault::Method { allow: allow.to_owned() };
+    problem::answer(&fault.into(), request_id::RequestId::of(request))
 }
 
 async fn unknown_path(request: HttpRequest) -> HttpResponse {

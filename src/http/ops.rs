@@ -2,31 +2,23 @@
 
 use std::{fmt::Write, net::IpAddr};
 
-use actix_web::{HttpRequest, HttpResponse, Route, http::header, web};
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use serde::Serialize;
 
 use super::{
-    App,
-    problem::{self, RequestFault},
-    request_id::RequestId,
+    App, refuse_method,
+    routes::{Access, Table, at, get, head},
 };
 use crate::telemetry::CONTENT_TYPE;
 
-/// Mounts the operational routes.
-pub fn configure(config: &mut web::ServiceConfig) {
-    let readable = |path, get: Route, head: Route| {
-        web::resource(path).route(get).route(head).default_service(web::to(only_read))
-    };
-    config
-        .service(readable("/", web::get().to(status_page), web::head().to(status_page)))
-        .service(readable("/healthz", web::get().to(healthz), web::head().to(healthz)))
-        .service(readable("/readyz", web::get().to(readyz), web::head().to(readyz)))
-        .service(readable("/metrics", web::get().to(metrics), web::head().to(metrics)));
-}
-
-async fn only_read(request: HttpRequest) -> HttpResponse {
-    let fault = RequestFault::Method { allow: "GET, HEAD" };
-    problem::answer(&fault.into(), RequestId::of(&request))
+/// The operational routes.
+pub(super) fn routes() -> Table {
+    let local = Access::Loopback;
+    Table::flat(refuse_method)
+        .service(at("/", [get().open().to(status_page), head().open().to(status_page)]))
+        .service(at("/healthz", [get().open().to(healthz), head().open().to(healthz)]))
+        .service(at("/readyz", [get().open().to(readyz), head().open().to(readyz)]))
+        .service(at("/metrics", [get().by(local).to(metrics), head().by(local).to(metrics)]))
 }
 
 /// `GET /healthz`: the process answers. Nothing else is asked, so that a slow disk does not get it killed.

@@ -61,7 +61,7 @@ pub enum RequestFault {
     #[error("the method is not offered here; use {allow}")]
     Method {
         /// The methods that it has.
-        allow: &'static str,
+        allow: String,
     },
     /// No such image, or it is not Ready.
     #[error("there is no such image")]
@@ -124,7 +124,7 @@ pub fn answer(fault: &Fault, request_id: String) -> HttpResponse {
         response.insert_header((header::WWW_AUTHENTICATE, "OAuth"));
     }
     if let Fault::Request(RequestFault::Method { allow }) = fault {
-        response.insert_header((header::ALLOW, *allow));
+        response.insert_header((header::ALLOW, allow.as_str()));
     }
     if closes(fault) {
         response.force_close();

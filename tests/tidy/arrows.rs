@@ -187,12 +187,44 @@ pub(crate) fn crates(path: &str, text: &str) -> Vec<Broken> {
     broken
 }
 
+/// Where routes are mounted: the table alone, so that none is missing from the list of routes.
+const MOUNTING: &str = "src/http/routes.rs";
+
+/// Ways to mount a route.
+const MOUNTS: [&str; 8] = [
+    "web::resource",
+    "web::scope",
+    "web::route",
+    "web::method",
+    "Resource::new",
+    "Scope::new",
+    "Route::new",
+    ".route(",
+];
+
+/// Routes that are mounted beside the table, by a call or by an attribute.
+pub(crate) fn mounting(path: &str, text: &str) -> Vec<Broken> {
+    if !path.starts_with("src/") || path == MOUNTING {
+        return Vec::new();
+    }
+    let code = code_only(text);
+    let attributes =
+        ["get", "post", "put", "delete", "head", "patch", "options", "route", "routes"]
+            .map(|method| format!("#[{method}("));
+    let ways = MOUNTS.into_iter().chain(attributes.iter().map(String::as_str));
+    let found = ways.flat_map(|way| code.match_indices(way));
+    found
+        .map(|(at, way)| Broken::at(path, text, at, format!("`{way}` belongs to {MOUNTING} only")))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn rules(path: &str, text: &str) -> Vec<String> {
-        arrows(path, text).iter().chain(&crates(path, text)).map(ToString::to_string).collect()
+        let all = [arrows(path, text), crates(path, text), mounting(path, text)];
+        all.iter().flatten().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -215,6 +247,9 @@ mod tests {
             ("src/uploads/mod.rs", "\nuse actix_web::web;"),
             ("src/jobs/mod.rs", "\nfn f() -> anyhow::Result<()> {}"),
             ("src/db/mod.rs", "\nunsafe { x() }"),
+            ("src/http/ops.rs", "\nfn f() { config.service(web::resource(PATH)); }"),
+            ("src/cli/serve.rs", "\nfn f() { app.route(PATH, web::get()) }"),
+            ("src/http/ops.rs", "\n#[get(\"/hidden\")]"),
         ] {
             let broken = rules(path, text);
             assert!(!broken.is_empty(), "not reported: {path}: {text}");
@@ -234,6 +269,7 @@ mod tests {
             ),
             ("src/http/mod.rs", "mod tus; use self::tus::head; use actix_web::web;"),
             ("src/cli/serve.rs", "use crate::{http, db}; use longshore_storage::local;"),
+            ("src/http/routes.rs", "fn f() { config.service(web::resource(PATH)); }"),
             ("src/domain/job.rs", "//! not crate::db\nuse super::{clock, ids}; // crate::http"),
             ("src/domain/job.rs", "mod tests { use super::*; const S: &str = \"unsafe sqlx\"; }"),
             ("src/main.rs", "use longshore::cli; fn main() -> anyhow::Result<()> {}"),

@@ -20,7 +20,9 @@ use super::{
     caller::caller,
     headers::digest,
     problem::{self, Fault, RequestFault},
+    refuse_method,
     request_id::RequestId,
+    routes::{Table, at, put},
     target::{Right, Target},
 };
 use crate::{
@@ -33,16 +35,13 @@ use crate::{
 };
 use put_headers::PutHeaders;
 
-/// Methods of the upload URL.
-pub const UPLOAD_METHODS: &str = "GET, HEAD, PUT, POST, DELETE, OPTIONS";
-
 /// A refused body is read away this far, so that the client comes to read the answer; then the connection is closed.
 const REST_BYTES_MAX: u64 = 4 << 20;
 const REST_WAIT: Duration = Duration::from_secs(2);
 
-/// Mounts `PUT /uploads/<IMAGE_ID>`.
-pub fn configure(config: &mut web::ServiceConfig) {
-    config.service(web::resource("/uploads/{image_id}").default_service(web::to(one_request::put)));
+/// `PUT /uploads/<IMAGE_ID>`.
+pub(super) fn routes() -> Table {
+    Table::flat(refuse_method).service(at("/uploads/{image_id}", [put().to(one_request::put)]))
 }
 
 /// A request in our own dialect on the upload URL.
@@ -80,7 +79,7 @@ async fn answer(
         }
         Method::DELETE => delete(app, request, target).await,
         // Methods are not our enum.
-        _ => Err(RequestFault::Method { allow: UPLOAD_METHODS }.into()),
+        _ => Err(RequestFault::Method { allow: "GET, HEAD, PUT, DELETE".to_owned() }.into()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{Method, StatusCode, header},
+    http::{StatusCode, header},
     web,
 };
 use percent_encoding::percent_decode_str;
@@ -33,7 +33,7 @@ use crate::{
 /// Longest name of an image.
 const NAME_CHARS_MAX: usize = 255;
 
-/// Handles the request, whatever its method.
+/// Handles the request.
 pub(super) async fn put(
     app: web::Data<App>,
     request: HttpRequest,
@@ -49,9 +49,6 @@ async fn take(
     request: &HttpRequest,
     body: &mut RequestBody,
 ) -> Result<HttpResponse, Fault> {
-    if *request.method() != Method::PUT {
-        return Err(RequestFault::Method { allow: "PUT" }.into());
-    }
     let caller = caller(app, request).await?;
     let segment = last_segment(request.uri().path()).ok_or(InvalidImageId::NotUtf8)?;
     let image_id: ImageId = segment.parse()?;

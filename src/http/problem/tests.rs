@@ -101,7 +101,7 @@ fn faults() -> Vec<(Fault, u16, &'static str)> {
         (RequestFault::LengthRequired.into(), 411, "length_required"),
         (RequestFault::NotOffered("tus").into(), 501, "not_offered"),
         (RequestFault::BodyType("gzip is not taken").into(), 415, "body_type"),
-        (RequestFault::Method { allow: "GET" }.into(), 405, "method"),
+        (RequestFault::Method { allow: "GET".to_owned() }.into(), 405, "method"),
         (RequestFault::NoImage.into(), 404, "not_found"),
         (RequestFault::NoSuchPath.into(), 404, "not_found"),
         (RequestFault::ShortBody.into(), 400, "short_body"),

@@ -136,18 +136,23 @@ impl Upload {
         if self.lock().finished.is_some() {
             return Ok(());
         }
-        let cut = self
-            .data
-            .len()
-            .and_then(|stored| if stored == length { Ok(()) } else { self.data.set_len(length) });
-        if let Err(error) = cut {
-            let error = StoreError::from_io("cut data to its length", &error);
-            self.poison(error.clone());
-            return Err(error);
-        }
+        let cut = self.data.len().and_then(|stored| {
+            if stored != length {
+                self.data.set_len(length)?;
+            }
+            Ok(stored != length)
+        });
+        let cut = match cut {
+            Ok(cut) => cut,
+            Err(error) => {
+                let error = StoreError::from_io("cut data to its length", &error);
+                self.poison(error.clone());
+                return Err(error);
+            }
+        };
         let digests = locked(&self.track).finished(length);
         let mut inner = self.lock();
-        inner.sync.dirty = true;
+        inner.sync.dirty |= cut;
         if inner.finished.is_none() {
             inner.finished = digests;
             inner.version += 1;

@@ -95,7 +95,7 @@ async fn every_failing_change_heals() {
 async fn every_failing_sync_heals() {
     for way in Way::ALL {
         let calls = every_call_fails_once(way, Hits::Syncs, Fault::Io).await;
-        assert!(calls > 5, "{way:?} makes only {calls} syncs");
+        assert!(calls >= 5, "{way:?} makes only {calls} syncs");
     }
 }
 
