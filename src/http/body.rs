@@ -6,12 +6,12 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{error::PayloadError, web::Payload};
+use actix_web::{HttpRequest, error::PayloadError, web::Payload};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::HttpSettings;
+use super::{App, HttpSettings, caller::admit_address};
 use crate::uploads::BodyError;
 
 /// How long a body may be silent, and how slow.
@@ -187,6 +187,19 @@ where
         true
     };
     tokio::time::timeout(wait_max, drained).await.unwrap_or(false)
+}
+
+/// The same for a body that is refused, as long as its address has not too many of them: then the connection is closed at once.
+pub async fn drain_refused(
+    app: &App,
+    request: &HttpRequest,
+    body: &mut RequestBody,
+    bytes_max: u64,
+    wait_max: Duration,
+) {
+    if let Ok(_admission) = admit_address(app, request) {
+        drain_rest(body, bytes_max, wait_max).await;
+    }
 }
 
 #[cfg(test)]

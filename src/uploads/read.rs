@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::{Stream, stream};
 use longshore_storage::{ImageKey, Space, StoreError, UploadState};
 
-use super::{UploadError, UploadStatus, Uploads, live, percent};
+use super::{Party, UploadError, UploadStatus, Uploads, live, percent};
 use crate::domain::{
     account::{Caller, Scope},
     ids::{ImageUuid, UploadUuid},
@@ -18,8 +18,8 @@ use crate::domain::{
 
 /// Missing ranges that one answer lists.
 const MISSING_MAX: usize = 1000;
-/// Bytes of an image that are read at once.
-const READ_BYTES: u64 = 1 << 20;
+/// Bytes of an image that are read at once: what a reader that stands still holds, as much as a writer may own.
+const READ_BYTES: u64 = 64 << 10;
 
 impl Uploads {
     /// Where an upload stands. Never asks for bytes, never changes anything. `Gone` for one that was discarded or expired.
@@ -148,14 +148,18 @@ impl Uploads {
         }
     }
 
-    /// Bytes of a Ready image as a stream of blocks of at most 1 MiB, each read when the one before has been taken.
+    /// Bytes of a Ready image as a stream of blocks of at most 64 KiB, each read when the one before has been taken: a reader that
+    /// stands still holds one block and no thread. The request counts for the account of whoever reads until the stream is dropped.
     pub fn image_bytes(
         &self,
+        reader: Caller,
         image: ImageUuid,
         range: Range<u64>,
-    ) -> impl Stream<Item = Result<Bytes, UploadError>> + 'static + use<> {
+    ) -> Result<impl Stream<Item = Result<Bytes, UploadError>> + 'static + use<>, UploadError> {
+        let admission = self.admit_request(Party::Account(reader.account))?;
         let store = Arc::clone(&self.store);
-        stream::try_unfold(range, move |range| {
+        let begin = (range, admission);
+        Ok(stream::try_unfold(begin, move |(range, admission)| {
             let store = Arc::clone(&store);
             async move {
                 if range.is_empty() {
@@ -170,9 +174,9 @@ impl Uploads {
                     }));
                 }
                 let next = range.start + bytes.len() as u64..range.end;
-                Ok(Some((bytes, next)))
+                Ok(Some((bytes, (next, admission))))
             }
-        })
+        }))
     }
 }
 

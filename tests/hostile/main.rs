@@ -15,5 +15,7 @@ mod job_fields;
 mod multipart;
 mod numbers;
 mod queries;
+mod shares;
+mod slow;
 mod wire;
 mod world;

@@ -66,15 +66,21 @@ pub(crate) struct Job {
 }
 
 impl World {
+    /// With a good upload that goes on until [`end`](Self::end).
     pub(crate) fn start(settings: &[(&str, &str)]) -> Self {
+        let mut world = Self::start_idle(settings);
+        let job = world.submit("the good one", &[]).expect("a good job");
+        world.good = Some(Good::start(world.address(), job));
+        world
+    }
+
+    /// Without one.
+    pub(crate) fn start_idle(settings: &[(&str, &str)]) -> Self {
         count_panics();
         let app = RunningApp::start(settings);
         let token = log_in(app.address, "admin", PASSWORD);
         let panics_before = PANICS.load(Ordering::Relaxed);
-        let mut world = Self { app, token, good: None, panics_before };
-        let job = world.submit("the good one", &[]).expect("a good job");
-        world.good = Some(Good::start(world.address(), job));
-        world
+        Self { app, token, good: None, panics_before }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -150,7 +156,9 @@ impl World {
 
     /// The end of a table: the good upload is whole, nobody has panicked, every file is known.
     pub(crate) fn end(mut self) {
-        self.good.take().expect("it was started").finish();
+        if let Some(good) = self.good.take() {
+            good.finish();
+        }
         let strays = self.strays();
         assert_eq!(strays, Vec::<PathBuf>::new(), "files that no record knows");
         let data = self.app.data_dir();

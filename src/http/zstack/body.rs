@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::error::{Fault, Refusal};
 use crate::{
     domain::tag::{TAG_BYTES_MAX, TAGS_MAX},
-    http::{App, json::read_object},
+    http::{App, caller::admit_address, json::read_object},
 };
 
 /// The JSON object that a request carries; empty if it carries nothing.
@@ -20,10 +20,13 @@ impl FromRequest for Body {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let app = request.app_data::<web::Data<App>>().cloned();
         let payload = web::Payload::from_request(request, payload).into_inner();
+        // Until the body is read nobody has asked who sends it.
+        let admission = app.as_ref().map(|app| admit_address(app, request));
         Box::pin(async move {
             let (Some(app), Ok(payload)) = (app, payload) else {
                 return Err(Fault::bad_request("the body cannot be read"));
             };
+            let _admission = admission.transpose().map_err(|error| Fault::busy(&error))?;
             let settings = &app.settings;
             Ok(Self(read_object(payload, settings.json_bytes_max, settings.body_idle).await?))
         })
