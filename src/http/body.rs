@@ -11,8 +11,8 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{App, HttpSettings, caller::admit_address};
-use crate::uploads::BodyError;
+use super::{App, HttpSettings, caller::address};
+use crate::uploads::{BodyError, Party};
 
 /// How long a body may be silent, and how slow.
 #[derive(Debug, Clone, Copy)]
@@ -197,7 +197,8 @@ pub async fn drain_refused(
     bytes_max: u64,
     wait_max: Duration,
 ) {
-    if let Ok(_admission) = admit_address(app, request) {
+    let party = Party::Refused(address(request));
+    if let Ok(_admission) = app.uploads.admit_request(party) {
         drain_rest(body, bytes_max, wait_max).await;
     }
 }

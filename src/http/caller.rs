@@ -9,16 +9,12 @@ use super::{
     problem::{Fault, RequestFault},
     session::session_token,
 };
-use crate::{
-    domain::account::Caller,
-    uploads::{Admission, Party, UploadError},
-};
+use crate::domain::account::Caller;
 
-/// Counts a request for the address that it comes from: while it is not known, or does not matter any more, for whom it works.
-pub fn admit_address(app: &App, request: &HttpRequest) -> Result<Admission, UploadError> {
+/// Where a request comes from.
+pub fn address(request: &HttpRequest) -> IpAddr {
     // Only a request that came over no socket has no address: none of ours.
-    let address = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-    app.uploads.admit_request(Party::Address(address))
+    request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip())
 }
 
 /// The account whose session the request carries.

@@ -20,6 +20,8 @@ pub enum Party {
     Account(AccountUuid),
     /// Where it comes from, while nobody knows for whom it works.
     Address(IpAddr),
+    /// Where a body comes from that is refused and read away. Apart from the others: what is refused keeps nobody from asking.
+    Refused(IpAddr),
 }
 
 /// Requests at work, by party. Holds as many entries as there are requests at most.
@@ -46,7 +48,7 @@ impl Admissions {
     fn enter(self: &Arc<Self>, party: Party) -> Result<Admission, UploadError> {
         let max = match party {
             Party::Account(_) => self.per_account_max,
-            Party::Address(_) => self.per_address_max,
+            Party::Address(_) | Party::Refused(_) => self.per_address_max,
         };
         let mut running = self.running();
         let count = running.entry(party).or_insert(0);
@@ -95,10 +97,11 @@ mod tests {
         assert!(matches!(all.enter(ann), Err(UploadError::TooManyRequests { max: 2 })));
         let others = (all.enter(bob).unwrap(), all.enter(address).unwrap());
         assert!(matches!(all.enter(address), Err(UploadError::TooManyRequests { max: 1 })));
+        let refused = all.enter(Party::Refused(IpAddr::from([127, 0, 0, 1]))).unwrap();
         drop(first);
         let third = all.enter(ann).unwrap();
         assert!(all.enter(ann).is_err());
-        drop((second, third, others));
+        drop((second, third, others, refused));
         assert!(all.running().is_empty(), "whoever has gone takes no memory");
     }
 

@@ -9,6 +9,7 @@
 mod app;
 mod bodies;
 mod case;
+mod corpus;
 mod framing;
 mod image_ids;
 mod job_fields;

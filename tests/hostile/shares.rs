@@ -41,7 +41,9 @@ pub(crate) fn stalled_bodies(world: &World, count: usize) -> Vec<TcpStream> {
         .map(|at| {
             let place = at % WRITERS;
             if place == 0 {
-                job = Some(world.submit(&format!("stalled {at}"), &[]).unwrap());
+                // Of a stated length: 1 GiB is promised to each of those that state none.
+                let size = format!("imageSize::{}", WRITERS * 100_000);
+                job = Some(world.submit(&format!("stalled {at}"), &[size]).unwrap());
             }
             let path = &job.as_ref().unwrap().path;
             let first = place * 100_000;

@@ -204,7 +204,7 @@ impl SlowHeads {
 /// Seconds that one good upload takes, the median of three.
 fn good_upload_secs(world: &World, name: &str) -> f64 {
     const CHUNK: usize = 8 * MIB;
-    const CHUNKS: usize = 12;
+    const CHUNKS: usize = 6;
     let chunk: Vec<u8> = (0..CHUNK).map(|at| (at % 251) as u8).collect();
     let mut secs: Vec<f64> = (0..3)
         .map(|run| {
@@ -247,9 +247,9 @@ fn three_thousand_slow_clients_take_little_from_a_good_one() {
         ("LONGSHORE_UPLOADS__REQUESTS_PER_ACCOUNT_MAX", "4000"),
         ("LONGSHORE_HTTP__WRITE_IDLE_SECS", "600"),
     ]);
-    let path = image(&world, "read slowly", 32 * MIB);
+    let path = image(&world, "read", 32 * MIB);
     good_upload_secs(&world, "to warm up");
-    let alone = good_upload_secs(&world, "alone");
+    let before = good_upload_secs(&world, "alone before");
     let (resident_before, files_before) = (resident_bytes(), open_files());
 
     let bodies = Drip::start(stalled_bodies(&world, BODIES), Duration::from_secs(1));
@@ -265,8 +265,12 @@ fn three_thousand_slow_clients_take_little_from_a_good_one() {
     let files = open_files() - files_before;
     let (held, trickling) = bodies.end();
     let heads_closed = heads.end();
+    drop((readers, trickling));
+    let after = good_upload_secs(&world, "alone after");
+    // On a machine that others use too, the slower of the two says what there was to share.
+    let alone = before.max(after);
     println!(
-        "alone {alone:.2} s, among {BODIES} bodies, {HEADS} heads and {READERS} readers {among:.2} s; \
+        "alone {before:.2} s and {after:.2} s, among {BODIES} bodies, {HEADS} heads and {READERS} readers {among:.2} s; \
          {} MiB more, {files} files more, {heads_closed} heads closed",
         grown / MIB
     );
@@ -279,6 +283,5 @@ fn three_thousand_slow_clients_take_little_from_a_good_one() {
     // Both ends of each connection are in this process; an upload has two files.
     let files_max = 2 * (BODIES + HEADS + READERS) + 2 * BODIES / 8 + 200;
     assert!(files <= files_max, "{files} files more than before");
-    drop((readers, trickling));
     world.end();
 }

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use super::error::{Fault, Refusal};
 use crate::{
     domain::tag::{TAG_BYTES_MAX, TAGS_MAX},
-    http::{App, caller::admit_address, json::read_object},
+    http::{App, caller::address, json::read_object},
+    uploads::Party,
 };
 
 /// The JSON object that a request carries; empty if it carries nothing.
@@ -21,7 +22,8 @@ impl FromRequest for Body {
         let app = request.app_data::<web::Data<App>>().cloned();
         let payload = web::Payload::from_request(request, payload).into_inner();
         // Until the body is read nobody has asked who sends it.
-        let admission = app.as_ref().map(|app| admit_address(app, request));
+        let admission =
+            app.as_ref().map(|app| app.uploads.admit_request(Party::Address(address(request))));
         Box::pin(async move {
             let (Some(app), Ok(payload)) = (app, payload) else {
                 return Err(Fault::bad_request("the body cannot be read"));
