@@ -53,6 +53,7 @@ fn bodies() -> Vec<(&'static str, Vec<u8>, u16, &'static str)> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn bodies_of_the_control_plane() {
     let world = World::start(&[]);
     let some = "0".repeat(12) + "4" + "0000000000000000000";

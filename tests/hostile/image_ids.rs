@@ -2,14 +2,10 @@
 
 use crate::{
     case::{Case, walk},
+    queries::encoded,
     wire::{Then, exchange},
     world::World,
 };
-
-/// Every byte percent-encoded.
-fn encoded(text: impl AsRef<[u8]>) -> String {
-    text.as_ref().iter().map(|byte| format!("%{byte:02X}")).collect()
-}
 
 fn names() -> Vec<String> {
     let mut names: Vec<String> = [

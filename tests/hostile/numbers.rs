@@ -2,6 +2,7 @@
 
 use crate::{
     case::{Case, walk},
+    queries::encoded,
     wire::{Then, exchange, request},
     world::{Job, World},
 };
@@ -158,7 +159,6 @@ fn downloads(world: &World, image: &str) -> Vec<Case> {
 /// Numbers of the control plane: in query strings, in tags, in fields, in headers.
 fn control(world: &World) -> Vec<Case> {
     let mut cases = Vec::new();
-    let encoded = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
     for none in NONE.into_iter().chain([OVER, LARGE]) {
         for name in ["limit", "start"] {
             let path = format!("/zstack/v1/longjobs?{name}={}", encoded(none));

@@ -114,7 +114,8 @@ pub(crate) fn request(
     let has_length = headers.iter().any(|(name, _)| {
         ["content-length", "transfer-encoding"].iter().any(|known| name.eq_ignore_ascii_case(known))
     });
-    if !has_length && !(body.is_empty() && method == "GET") {
+    let may_go_without = body.is_empty() && method == "GET";
+    if !has_length && !may_go_without {
         bytes.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
     }
     bytes.extend_from_slice(b"\r\n");
