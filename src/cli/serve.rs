@@ -1,6 +1,7 @@
 //! `longshore serve`: puts the service together, runs it, and takes it down in order.
 
 use std::{
+    any::Any,
     ffi::OsString,
     fs,
     net::SocketAddr,
@@ -225,6 +226,7 @@ async fn stop_when(shutdown: Shutdown, server: ServerHandle, asked: Arc<OnceLock
 
 fn listen(config: &Config, app: &App) -> Result<(actix_web::dev::Server, SocketAddr)> {
     let data = web::Data::new(app.clone());
+    let write_idle = config.http.write_idle;
     let server = HttpServer::new(move || {
         HttpApp::new()
             .app_data(web::Data::clone(&data))
@@ -232,7 +234,9 @@ fn listen(config: &Config, app: &App) -> Result<(actix_web::dev::Server, SocketA
             .configure(http::configure)
     })
     .workers(config.workers)
-    .max_connections(config.http.connections_max)
+    // Of each worker, as the server counts.
+    .max_connections(config.http.connections_max.div_ceil(config.workers))
+    .on_connect(move |connection, _| end_when_unread(connection, write_idle))
     .client_request_timeout(Duration::from_secs(5))
     .shutdown_timeout(config.drain.as_secs())
     .disable_signals()
@@ -261,6 +265,16 @@ fn web_hooks(config: &Config, shutdown: &Shutdown) -> Result<Arc<WebHooks>> {
     let sender = HttpHooks::new(rules.clone()).context("web hooks could not be set up")?;
     let (tasks, stopping) = (shutdown.tasks().clone(), shutdown.soft().clone());
     Ok(Arc::new(WebHooks::new(rules, Arc::new(sender), RETRY_AFTER, tasks, stopping)))
+}
+
+/// Has the system end a connection whose client takes no byte for so long. The server itself would not notice: while the
+/// socket is full it asks nobody for the next byte.
+fn end_when_unread(connection: &dyn Any, after: Duration) {
+    let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() else { return };
+    let after_ms = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, after_ms) {
+        tracing::warn!(%error, "a connection is not bound in the time that its client may take nothing");
+    }
 }
 
 async fn open_store(config: &Config) -> Result<Arc<LocalStore>> {
@@ -313,6 +327,8 @@ fn upload_limits(config: &Config) -> UploadLimits {
         flush_after: config.uploads.flush,
         lease: LEASE,
         free_bytes_min_percent: config.storage.free_bytes_min_percent.into(),
+        requests_per_account_max: config.uploads.requests_per_account_max,
+        requests_per_address_max: config.uploads.requests_per_address_max,
     }
 }
 

@@ -126,7 +126,7 @@ fn variables_of_others_and_empty_ones_are_left_alone() {
 
 /// Every key with a value that it must refuse. The list is compared with the keys that exist, so that a new setting without a
 /// case here fails.
-const REFUSED: [(&str, &str); 36] = [
+const REFUSED: [(&str, &str); 38] = [
     ("listen", "'somewhere'"),
     ("data_dir", "''"),
     ("public_url", "'ftp://x'"),
@@ -151,6 +151,8 @@ const REFUSED: [(&str, &str); 36] = [
     ("uploads.body_rate_min_bytes", "1.5"),
     ("uploads.body_rate_window_secs", "0"),
     ("uploads.open_uploads_max", "0"),
+    ("uploads.requests_per_account_max", "0"),
+    ("uploads.requests_per_address_max", "'1 KiB'"),
     ("uploads.upload_bytes_max", "'17 XB'"),
     ("uploads.flush_ms", "'5 MiB'"),
     ("storage.free_bytes_min_percent", "51"),
@@ -164,7 +166,8 @@ const REFUSED: [(&str, &str); 36] = [
     ("http.json_bytes_max", "1"),
     ("images.expunge_secs", "'soon'"),
 ];
-const REFUSED_TOO: [(&str, &str); 7] = [
+const REFUSED_TOO: [(&str, &str); 8] = [
+    ("http.write_idle_secs", "0"),
     ("http.connections_max", "1"),
     ("http.cors_origins", "['https://a.example/path']"),
     ("http.metrics_public", "'on'"),
@@ -271,6 +274,8 @@ fn what_is_probably_not_meant_is_a_warning_only() {
     assert!(idle.len() == 1 && idle[0].contains("body_idle_secs"), "{idle:?}");
     let weak = warned(&[("LONGSHORE_DURABILITY", "process-crash")]);
     assert!(weak.len() == 1 && weak[0].contains("durability"), "{weak:?}");
+    let shared = warned(&[("LONGSHORE_HTTP__CONNECTIONS_MAX", "1024")]);
+    assert!(shared.len() == 1 && shared[0].contains("requests_per_account_max"), "{shared:?}");
 }
 
 #[test]

@@ -71,7 +71,7 @@ async fn send(app: &App, request: &HttpRequest, uuid: &str) -> Result<HttpRespon
         );
     }
     let id = RequestId::of(request);
-    let stream = app.uploads.image_bytes(&found, range).inspect(move |block| {
+    let stream = app.uploads.image_bytes(caller, &found, range)?.inspect(move |block| {
         // Too late for a status: the connection is closed before the announced end, and the client sees that.
         if let Err(error) = block {
             tracing::warn!(request_id = %id, image = %uuid, %error, "a download broke off");

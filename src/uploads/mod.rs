@@ -1,6 +1,7 @@
 //! The data plane: admit, write, suspend, resume, finish and expire uploads. Every dialect is a thin adapter over the
 //! verbs of [`Uploads`]; a rule about bytes, offsets or rights stands here or deeper.
 
+mod admission;
 mod create;
 mod error;
 mod finish;
@@ -22,6 +23,7 @@ use std::{
 use longshore_storage::{ImageStore, StoreRecovery, UploadStore};
 use tokio_util::sync::CancellationToken;
 
+pub use admission::{Admission, Party};
 pub use error::{BodyError, UploadError};
 pub use finish::Probed;
 pub use health::Check;
@@ -34,11 +36,12 @@ pub use reading::ReadyImage;
 pub use signals::{JobSignals, Verdict};
 pub use space::SpaceLedger;
 
+use self::admission::Admissions;
 use crate::{
     db::{Database, Leased},
     domain::{
         clock::Clock,
-        ids::{NodeUuid, UploadUuid},
+        ids::{AccountUuid, NodeUuid, UploadUuid},
         image::ImageRecord,
         job::LongJob,
         upload::{UploadFate, UploadRecord},
@@ -108,6 +111,10 @@ pub struct UploadLimits {
     pub lease: Duration,
     /// Part of the storage that stays free.
     pub free_bytes_min_percent: u64,
+    /// Requests with bytes, either way, that one account may have at work.
+    pub requests_per_account_max: u32,
+    /// Requests that one address may have at work while they name no account.
+    pub requests_per_address_max: u32,
 }
 
 /// The data plane.
@@ -126,6 +133,7 @@ pub struct Uploads {
     creating: Mutex<HashSet<UploadUuid>>,
     space: SpaceLedger,
     readings: reading::Readings,
+    admissions: Arc<Admissions>,
     received_bytes: AtomicU64,
 }
 
@@ -139,6 +147,8 @@ impl Uploads {
         node: NodeUuid,
         draining: CancellationToken,
     ) -> Self {
+        let (account_max, address_max) =
+            (limits.requests_per_account_max, limits.requests_per_address_max);
         Self {
             db,
             store,
@@ -151,6 +161,7 @@ impl Uploads {
             creating: Mutex::default(),
             space: SpaceLedger::default(),
             readings: reading::Readings::default(),
+            admissions: Arc::new(Admissions::new(account_max, address_max)),
             received_bytes: AtomicU64::new(0),
         }
     }
@@ -260,6 +271,16 @@ pub(crate) enum Found {
     Open(Arc<Live>),
     /// Its image is there.
     Published(Box<UploadRecord>),
+}
+
+impl Found {
+    /// Whose it is.
+    fn account(&self) -> AccountUuid {
+        match self {
+            Self::Open(live) => live.record().account,
+            Self::Published(record) => record.account,
+        }
+    }
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::{Stream, stream};
 use longshore_storage::{ImageKey, Space, StoreError, UploadState};
 
-use super::{ReadyImage, UploadError, UploadStatus, Uploads, live, percent};
+use super::{Party, ReadyImage, UploadError, UploadStatus, Uploads, live, percent};
 use crate::domain::{
     account::{Caller, Scope},
     ids::{ImageUuid, UploadUuid},
@@ -18,8 +18,8 @@ use crate::domain::{
 
 /// Missing ranges that one answer lists.
 const MISSING_MAX: usize = 1000;
-/// Bytes of an image that are read at once.
-const READ_BYTES: u64 = 1 << 20;
+/// Bytes of an image that are read at once: what a reader that stands still holds, as much as a writer may own.
+const READ_BYTES: u64 = 64 << 10;
 
 impl Uploads {
     /// Where an upload stands. Never asks for bytes, never changes anything. `Gone` for one that was discarded or expired.
@@ -171,16 +171,20 @@ impl Uploads {
         }
     }
 
-    /// Bytes of a Ready image as a stream of blocks of at most 1 MiB, each read when the one before has been taken. `NotFound` as
-    /// soon as the image is removed for good, never bytes of a later one with its uuid.
+    /// Bytes of a Ready image as a stream of blocks of at most 64 KiB, each read when the one before has been taken: a reader that
+    /// stands still holds one block and no thread. `NotFound` as soon as the image is removed for good, never bytes of a later one
+    /// with its uuid. The request counts for the account of whoever reads until the stream is dropped.
     pub fn image_bytes(
         &self,
+        reader: Caller,
         image: &ReadyImage,
         range: Range<u64>,
-    ) -> impl Stream<Item = Result<Bytes, UploadError>> + 'static + use<> {
+    ) -> Result<impl Stream<Item = Result<Bytes, UploadError>> + 'static + use<>, UploadError> {
+        let admission = self.admit_request(Party::Account(reader.account))?;
         let store = Arc::clone(&self.store);
         let (reading, image) = (Arc::clone(&image.reading), image.record.uuid);
-        stream::try_unfold(range, move |range| {
+        let begin = (range, admission);
+        Ok(stream::try_unfold(begin, move |(range, admission)| {
             let (store, reading) = (Arc::clone(&store), Arc::clone(&reading));
             async move {
                 if range.is_empty() {
@@ -199,9 +203,9 @@ impl Uploads {
                     }));
                 }
                 let next = range.start + bytes.len() as u64..range.end;
-                Ok(Some((bytes, next)))
+                Ok(Some((bytes, (next, admission))))
             }
-        })
+        }))
     }
 }
 

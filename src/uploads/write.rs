@@ -9,7 +9,8 @@ use longshore_storage::{
 };
 
 use super::{
-    BodyError, Found, Live, Slice, UploadError, Uploads, Verdict, Written, space::AHEAD_BYTES,
+    BodyError, Found, Live, Party, Slice, UploadError, Uploads, Verdict, Written,
+    space::AHEAD_BYTES,
 };
 use crate::{
     db::DbError,
@@ -58,6 +59,8 @@ impl Uploads {
     ///
     /// Bytes for an upload that is published, or complete and being finished, are read away and answered as stored: a client
     /// that lost the last answer must not have to send everything again.
+    ///
+    /// The request counts for the account of the upload, whoever sends it, until it is answered.
     pub async fn write<B>(
         &self,
         upload: UploadUuid,
@@ -70,7 +73,9 @@ impl Uploads {
         if self.draining.is_cancelled() {
             return Err(UploadError::Draining { offset: 0 });
         }
-        let live = match self.open(upload).await? {
+        let found = self.open(upload).await?;
+        let _admission = self.admit_request(Party::Account(found.account()))?;
+        let live = match found {
             Found::Open(live) => live,
             Found::Published(record) => {
                 let length = record.declared_length.unwrap_or(record.offset_cached);

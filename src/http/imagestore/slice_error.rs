@@ -105,7 +105,9 @@ fn of_upload(error: &UploadError) -> u16 {
         UploadError::WrongOffset { .. } => 409,
         UploadError::Gone { .. } => 410,
         UploadError::NoRoom { .. } => 507,
-        UploadError::TooManyOpen { .. } | UploadError::Draining { .. } => 503,
+        UploadError::TooManyOpen { .. }
+        | UploadError::TooManyRequests { .. }
+        | UploadError::Draining { .. } => 503,
         UploadError::NotTaking { state } => match state {
             JobState::Canceling | JobState::Canceled | JobState::Failed | JobState::Succeeded => {
                 410

@@ -16,7 +16,7 @@ pub use state::upload_state;
 
 use super::{
     App,
-    body::{BodyLimits, LimitedBody, RequestBody, drain_rest},
+    body::{BodyLimits, LimitedBody, RequestBody, drain_refused, drain_rest},
     caller::caller,
     headers::digest,
     problem::{self, Fault, RequestFault},
@@ -56,7 +56,7 @@ pub async fn serve(
         Ok(target) => answer(app, request, &target, &mut body).await,
         Err(fault) => Err(fault),
     };
-    settle(request, answered, &mut body).await
+    settle(app, request, answered, &mut body).await
 }
 
 async fn answer(
@@ -85,12 +85,17 @@ async fn answer(
 
 /// Sends the answer, after the rest of a refused body as far as it is small.
 async fn settle(
+    app: &App,
     request: &HttpRequest,
     answered: Result<HttpResponse, Fault>,
     body: &mut RequestBody,
 ) -> HttpResponse {
-    if !answered.as_ref().is_err_and(problem::closes) {
-        drain_rest(body, REST_BYTES_MAX, REST_WAIT).await;
+    match &answered {
+        Ok(_) => {
+            drain_rest(body, REST_BYTES_MAX, REST_WAIT).await;
+        }
+        Err(fault) if problem::closes(fault) => {}
+        Err(_) => drain_refused(app, request, body, REST_BYTES_MAX, REST_WAIT).await,
     }
     answered.unwrap_or_else(|fault| problem::answer(&fault, RequestId::of(request)))
 }

@@ -40,7 +40,7 @@ pub(super) async fn put(
 ) -> HttpResponse {
     let mut body = LimitedBody::new(payload, BodyLimits::of(&app.settings));
     let answered = take(&app, &request, &mut body).await;
-    settle(&request, answered, &mut body).await
+    settle(&app, &request, answered, &mut body).await
 }
 
 async fn take(

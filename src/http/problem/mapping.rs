@@ -62,6 +62,13 @@ pub(super) fn of_upload(error: &UploadError) -> Problem {
         UploadError::TooManyOpen { max } => quota(format!(
             "The account has {max} unfinished uploads, as many as it may have. Finish or cancel one, then try again."
         )),
+        UploadError::TooManyRequests { max } => busy(
+            RETRY_MS,
+            &format!(
+                "{max} requests are at work already, as many as one account, or one address without an account, may have. What was \
+                 acknowledged is kept; let some end, then send this again."
+            ),
+        ),
         UploadError::Body { error, offset } => at(*offset, of_body(*error, *offset)),
         UploadError::Draining { .. } => busy(
             2 * RETRY_MS,

@@ -57,6 +57,7 @@ fn upload_errors() -> Vec<(UploadError, u16, &'static str)> {
         (UploadError::TooLarge { offered: 9, max: 5 }, 413, "too_large"),
         (UploadError::NoRoom { free: 1, needed: 2 }, 507, "no_space"),
         (UploadError::TooManyOpen { max: 3 }, 413, "quota"),
+        (UploadError::TooManyRequests { max: 3 }, 503, "busy"),
         (body(BodyError::Broken), 400, "broken_body"),
         (body(BodyError::Idle { secs: 30 }), 408, "idle_body"),
         (body(BodyError::TooSlow { bytes_per_sec: 1024 }), 408, "slow_body"),

@@ -10,7 +10,8 @@ use crate::{
         tag::{TAG_BYTES_MAX, TAGS_MAX},
         text::shown,
     },
-    http::{App, json::read_object},
+    http::{App, caller::address, json::read_object},
+    uploads::Party,
 };
 
 /// The JSON object that a request carries; empty if it carries nothing.
@@ -23,10 +24,14 @@ impl FromRequest for Body {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let app = request.app_data::<web::Data<App>>().cloned();
         let payload = web::Payload::from_request(request, payload).into_inner();
+        // Until the body is read nobody has asked who sends it.
+        let admission =
+            app.as_ref().map(|app| app.uploads.admit_request(Party::Address(address(request))));
         Box::pin(async move {
             let (Some(app), Ok(payload)) = (app, payload) else {
                 return Err(Fault::bad_request("the body cannot be read"));
             };
+            let _admission = admission.transpose().map_err(|error| Fault::busy(&error))?;
             let settings = &app.settings;
             Ok(Self(read_object(payload, settings.json_bytes_max, settings.body_idle).await?))
         })

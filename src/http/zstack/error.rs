@@ -107,7 +107,9 @@ impl From<UploadError> for Refusal {
             | UploadError::NoRoom { .. }
             | UploadError::Body { .. } => told(Code::OperationFailed, &error),
             UploadError::TooManyOpen { .. } => told(Code::QuotaExceeded, &error),
-            UploadError::Draining { .. } => told(Code::Unavailable, &error),
+            UploadError::TooManyRequests { .. } | UploadError::Draining { .. } => {
+                told(Code::Unavailable, &error)
+            }
             UploadError::Store(error) => error.into(),
             UploadError::Db(error) => error.into(),
         }
@@ -200,6 +202,11 @@ pub(super) enum Fault {
 }
 
 impl Fault {
+    /// Too much is at work for one more.
+    pub(super) fn busy(words: &impl fmt::Display) -> Self {
+        Self::Refused(Code::Unavailable.with(words.to_string()))
+    }
+
     /// 400 with these words.
     pub(super) fn bad_request(words: impl Into<String>) -> Self {
         Self::Text(StatusCode::BAD_REQUEST, words.into())

@@ -36,6 +36,7 @@ fn upload_errors() -> Vec<UploadError> {
         UploadError::TooLarge { offered: 9, max: 8 },
         UploadError::NoRoom { free: 1, needed: 2 },
         UploadError::TooManyOpen { max: 3 },
+        UploadError::TooManyRequests { max: 3 },
         UploadError::Body { error: BodyError::Broken, offset: 7 },
         UploadError::Draining { offset: 7 },
         UploadError::Store(StoreError::NoSpace),

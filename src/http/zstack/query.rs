@@ -14,6 +14,7 @@ use crate::{
         query::{CONDITIONS_MAX, Condition, LIMIT_DEFAULT, Operator, Page, Query},
         text::{at_most, shown},
     },
+    http::headers::digits,
     jobs::JobError,
     wire::zstack::{Element, Inventories, Schema, read_timestamp},
 };
@@ -188,7 +189,8 @@ fn in_zone(condition: Condition, zone: &TimeZone) -> Condition {
 }
 
 fn whole(name: &str, value: &str) -> Result<u64, Fault> {
-    value.trim().parse().ok().filter(|&number| i64::try_from(number).is_ok()).ok_or_else(|| {
+    let number = digits(value.trim_matches(' '));
+    number.filter(|&number| i64::try_from(number).is_ok()).ok_or_else(|| {
         let value = shown(value);
         Fault::bad_request(format!("the parameter[{name}] is not a whole number: [{value}]"))
     })
@@ -316,6 +318,8 @@ mod tests {
             ("q=nothing", "doesn't contain any query operator"),
             ("limit=ten", "[limit]"),
             ("limit=-1", "[limit]"),
+            ("limit=%2B1", "[limit]"),
+            ("limit=1%C2%A0", "[limit]"),
             ("start=1.5", "[start]"),
             ("start=18446744073709551615", "[start]"),
             ("count=maybe", "[count]"),

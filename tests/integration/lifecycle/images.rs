@@ -43,7 +43,8 @@ async fn ready(world: &World, bytes: &[u8]) -> JobView {
 /// What a download answers: all bytes, or an error.
 async fn downloaded(world: &World, image: ImageUuid) -> Result<Vec<u8>, UploadError> {
     let ready = world.uploads().ready_image(world.caller, image).await?;
-    let mut blocks = Box::pin(world.uploads().image_bytes(&ready, 0..ready.length));
+    let blocks = world.uploads().image_bytes(world.caller, &ready, 0..ready.length);
+    let mut blocks = Box::pin(blocks.unwrap());
     let mut bytes = Vec::new();
     while let Some(block) = blocks.next().await {
         bytes.extend_from_slice(&block?);
@@ -198,7 +199,8 @@ async fn a_download_never_goes_on_with_another_images_bytes(backing: Backing) {
     let job = ready(&world, &old).await;
     let (jobs, caller, image) = (world.jobs(), world.caller, job.job.image);
     let begun = world.uploads().ready_image(caller, image).await.unwrap();
-    let mut blocks = Box::pin(world.uploads().image_bytes(&begun, 0..begun.length));
+    let blocks = world.uploads().image_bytes(world.caller, &begun, 0..begun.length);
+    let mut blocks = Box::pin(blocks.unwrap());
     let first = blocks.next().await.unwrap().unwrap();
     assert!(first == old[..first.len()]);
     // Deleted is not yet gone: who has begun may go on.

@@ -66,6 +66,8 @@ impl Default for Settings {
                 flush_after: Duration::from_millis(20),
                 lease: Duration::from_mins(1),
                 free_bytes_min_percent: 0,
+                requests_per_account_max: 1000,
+                requests_per_address_max: 1000,
             },
         }
     }

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
 
-use super::{clients, endings, reruns, runs, shaken};
+use super::{Balance, clients, endings, reruns, runs, shaken};
 use crate::lifecycle::{
     rigged::Op,
     world::{Backing, World},
@@ -38,14 +38,16 @@ async fn bytes_that_are_acknowledged_and_not_stored_are_missed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancel_that_leaves_bytes_is_seen() {
     let world = lying(Op::Discard).await;
-    let run = async |seed| endings::cancel_and_finish(&world, seed).await;
+    let balance = Balance::default();
+    let run = async |seed| endings::cancel_and_finish(&world, &balance, seed).await;
     assert_caught("bytes are left in the store", run).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_removal_that_leaves_the_image_is_seen() {
     let world = lying(Op::DeleteImage).await;
-    let run = async |seed| endings::delete_and_download(&world, seed).await;
+    let balance = Balance::default();
+    let run = async |seed| endings::delete_and_download(&world, &balance, seed).await;
     assert_caught("seed", run).await;
 }
 
@@ -85,6 +87,7 @@ async fn records_without_compare_and_swap_are_seen() {
              UPDATE long_job SET generation = 1 WHERE uuid = NEW.uuid; END",
         )
         .await;
-    let run = async |seed| endings::cancel_and_finish(&world, seed).await;
+    let balance = Balance::default();
+    let run = async |seed| endings::cancel_and_finish(&world, &balance, seed).await;
     assert_caught("two states", run).await;
 }

@@ -8,7 +8,7 @@ use longshore::{
 };
 use longshore_storage::ImageKey;
 
-use super::history::History;
+use super::{Balance, history::History};
 use crate::lifecycle::{
     bodies::{content, whole},
     rigged::pause_for,
@@ -17,17 +17,16 @@ use crate::lifecycle::{
 };
 
 /// The last bytes of an upload, and up to two who cancel it. Answers whether it was canceled.
-pub(super) async fn cancel_and_finish(world: &World, seed: u64) -> bool {
+pub(super) async fn cancel_and_finish(world: &World, balance: &Balance, seed: u64) -> bool {
     let mut rng = Rng::new(seed);
     let bytes = content(3_000, seed);
     let job = world.submit(Some(bytes.len())).await;
     let history = History::of(&job, seed);
-    let waits = [rng.below(60), rng.below(120)];
     let cuts = [rng.below(bytes.len()), bytes.len()];
     let all = join3(
         send_in_two(world, &job, &bytes, cuts, seed),
-        cancel_after(world, &job, waits[0], seed),
-        cancel_after(world, &job, waits[1], seed),
+        cancel_some_time(world, &job, balance, seed ^ 0x00ca_11ed),
+        cancel_some_time(world, &job, balance, seed ^ 0x0ca1_1ed0),
     );
     let (verdict, ..) = history.watch(world, all).await;
     history.check();
@@ -42,7 +41,9 @@ pub(super) async fn cancel_and_finish(world: &World, seed: u64) -> bool {
         let ready = matches!(verdict, Verdict::Ready { .. });
         assert_eq!(ready, state == JobState::Succeeded, "seed {seed}: {verdict:?}, it is {state}");
     }
-    state == JobState::Canceled
+    let canceled = state == JobState::Canceled;
+    balance.learn(canceled);
+    canceled
 }
 
 async fn send_in_two(
@@ -68,11 +69,8 @@ async fn send_in_two(
     None
 }
 
-async fn cancel_after(world: &World, job: &JobView, wait: usize, seed: u64) {
-    for _ in 0..wait / 11 {
-        pause_for(11).await;
-    }
-    pause_for(wait % 11).await;
+async fn cancel_some_time(world: &World, job: &JobView, balance: &Balance, seed: u64) {
+    balance.wait(&mut Rng::new(seed)).await;
     match world.jobs().cancel(world.caller, job.job.uuid).await {
         Ok(()) | Err(JobError::WrongState { state: JobState::Succeeded, .. }) => {}
         Err(error) => panic!("seed {seed}: {error}"),
@@ -91,7 +89,7 @@ enum Removal {
 }
 
 /// Downloads of an image in many ranges, and its removal. Answers whether a download was cut off.
-pub(super) async fn delete_and_download(world: &World, seed: u64) -> bool {
+pub(super) async fn delete_and_download(world: &World, balance: &Balance, seed: u64) -> bool {
     let mut rng = Rng::new(seed);
     let bytes = content(8_000, seed);
     let job = world.submit(Some(bytes.len())).await;
@@ -100,7 +98,7 @@ pub(super) async fn delete_and_download(world: &World, seed: u64) -> bool {
     let all = join3(
         download(world, &job, &bytes, 2 * seed),
         download(world, &job, &bytes, 2 * seed + 1),
-        remove(world, &job, removal, seed),
+        remove(world, &job, removal, balance, seed),
     );
     let (one, two, ()) = all.await;
     let image = job.job.image;
@@ -123,7 +121,11 @@ pub(super) async fn delete_and_download(world: &World, seed: u64) -> bool {
             assert_eq!(again.unwrap().length, 8_000);
         }
     }
-    !(one && two)
+    let cut = !(one && two);
+    if removal != Removal::JobOnly {
+        balance.learn(cut);
+    }
+    cut
 }
 
 /// Reads an image range by range. Every range is answered whole and right, or refused; answers whether all were answered.
@@ -142,7 +144,8 @@ async fn download(world: &World, job: &JobView, bytes: &[u8], seed: u64) -> bool
         };
         assert_eq!(image.length, 8_000, "seed {seed}");
         pause_for(rng.below(12)).await;
-        let mut body = Box::pin(world.uploads().image_bytes(&image, from as u64..to as u64));
+        let body = world.uploads().image_bytes(world.caller, &image, from as u64..to as u64);
+        let mut body = Box::pin(body.unwrap());
         let mut read = Vec::new();
         while let Some(block) = body.next().await {
             match block {
@@ -161,11 +164,8 @@ async fn download(world: &World, job: &JobView, bytes: &[u8], seed: u64) -> bool
     true
 }
 
-async fn remove(world: &World, job: &JobView, removal: Removal, seed: u64) {
-    let mut rng = Rng::new(seed ^ 0x00de_1e7e);
-    for _ in 0..rng.below(4) {
-        pause_for(11).await;
-    }
+async fn remove(world: &World, job: &JobView, removal: Removal, balance: &Balance, seed: u64) {
+    balance.wait(&mut Rng::new(seed ^ 0x00de_1e7e)).await;
     let (jobs, caller) = (world.jobs(), world.caller);
     match removal {
         Removal::JobOnly => jobs.delete(caller, job.job.uuid).await.unwrap(),

@@ -9,10 +9,16 @@ mod endings;
 mod history;
 mod reruns;
 
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
 use futures::future::join_all;
 
 use super::{
     on_all,
+    rng::Rng,
     world::{Backing, World},
 };
 
@@ -53,6 +59,36 @@ async fn in_lanes<T>(run: impl AsyncFn(u64) -> T) -> Vec<T> {
     join_all((0..LANES).map(lane)).await.into_iter().flatten().collect()
 }
 
+/// How long the second side of a race waits before it begins, found out by its results: on a fast machine and on a slow one each
+/// side wins about half of the runs.
+#[derive(Debug)]
+struct Balance(AtomicU64);
+
+impl Default for Balance {
+    fn default() -> Self {
+        Self(AtomicU64::new(1_000))
+    }
+}
+
+impl Balance {
+    /// Waits between no time and twice the time that was right so far.
+    async fn wait(&self, rng: &mut Rng) {
+        let most_us = 2 * self.0.load(Ordering::Relaxed);
+        let wait = Duration::from_micros(rng.below(usize::try_from(most_us).unwrap()) as u64);
+        let begun = Instant::now();
+        // The timer counts milliseconds; what is left of one is given to others turn by turn.
+        tokio::time::sleep(wait.saturating_sub(Duration::from_millis(1))).await;
+        while begun.elapsed() < wait {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn learn(&self, second_won: bool) {
+        let learnt = |us: u64| Some(if second_won { us + us / 8 + 1 } else { us - us / 8 });
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, learnt).unwrap();
+    }
+}
+
 /// Whether every outcome came about: a race that one side always wins shows nothing.
 fn assert_both_happened(outcomes: &[bool]) {
     let won = outcomes.iter().filter(|won| **won).count();
@@ -76,8 +112,9 @@ async fn suspend_against_slices(backing: Backing) {
 }
 
 async fn cancel_against_finish(backing: Backing) {
-    let world = shaken(backing).await;
-    let canceled = in_lanes(async |seed| endings::cancel_and_finish(&world, seed).await).await;
+    let (world, balance) = (shaken(backing).await, Balance::default());
+    let canceled =
+        in_lanes(async |seed| endings::cancel_and_finish(&world, &balance, seed).await).await;
     assert_both_happened(&canceled);
     assert_eq!(world.uploads().promised_bytes(), 0);
     assert!(world.uploads().all_live().is_empty(), "something is left in memory");
@@ -85,8 +122,9 @@ async fn cancel_against_finish(backing: Backing) {
 }
 
 async fn delete_against_download(backing: Backing) {
-    let world = shaken(backing).await;
-    let cut = in_lanes(async |seed| endings::delete_and_download(&world, seed).await).await;
+    let (world, balance) = (shaken(backing).await, Balance::default());
+    let cut =
+        in_lanes(async |seed| endings::delete_and_download(&world, &balance, seed).await).await;
     assert_both_happened(&cut);
 }
 
