@@ -129,8 +129,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Opens the store and the records, recovers the states of jobs, and binds the address. Nothing is answered before
-    /// [`run`](Self::run), but connections queue from now on.
+    /// Opens the store and the records, binds the address, and recovers the states of jobs. Nothing is answered before
+    /// [`run`](Self::run), but connections queue from the binding on.
     pub async fn start(config: &Config, shutdown: Shutdown) -> Result<Self> {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
@@ -173,7 +173,6 @@ impl Service {
             runtime: tokio::runtime::Handle::current(),
             stopping: shutdown.soft().clone(),
         });
-        let recovered = jobs.recover_states().await?;
         let app = App {
             accounts: Arc::new(accounts),
             capabilities: Arc::new(Capabilities::new(&key)),
@@ -185,7 +184,11 @@ impl Service {
             metrics: Arc::new(Metrics::new()),
             db_counts: Arc::new(move || (written.writes(), written.commits())),
         };
+        // Before jobs are taken over, which takes a while where there are many: connections queue meanwhile and are answered after it,
+        // and an address that is taken is told before anything has changed.
         let (server, address) = listen(config, &app)?;
+        tracing::info!(%address, "bound; unfinished jobs are taken over before the first answer");
+        let recovered = jobs.recover_states().await?;
         // Last of what may fail: a password that is made and then not shown could never be learnt.
         let given = config.admin_password.as_ref().map(crate::config::Secret::expose);
         let first_password = app.accounts.ensure_admin(given).await?;
