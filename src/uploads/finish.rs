@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use longshore_storage::{
     Finished, ImageKey, Owned, StoreError, UploadKey,
+    digest::DigestChoice,
     inspect::{self, HEAD_BYTES},
 };
 
@@ -56,6 +57,11 @@ impl Uploads {
     /// Whether every byte is stored; an upload that the store has lost is an error.
     pub(crate) async fn is_complete(&self, upload: UploadUuid) -> Result<bool, UploadError> {
         Ok(self.store.state(live::key(upload)).await?.is_complete())
+    }
+
+    /// Which digests follow the bytes of an upload.
+    pub(crate) async fn digests(&self, upload: UploadUuid) -> Result<DigestChoice, UploadError> {
+        Ok(self.store.state(live::key(upload)).await?.digests)
     }
 
     /// Ends all writers of an upload and takes no bytes until [`reopen`](Self::reopen): what they had received is kept.
