@@ -355,6 +355,12 @@ pub(super) fn of_request(error: &RequestFault) -> Problem {
             "Image refused",
             &format!("{detail}. The bytes were removed; the job keeps the reason."),
         ),
+        RequestFault::Ended { detail } => new(
+            410,
+            code::GONE,
+            "Upload gone",
+            &format!("{detail}. Its bytes are gone; its job says why."),
+        ),
         RequestFault::Digest(words) => {
             new(400, "bad_digest", "Digest not taken", &format!("{words}. Nothing was stored."))
         }
