@@ -221,6 +221,12 @@ async fn late_news_of_the_first_run_never_reach_the_second(backing: Backing) {
     assert_eq!(world.job(&second).await, untouched);
     let woken = jobs.bytes_arrived(over).await;
     gone(&woken);
+    let canceled = jobs.cancel_run(world.caller, over).await;
+    assert!(
+        matches!(canceled, Err(JobError::Upload(UploadError::Gone { .. }))),
+        "by the URL of the first run: {canceled:?}"
+    );
+    assert_eq!(world.job(&second).await, untouched);
     let mut verdict = jobs.complete(over);
     let verdict = verdict.wait_for(Option::is_some).await.unwrap().clone();
     assert!(
