@@ -170,6 +170,7 @@ impl Write for RemoveImage {
             return Ok(false);
         }
         delete_tags(link, Resource::Image(self.0)).await?;
+        link.execute(st::UPLOADS_OF_IMAGE_END, values![self.0]).await?;
         Ok(true)
     }
 }

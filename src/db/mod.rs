@@ -351,8 +351,8 @@ pub trait ImageRepository: Send + Sync + 'static {
         changes: ImageChanges,
         now_ms: EpochMs,
     ) -> Result<ImageUpdated>;
-    /// Removes the row of a deleted image for good, and its tags. Answers whether there was one: an image that is not Deleted any
-    /// more stays.
+    /// Removes the row of a deleted image for good, and its tags; the upload that it was ends as `Discarded`. Answers whether there
+    /// was one: an image that is not Deleted any more stays.
     async fn remove_image(&self, uuid: ImageUuid) -> Result<bool>;
     /// Images whose status is Deleted since before `before_ms`, at most `limit`, oldest first.
     async fn deleted_images(&self, before_ms: EpochMs, limit: u64) -> Result<Vec<ImageRecord>>;

@@ -194,17 +194,22 @@ pub(super) const TOUCH_JOB: &str = "UPDATE long_job SET stage_percent = $3 \
      WHERE upload_uuid = $1 AND stage = 'receiving' AND finished_ms IS NULL \
      AND EXISTS (SELECT 1 FROM upload WHERE upload.uuid = $1 AND upload.owner_epoch <= $2) \
      RETURNING uuid, api_id";
-/// A touch that was overtaken by a later one does not take listings back.
+/// A touch that was overtaken by a later one does not take listings back. Ten minutes later is no later touch: the clock was set
+/// back, and what it showed before must not be kept until it shows that again.
 pub(super) const TOUCH_UPLOAD: &str = "UPDATE upload SET \
      offset_cached = CASE WHEN offset_cached > $3 THEN offset_cached ELSE $3 END, \
      stored_cached = $4, \
-     last_byte_ms = CASE WHEN last_byte_ms > $5 THEN last_byte_ms ELSE $5 END \
+     last_byte_ms = CASE WHEN last_byte_ms > $5 AND last_byte_ms - $5 < 600000 \
+     THEN last_byte_ms ELSE $5 END \
      WHERE uuid = $1 AND owner_epoch <= $2";
 pub(super) const UPLOAD_LENGTH: &str = "UPDATE upload SET declared_length = $2 WHERE uuid = $1";
 pub(super) const UPLOAD_FATE: &str = "UPDATE upload SET fate = $2 WHERE uuid = $1";
 /// The end of an earlier run. One whose image is another than that of the new run stays what it is.
 pub(super) const UPLOAD_SUPERSEDE: &str = "UPDATE upload SET fate = 'discarded' WHERE uuid = $1 \
      AND (fate = 'open' OR (fate = 'published' AND image_uuid = $2))";
+/// With its image an upload is gone as well: its URL must not say that the bytes are stored, nor speak of a later image.
+pub(super) const UPLOADS_OF_IMAGE_END: &str =
+    "UPDATE upload SET fate = 'discarded' WHERE image_uuid = $1 AND fate = 'published'";
 pub(super) const UPLOAD_URL_RAISE: &str = "UPDATE upload SET url_generation = url_generation + 1 \
      WHERE uuid = $1 RETURNING uuid, url_generation";
 pub(super) const UPLOAD_LEASE: &str = "UPDATE upload SET owner_node = $2, lease_until_ms = $4, \
@@ -372,13 +377,13 @@ pub(super) const API_JOB_BY_ID: &str =
 /// A call that began so long ago and never ended was cut off by a restart: nobody will end it.
 pub(super) const API_JOBS_PRUNE: &str =
     "DELETE FROM api_job WHERE COALESCE(ended_ms, began_ms) < $1";
-/// A report that comes after the end of its job, or after a newer one, changes nothing.
+/// A report that comes after the end of its job, or after a newer one, changes nothing. Newer as in [`TOUCH_UPLOAD`].
 pub(super) const PROGRESS_SAVE: &str = "INSERT INTO progress (api_id, task_name, percent, time_ms) \
      SELECT $1, $2, $3, $4 WHERE NOT EXISTS (SELECT 1 FROM long_job \
      WHERE long_job.api_id = $1 AND long_job.finished_ms IS NOT NULL) \
      ON CONFLICT (api_id) DO UPDATE SET task_name = excluded.task_name, \
      percent = excluded.percent, time_ms = excluded.time_ms \
-     WHERE excluded.time_ms >= progress.time_ms";
+     WHERE excluded.time_ms >= progress.time_ms OR progress.time_ms - excluded.time_ms >= 600000";
 pub(super) const PROGRESS_BY_ID: &str =
     "SELECT api_id, task_name, percent, time_ms FROM progress WHERE api_id = $1";
 pub(super) const PROGRESS_DELETE: &str = "DELETE FROM progress WHERE api_id = $1";

@@ -1,5 +1,6 @@
 //! Time as a parameter: the only place that asks the system for it.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -28,13 +29,17 @@ const JUMP_MS: i64 = 600_000;
 /// A clock that was set forward is believed after so long: by then whoever set it wrongly has set it back.
 const BELIEVED_AFTER_MS: i64 = 86_400_000;
 
+/// Jumps that are told apart; of more, the two oldest count as one.
+const JUMPS_MAX: usize = 64;
+
 /// How far the clock is ahead of what it is believed. What is counted in hours and days, and cannot be undone, does not trust a clock
 /// that jumps: it is looked at together with a steady one, and a jump forward counts only when it has stood for a day.
-#[derive(Debug, Clone, Copy, Default)]
+///
+/// Each jump by itself: a machine that sleeps every night jumps every morning, and is not doubted for longer than for one night.
+#[derive(Debug, Clone, Default)]
 pub struct ClockDoubt {
     last: Option<Look>,
-    ahead_ms: i64,
-    since_steady_ms: i64,
+    jumps: VecDeque<Jump>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -43,30 +48,57 @@ struct Look {
     steady_ms: i64,
 }
 
+/// A jump forward that is not believed yet.
+#[derive(Debug, Clone, Copy)]
+struct Jump {
+    by_ms: i64,
+    seen_steady_ms: i64,
+}
+
 impl ClockDoubt {
     /// Looks at both clocks. Answers by how much the clock was set forward since the last look, if it was.
     pub fn look(&mut self, now_ms: EpochMs, steady_ms: i64) -> Option<i64> {
         let last = self.last.replace(Look { now_ms, steady_ms })?;
+        self.jumps.retain(|jump| steady_ms - jump.seen_steady_ms < BELIEVED_AFTER_MS);
         let gone_ms = steady_ms - last.steady_ms;
         let set_by_ms = now_ms - last.now_ms - gone_ms;
         if set_by_ms > JUMP_MS {
-            self.ahead_ms += set_by_ms;
-            self.since_steady_ms = steady_ms;
+            self.add(Jump { by_ms: set_by_ms, seen_steady_ms: steady_ms });
             return Some(set_by_ms);
         }
         if set_by_ms < -JUMP_MS {
-            // Set back: as far as it had been set forward before, that is made good.
-            self.ahead_ms = (self.ahead_ms + set_by_ms).max(0);
-        }
-        if steady_ms - self.since_steady_ms >= BELIEVED_AFTER_MS {
-            self.ahead_ms = 0;
+            self.take_back(-set_by_ms);
         }
         None
     }
 
+    fn add(&mut self, jump: Jump) {
+        self.jumps.push_back(jump);
+        if self.jumps.len() > JUMPS_MAX
+            && let Some(oldest) = self.jumps.pop_front()
+            && let Some(next) = self.jumps.front_mut()
+        {
+            next.by_ms += oldest.by_ms;
+        }
+    }
+
+    /// As far as it had been set forward before, that is made good: the last jump first.
+    fn take_back(&mut self, mut by_ms: i64) {
+        while by_ms > 0
+            && let Some(jump) = self.jumps.back_mut()
+        {
+            if jump.by_ms > by_ms {
+                jump.by_ms -= by_ms;
+                return;
+            }
+            by_ms -= jump.by_ms;
+            self.jumps.pop_back();
+        }
+    }
+
     /// The moment that is believed when the clock shows `now_ms`.
-    pub const fn believed(&self, now_ms: EpochMs) -> EpochMs {
-        now_ms - self.ahead_ms
+    pub fn believed(&self, now_ms: EpochMs) -> EpochMs {
+        now_ms - self.jumps.iter().map(|jump| jump.by_ms).sum::<i64>()
     }
 }
 
@@ -125,5 +157,38 @@ mod tests {
         // A clock that was only ever set back is not ahead.
         assert_eq!(doubt.look(-5 * HOUR_MS, 3 * HOUR_MS), None);
         assert_eq!(doubt.believed(7), 7);
+    }
+
+    /// The steady clock stands still while the machine sleeps.
+    #[test]
+    fn a_machine_that_sleeps_every_night_is_not_doubted_more_and_more() {
+        let mut doubt = ClockDoubt::default();
+        let (mut now_ms, mut steady_ms) = (0, 0);
+        let _ = doubt.look(now_ms, steady_ms);
+        for day in 0..100 {
+            (now_ms, steady_ms) = (now_ms + 16 * HOUR_MS, steady_ms + 16 * HOUR_MS);
+            assert_eq!(doubt.look(now_ms, steady_ms), None);
+            now_ms += 8 * HOUR_MS;
+            assert!(doubt.look(now_ms, steady_ms).is_some());
+            let behind_ms = now_ms - doubt.believed(now_ms);
+            assert!((8 * HOUR_MS..=16 * HOUR_MS).contains(&behind_ms), "day {day}: {behind_ms}");
+        }
+        let (now_ms, steady_ms) = (now_ms + 24 * HOUR_MS, steady_ms + 24 * HOUR_MS);
+        assert_eq!(doubt.look(now_ms, steady_ms), None);
+        assert_eq!(doubt.believed(now_ms), now_ms);
+    }
+
+    #[test]
+    fn what_is_remembered_of_jumps_is_bounded() {
+        let mut doubt = ClockDoubt::default();
+        let _ = doubt.look(0, 0);
+        for n in 1..=1_000 {
+            assert!(doubt.look(n * HOUR_MS, n).is_some());
+        }
+        assert!(doubt.jumps.len() <= JUMPS_MAX);
+        assert_eq!(doubt.believed(1_000 * HOUR_MS), 1_000, "none of them is forgotten");
+        // Set back over several of them.
+        assert_eq!(doubt.look(998 * HOUR_MS - HOUR_MS / 2, 1_001), None);
+        assert_eq!(doubt.believed(998 * HOUR_MS - HOUR_MS / 2), 1_001);
     }
 }

@@ -23,7 +23,7 @@ pub enum UploadFate {
     Open,
     /// Its bytes are an image.
     Published,
-    /// Its bytes are gone: canceled, failed or replaced by a rerun.
+    /// Its bytes are gone: canceled, failed, replaced by a rerun, or an image that was expunged.
     Discarded,
     /// Its bytes are gone because none came for too long.
     Expired,

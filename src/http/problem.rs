@@ -75,6 +75,12 @@ pub enum RequestFault {
         /// What is wrong with it.
         detail: String,
     },
+    /// The bytes were complete, and the upload came to nothing all the same.
+    #[error("the upload came to nothing: {detail}")]
+    Ended {
+        /// Why.
+        detail: String,
+    },
     /// Its digest was declared differently before, or cannot be declared any more.
     #[error("the digest cannot be declared: {0}")]
     Digest(&'static str),
@@ -141,7 +147,8 @@ pub fn retry_after_secs(after_ms: u64) -> String {
 /// What the request that sent the last byte has to be told of an upload that came to nothing.
 pub fn bad_end(verdict: Option<&Verdict>) -> Option<Fault> {
     match verdict? {
-        Verdict::Failed { detail } => Some(RequestFault::Failed { detail: detail.clone() }.into()),
+        Verdict::Refused { detail } => Some(RequestFault::Failed { detail: detail.clone() }.into()),
+        Verdict::Failed { detail } => Some(RequestFault::Ended { detail: detail.clone() }.into()),
         Verdict::Stopped {
             state: state @ (JobState::Canceling | JobState::Canceled | JobState::Failed),
         } => Some(UploadError::NotTaking { state: *state }.into()),

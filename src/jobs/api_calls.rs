@@ -203,24 +203,28 @@ impl ApiCalls {
     /// What is known of a call. One that was cut off by a restart is told as `Interrupted`: what runs in the records and not here
     /// ran in a process that is gone. That holds for one process over one database; several would have to say which runs what.
     pub async fn look_up(&self, id: ApiId, tell: TellFailure) -> Result<CallState, DbError> {
-        {
-            let memory = self.memory();
-            if let Some(result) = memory.result(id) {
-                return Ok(CallState::Ended(result.clone()));
-            }
-            if memory.running.contains(&id) {
-                return Ok(CallState::Running);
-            }
+        if let Some(state) = self.remembered(id) {
+            return Ok(state);
         }
         match self.db.api_job(id).await? {
             None => Ok(CallState::Unknown),
             Some(Some(result)) => Ok(CallState::Ended(result)),
             Some(None) => {
+                // It may have begun between these two looks.
+                if let Some(state) = self.remembered(id) {
+                    return Ok(state);
+                }
                 let result = tell(CallFailure::Interrupted);
                 self.db.finish_api_job(id, result.clone(), self.clock.now_ms()).await?;
                 Ok(CallState::Ended(result))
             }
         }
+    }
+
+    fn remembered(&self, id: ApiId) -> Option<CallState> {
+        let memory = self.memory();
+        let ended = memory.result(id).map(|result| CallState::Ended(result.clone()));
+        ended.or_else(|| memory.running.contains(&id).then_some(CallState::Running))
     }
 
     async fn finish(&self, id: ApiId, kept: Kept, result: ApiJobResult) {

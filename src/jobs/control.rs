@@ -5,7 +5,7 @@
 
 use super::{
     JobError, JobView, Jobs,
-    moves::{Moved, Step, interrupted},
+    moves::{Moved, Step, interrupted, superseded},
 };
 use crate::{
     db::Deleted,
@@ -109,9 +109,29 @@ impl Jobs {
 
     /// Cancels a job: its bytes are gone and it is Canceled when this returns. Canceled already: success.
     pub async fn cancel(&self, caller: Caller, uuid: JobUuid) -> Result<(), JobError> {
+        self.cancel_if(caller, uuid, |_| Ok(())).await
+    }
+
+    /// [`cancel`](Self::cancel) for whoever means one run of the job: if another has taken its place, that one goes on and this
+    /// one's upload is `Gone`.
+    pub async fn cancel_run(&self, caller: Caller, run: Run) -> Result<(), JobError> {
+        let is_meant =
+            move |now: &LongJob| if now.run() == run { Ok(()) } else { Err(superseded()) };
+        self.cancel_if(caller, run.job, is_meant).await
+    }
+
+    async fn cancel_if(
+        &self,
+        caller: Caller,
+        uuid: JobUuid,
+        is_meant: impl Fn(&LongJob) -> Result<(), JobError> + Send + Sync + 'static,
+    ) -> Result<(), JobError> {
         let scope = caller.scope();
         self.whole(move |jobs| async move {
-            let asked = |_: &LongJob| Ok(Some(Step::new(JobEvent::CancelAsked)));
+            let asked = |now: &LongJob| {
+                is_meant(now)?;
+                Ok(Some(Step::new(JobEvent::CancelAsked)))
+            };
             let moved = jobs.move_job(uuid, scope, asked).await?;
             jobs.clean_up(moved.job()).await
         })

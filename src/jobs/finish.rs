@@ -132,7 +132,7 @@ impl Jobs {
             Halt::Wrong { detail, cause } => {
                 tracing::warn!(%job, %upload, cause, "an upload was refused");
                 match self.fail(run, Failure::new(detail.clone(), cause)).await {
-                    Ok(_) => Verdict::Failed { detail },
+                    Ok(_) => Verdict::Refused { detail },
                     Err(error) => self.set_back(run, error).await,
                 }
             }

@@ -14,8 +14,8 @@ pub enum Joined {
 }
 
 impl Jobs {
-    /// The live upload of an `IMAGE_ID`, the one furthest along, or a new job for it. Of any number that ask at the same time one
-    /// makes the job.
+    /// The live upload of an `IMAGE_ID` of the caller's own account, the one furthest along, or a new job for it. Of any number that
+    /// ask at the same time one makes the job.
     pub async fn join_or_submit(
         &self,
         caller: Caller,
@@ -24,7 +24,9 @@ impl Jobs {
     ) -> Result<Joined, JobError> {
         self.whole(move |jobs| async move {
             let _alone = jobs.joining.lock((caller.account, image_id.clone())).await;
-            if let Some(live) = jobs.live_upload(caller, &image_id).await?
+            // Its own: an admin sees what is everybody's, and a file of the same name of somebody else is another file.
+            let own = Caller { admin: false, ..caller };
+            if let Some(live) = jobs.live_upload(own, &image_id).await?
                 && let Some(record) = jobs.parts.db.upload(live).await?
             {
                 return Ok(Joined::Live(Box::new(record)));

@@ -181,7 +181,7 @@ fn after(job: &LongJob, change: &MoveJob) -> LongJob {
 }
 
 /// The job runs again, with another upload.
-fn superseded() -> JobError {
+pub(super) fn superseded() -> JobError {
     JobError::Upload(UploadError::Gone { fate: UploadFate::Discarded })
 }
 

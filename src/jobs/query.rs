@@ -79,8 +79,9 @@ impl Jobs {
         Ok(self.parts.db.system_tags(resources).await?)
     }
 
-    /// The jobs that are not final and carry this `IMAGE_ID`: largest offset first, then newest. One whose bytes the store
-    /// cannot find is left out, as ZStack leaves out one whose storage does not answer.
+    /// The jobs that are not final and carry this `IMAGE_ID`: largest offset first, then newest; the caller's own before those that
+    /// an admin sees of others. One whose bytes the store cannot find is left out, as ZStack leaves out one whose storage does not
+    /// answer.
     pub async fn details(
         &self,
         caller: Caller,
@@ -96,7 +97,8 @@ impl Jobs {
             }
         }
         found.sort_by_key(|details| {
-            std::cmp::Reverse((details.offset, details.job.created_ms, details.job.uuid))
+            let is_own = details.job.account == caller.account;
+            std::cmp::Reverse((is_own, details.offset, details.job.created_ms, details.job.uuid))
         });
         Ok(found)
     }

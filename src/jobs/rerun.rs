@@ -9,6 +9,7 @@ use super::{
     control::not_found,
     moves::refusal,
     submit::{Named, Plan, Records, taken},
+    tags::tags_on,
 };
 use crate::{
     db::{NewRun, RunBegun, RunTags},
@@ -19,6 +20,7 @@ use crate::{
         image::ImageStatus,
         job::LongJob,
         job_state::{JobEvent, JobState, Next},
+        tag::{Resource, Steering, TagKind},
         upload::{Completion, ExpectedDigests},
     },
     uploads::UploadError,
@@ -123,7 +125,6 @@ impl Jobs {
     async fn as_submitted(&self, job: &LongJob, api_id: ApiId) -> Result<NewJob, JobError> {
         let image: AddImageRequest = serde_json::from_str(&job.job_data)
             .map_err(|error| JobError::Invalid(format!("jobData: {error}")))?;
-        let tags = self.parts.db.system_tags(&[job.uuid.to_string()]).await?;
         let over = self.upload_of(job).await?;
         let (completion, expected) = over.map_or_else(
             || (Completion::ByLength, ExpectedDigests::default()),
@@ -134,14 +135,26 @@ impl Jobs {
             name: Some(job.name.clone()),
             description: job.description.clone(),
             image: AddImageRequest { resource_uuid: Some(job.image.to_string()), ..image },
-            system_tags: tags.into_iter().map(|(_, tag)| tag).collect(),
-            // They stay in the records.
+            system_tags: self.steering_tags(job.uuid).await?,
+            // They stay in the records, as all other tags do.
             user_tags: Vec::new(),
             api_id,
             completion,
             expected,
             length: None,
         })
+    }
+
+    /// What tags say about the upload of a job. Of all its tags, of which it may have got more than one call may carry.
+    async fn steering_tags(&self, job: JobUuid) -> Result<Vec<String>, JobError> {
+        let (job, kind) = (Resource::Job(job), TagKind::System);
+        let page = self.parts.db.tags(kind, &tags_on(job), Scope::All).await?;
+        let mut tags: Vec<_> = page.rows.into_iter().map(|tag| tag.tag).collect();
+        // One that cannot be read was given before there were rules, and says nothing.
+        tags.retain(|tag| matches!(Steering::read(tag), Ok(Some(_))));
+        tags.sort_unstable();
+        tags.dedup();
+        Ok(tags)
     }
 
     /// A run must not replace an image that somebody has, nor find bytes under its image's name that are not its own.

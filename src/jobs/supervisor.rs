@@ -56,15 +56,15 @@ impl Jobs {
     /// Three rounds that do not wait for each other: a long sweep must not cost this process its leases, nor an upload its
     /// place in listings.
     async fn supervise(&self) {
-        futures::join!(self.watch(), self.keep_leases(), self.sweep());
+        let begun = Instant::now();
+        futures::join!(self.watch(begun), self.keep_leases(), self.sweep(begun));
     }
 
-    async fn watch(&self) {
-        let (mut tick, begun) = (self.ticks(), Instant::now());
+    async fn watch(&self, begun: Instant) {
+        let mut tick = self.ticks();
         loop {
             tick.tick().await;
-            let now_ms = self.parts.clock.now_ms();
-            self.look_at_clock(now_ms, begun.elapsed());
+            let now_ms = self.looked_at_clock(begun);
             report_failure("write down", self.parts.uploads.write_down().await);
             report_failure("suspend the silent", self.suspend_silent(now_ms).await);
         }
@@ -81,15 +81,17 @@ impl Jobs {
         }
     }
 
-    async fn sweep(&self) {
+    async fn sweep(&self, begun: Instant) {
         let (mut expiry, mut purge) = (Every::new(EXPIRY_EVERY), Every::new(PURGE_EVERY));
         let mut tick = self.ticks();
         loop {
             tick.tick().await;
-            let now_ms = self.parts.clock.now_ms();
+            // By itself: the other round may be waiting for a slow disk since before the clock was set.
+            let now_ms = self.looked_at_clock(begun);
             if expiry.is_due(now_ms) {
                 report_failure("expire", self.expire(now_ms).await);
             }
+            let now_ms = self.looked_at_clock(begun);
             if purge.is_due(now_ms) {
                 report_failure("purge", self.purge(now_ms).await);
             }
@@ -100,6 +102,12 @@ impl Jobs {
         let mut tick = tokio::time::interval(self.parts.limits.tick);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         tick
+    }
+
+    fn looked_at_clock(&self, begun: Instant) -> EpochMs {
+        let now_ms = self.parts.clock.now_ms();
+        self.look_at_clock(now_ms, begun.elapsed());
+        now_ms
     }
 
     /// Compares the clock with one that nobody sets, `steady` since some moment: what cannot be undone is not done because the
@@ -294,15 +302,34 @@ impl Jobs {
                 self.never_began(upload.run()).await
             }
             Some(last) if now_ms - last > millis(limits.expire) => {
-                let days = limits.expire.as_secs() / 86_400;
-                let cause = format!("the last byte arrived more than {days} days ago");
-                let detail = format!(
-                    "the upload expired: {cause}; its bytes were removed, start a new upload"
-                );
-                self.fail(upload.run(), Failure::new(detail, cause).expired()).await.map(drop)
+                self.last_byte_too_old(upload.run(), now_ms).await
             }
             None | Some(_) => Ok(()),
         }
+    }
+
+    async fn last_byte_too_old(&self, run: Run, now_ms: EpochMs) -> Result<(), JobError> {
+        let alone = self.lock(run.job).await;
+        // While this waited a byte may have come, or another run begun.
+        let Some(now) = self.current(run).await? else { return Ok(()) };
+        let touched = self.parts.uploads.touched(run.upload);
+        let last = touched.and_then(|live| live.last_byte_ms());
+        let is_old = last.is_none_or(|last| now_ms - last > millis(self.parts.limits.expire));
+        if now.state == JobState::Running || !is_old {
+            return Ok(());
+        }
+        // The record may have missed the last bytes: what is complete only waited for us.
+        if by_itself(now.state)
+            && matches!(self.parts.uploads.is_complete(run.upload).await, Ok(true))
+        {
+            drop(alone);
+            return self.lead_on(run).await;
+        }
+        let days = self.parts.limits.expire.as_secs() / 86_400;
+        let cause = format!("the last byte arrived more than {days} days ago");
+        let detail =
+            format!("the upload expired: {cause}; its bytes were removed, start a new upload");
+        self.fail_alone(run, Failure::new(detail, cause).expired()).await.map(drop)
     }
 
     /// Leads a job on that nobody else would: all its bytes are here and what it waits for may have come, or it is Running and the
@@ -321,8 +348,10 @@ impl Jobs {
             return Ok(true);
         }
         let record = live.map_or_else(|| upload.clone(), |live| live.record());
-        let complete = record.declared_length == Some(record.offset_cached)
-            && (record.last_byte_ms.is_some() || job.stage != Stage::Receiving);
+        // A later stage says it as well: the last bytes may not have been written down.
+        let complete = job.stage != Stage::Receiving
+            || (record.declared_length == Some(record.offset_cached)
+                && record.last_byte_ms.is_some());
         if !complete || !by_itself(job.state) {
             return Ok(false);
         }

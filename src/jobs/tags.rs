@@ -8,7 +8,7 @@ use crate::{
         ids::{JobUuid, TagUuid, UploadUuid},
         job::{LongJob, Stage},
         job_state::JobState,
-        query::{Page, Query},
+        query::{Condition, Operator, Page, Query},
         tag::{Resource, Steering, TAG_BYTES_MAX, TAGS_OF_RESOURCE_MAX, TagKind, TagRecord},
     },
     uploads::{Found, JobSignals, StoreError, UploadError},
@@ -77,14 +77,14 @@ impl Jobs {
             return Ok(());
         }
         let Some(upload) = self.upload_of(&job).await? else { return Ok(()) };
-        let digests = self.parts.digests;
         let unknown = match steering {
             Steering::ImageId(_) => false,
             Steering::SizeBytes(length) => {
                 return self.declare(&job, upload.uuid, *length).await;
             }
-            Steering::Md5(_) => !digests.md5 && upload.expected.md5.is_none(),
-            Steering::Sha256(_) => !digests.sha256 && upload.expected.sha256.is_none(),
+            // Fixed when the upload was made, whatever is configured now.
+            Steering::Md5(_) => !self.parts.uploads.digests(upload.uuid).await?.md5,
+            Steering::Sha256(_) => !self.parts.uploads.digests(upload.uuid).await?.sha256,
         };
         if unknown {
             return Err(JobError::Invalid(format!(
@@ -103,7 +103,13 @@ impl Jobs {
         length: u64,
     ) -> Result<(), JobError> {
         let declared = match self.parts.uploads.open(upload).await? {
-            Found::Open(live) => self.parts.uploads.declare(&live, length).await,
+            Found::Open(live) => {
+                if live.record().declared_length.is_none() {
+                    // First: what the store has fixed nobody takes back when there is no room for the tag.
+                    self.check_tag_room(Resource::Job(job.uuid)).await?;
+                }
+                self.parts.uploads.declare(&live, length).await
+            }
             Found::Published(_) => return Ok(()),
         };
         match declared {
@@ -116,6 +122,15 @@ impl Jobs {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    async fn check_tag_room(&self, resource: Resource) -> Result<(), JobError> {
+        let query = Query { count: true, ..tags_on(resource) };
+        let there = self.parts.db.tags(TagKind::System, &query, Scope::All).await?.total;
+        if there.is_some_and(|there| there >= TAGS_OF_RESOURCE_MAX) {
+            return Err(too_many(resource));
+        }
+        Ok(())
     }
 
     /// What tags have said is learnt where the upload is in memory. All bytes may have been there before their number was
@@ -156,10 +171,7 @@ impl Jobs {
                 Resource::Job(uuid) => not_found(uuid),
                 Resource::Image(uuid) => JobError::ImageNotFound { uuid: uuid.to_string() },
             }),
-            TagCreated::TooMany => Err(JobError::Quota(format!(
-                "resource[uuid:{}] has {TAGS_OF_RESOURCE_MAX} tags already; delete one first",
-                resource.uuid()
-            ))),
+            TagCreated::TooMany => Err(too_many(resource)),
             TagCreated::TooLate(job) => Err(JobError::WrongState {
                 state: job.state,
                 words: format!(
@@ -190,4 +202,25 @@ impl Jobs {
             ))),
         }
     }
+}
+
+/// The tags on a job or an image; not those on one of the other kind that has the same uuid.
+pub(super) fn tags_on(resource: Resource) -> Query {
+    let equal = |field: &str, value: String| Condition {
+        field: field.to_owned(),
+        operator: Operator::Equal,
+        value,
+    };
+    let conditions = vec![
+        equal("resourceUuid", resource.uuid()),
+        equal("resourceType", resource.type_name().to_owned()),
+    ];
+    Query { conditions, ..Query::default() }
+}
+
+fn too_many(resource: Resource) -> JobError {
+    JobError::Quota(format!(
+        "resource[uuid:{}] has {TAGS_OF_RESOURCE_MAX} tags already; delete one first",
+        resource.uuid()
+    ))
 }

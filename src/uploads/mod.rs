@@ -132,6 +132,8 @@ pub struct Uploads {
     /// In the store, but not in the records yet: no strays.
     creating: Mutex<HashSet<UploadUuid>>,
     space: SpaceLedger,
+    /// One at a time writes down what was learnt.
+    writing_down: tokio::sync::Mutex<()>,
     readings: reading::Readings,
     admissions: Arc<Admissions>,
     received_bytes: AtomicU64,
@@ -160,6 +162,7 @@ impl Uploads {
             live: RwLock::default(),
             creating: Mutex::default(),
             space: SpaceLedger::default(),
+            writing_down: tokio::sync::Mutex::default(),
             readings: reading::Readings::default(),
             admissions: Arc::new(Admissions::new(account_max, address_max)),
             received_bytes: AtomicU64::new(0),

@@ -224,7 +224,7 @@ fn missing(state: &UploadState) -> Vec<Range<u64>> {
 
 #[cfg(test)]
 mod tests {
-    use longshore_storage::UploadPhase;
+    use longshore_storage::{UploadPhase, digest::DigestChoice};
 
     use super::*;
 
@@ -235,6 +235,7 @@ mod tests {
             declared_length,
             offset: 0,
             hashed_offset: 0,
+            digests: DigestChoice::BOTH,
             writers: 0,
             phase: UploadPhase::Open,
             extents,

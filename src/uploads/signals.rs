@@ -15,7 +15,13 @@ pub enum Verdict {
         /// Lower-case hex.
         sha256: Option<String>,
     },
-    /// It failed; the bytes are gone. In words for a person.
+    /// The content is not what it has to be: the job failed, the bytes are gone. In words for a person.
+    Refused {
+        /// What is wrong with it, what to do.
+        detail: String,
+    },
+    /// The upload has come to nothing, whatever its content: the storage lost it, or its job has ended or runs again. The bytes
+    /// are gone. In words for a person.
     Failed {
         /// What happened, what to do.
         detail: String,

@@ -88,6 +88,7 @@ fn status_of(fault: &Fault) -> u16 {
             RequestFault::OwnerOnly => 403,
             RequestFault::NoImage | RequestFault::NoSuchPath => 404,
             RequestFault::Method { .. } => 405,
+            RequestFault::Ended { .. } => 410,
             RequestFault::LengthRequired => 411,
             RequestFault::BodyType(_) => 415,
             RequestFault::Failed { .. } => 422,
@@ -215,6 +216,7 @@ mod tests {
             (taking(JobState::Failed), 410, false),
             (taking(JobState::Suspended(SuspendReason::User)), 423, false),
             (RequestFault::Failed { detail: "the digest differs".into() }.into(), 422, false),
+            (RequestFault::Ended { detail: "the storage lost it".into() }.into(), 410, false),
         ] {
             let (actual, body) = told(&fault, Some(42)).await;
             assert_eq!(actual, status, "{fault:?}");

@@ -113,14 +113,15 @@ async fn write(
 
 /// Cancels the upload; a finished one is an image, and only its owner may delete that.
 async fn delete(app: &App, request: &HttpRequest, target: &Target) -> Result<HttpResponse, Fault> {
-    let UploadRecord { job, image, account, fate, .. } = target.record;
+    let UploadRecord { image, account, fate, .. } = target.record;
     match fate {
         UploadFate::Open => {
             let by = match target.right {
                 Right::Capability => Caller { account, admin: false },
                 Right::Session(caller) => caller,
             };
-            app.jobs.cancel(by, job).await?;
+            // Of this URL's run: the job may be running again since the record was read.
+            app.jobs.cancel_run(by, target.record.run()).await?;
         }
         UploadFate::Published => {
             let by = match target.right {

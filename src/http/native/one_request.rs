@@ -65,13 +65,15 @@ async fn take(
     let status = &written.status;
     let code = match written.verdict {
         Some(Verdict::Ready { .. }) => StatusCode::CREATED,
-        Some(Verdict::Failed { .. } | Verdict::Stopped { .. }) | None
+        Some(Verdict::Refused { .. } | Verdict::Failed { .. } | Verdict::Stopped { .. }) | None
             if status.length == Some(status.offset) =>
         {
             StatusCode::ACCEPTED
         }
         // A part of it, and the rest is still to come.
-        Some(Verdict::Failed { .. } | Verdict::Stopped { .. }) | None => StatusCode::OK,
+        Some(Verdict::Refused { .. } | Verdict::Failed { .. } | Verdict::Stopped { .. }) | None => {
+            StatusCode::OK
+        }
     };
     let mut response = show(code, status, written.verdict.as_ref());
     let location = format!("/images/{}/content", record.image).parse();

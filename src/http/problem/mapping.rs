@@ -355,6 +355,7 @@ pub(super) fn of_request(error: &RequestFault) -> Problem {
             "Image refused",
             &format!("{detail}. The bytes were removed; the job keeps the reason."),
         ),
+        RequestFault::Ended { detail } => ended(detail),
         RequestFault::Digest(words) => {
             new(400, "bad_digest", "Digest not taken", &format!("{words}. Nothing was stored."))
         }
@@ -375,6 +376,11 @@ fn of_db(error: &DbError) -> Problem {
             internal("A record could not be read or written")
         }
     }
+}
+
+fn ended(detail: &str) -> Problem {
+    let words = format!("{detail}. Its bytes are gone; its job says why.");
+    Problem::new(410, code::GONE, "Upload gone", words)
 }
 
 fn gone(fate: UploadFate) -> Problem {

@@ -109,11 +109,30 @@ fn faults() -> Vec<(Fault, u16, &'static str)> {
         (RequestFault::NoSuchPath.into(), 404, "not_found"),
         (RequestFault::ShortBody.into(), 400, "short_body"),
         (RequestFault::Failed { detail: "no image".into() }.into(), 422, "unsafe_image"),
+        (RequestFault::Ended { detail: "lost".into() }.into(), 410, "gone"),
         (RequestFault::Digest("it differs").into(), 400, "bad_digest"),
         (RequestFault::Query("it is not UTF-8").into(), 400, "bad_query"),
     ];
     all.extend(upload_errors().into_iter().map(|(e, s, c)| (e.into(), s, c)));
     all
+}
+
+/// Content that is wrong is refused; whatever else ended an upload says nothing about its content.
+#[test]
+fn a_bad_end_says_whose_fault_it_is() {
+    let detail = "words".to_owned();
+    for (verdict, status) in [
+        (Verdict::Refused { detail: detail.clone() }, 422),
+        (Verdict::Failed { detail }, 410),
+        (Verdict::Stopped { state: JobState::Canceled }, 410),
+    ] {
+        let fault = bad_end(Some(&verdict)).expect("it came to nothing");
+        assert_eq!(Problem::from(&fault).status, status, "{verdict:?}");
+    }
+    let goes_on =
+        [Verdict::Ready { md5: None, sha256: None }, Verdict::Stopped { state: JobState::Running }];
+    assert!(goes_on.iter().all(|verdict| bad_end(Some(verdict)).is_none()));
+    assert!(bad_end(None).is_none());
 }
 
 #[test]

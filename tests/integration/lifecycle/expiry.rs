@@ -15,7 +15,7 @@ use super::{
     bodies::content,
     on_all,
     rigged::{Op, Side},
-    world::{Backing, World, upload_of, words},
+    world::{Backing, Settings, World, at, upload_of, words},
 };
 
 on_all! {
@@ -25,6 +25,8 @@ on_all! {
     one_that_cannot_be_removed_does_not_keep_the_others
     bytes_that_the_records_missed_are_bytes
     a_clock_that_is_set_forward_expires_nothing_at_once
+    a_clock_that_is_set_while_housekeeping_waits_expires_nothing
+    a_complete_upload_whose_record_missed_its_end_is_finished
 }
 
 const DAY: Duration = Duration::from_hours(24);
@@ -160,4 +162,55 @@ async fn a_clock_that_is_set_forward_expires_nothing_at_once(backing: Backing) {
     }
     let image = world.db.image(deleted.job.image, longshore::domain::account::Scope::All).await;
     assert!(image.unwrap().is_none());
+}
+
+/// The round that suspends the silent, and used to be the one to look at the clock, waits for a disk; the sweep goes on.
+async fn a_clock_that_is_set_while_housekeeping_waits_expires_nothing(backing: Backing) {
+    let mut settings = Settings::default();
+    settings.jobs.tick = Duration::from_millis(10);
+    let world = World::with(backing, settings).await;
+    world.jobs().spawn_supervisor();
+    // The first sweep is over; the next comes when a minute has passed.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let (idle, kept, swept) =
+        (world.submit(Some(20)).await, world.submit(Some(20)).await, world.submit(Some(20)).await);
+    for job in [&idle, &kept] {
+        world.send(job, 0, b"abc").await.unwrap();
+    }
+    world.jobs().suspend(world.caller, kept.job.uuid).await.unwrap();
+    let error = longshore::uploads::StoreError::Io { action: "remove", message: "no".to_owned() };
+    world.rig.fail(Op::Discard, 1, error);
+    assert!(world.jobs().cancel(world.caller, swept.job.uuid).await.is_err());
+    assert_eq!(world.state(&swept).await, JobState::Canceling);
+
+    let slow_disk = world.rig.hold(Op::State, Side::Before);
+    world.clock.advance_ms(31_000);
+    slow_disk.reached().await;
+    world.clock.advance_ms(8 * 86_400_000);
+    // The sweep has come by.
+    world.until(&swept, JobState::Canceled).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(world.state(&kept).await, JobState::Suspended(SuspendReason::User));
+    world.rig.release_all();
+    assert_eq!(world.offset(&kept).await, 3);
+}
+
+/// Killed between the last acknowledgement and the moment when that is written down, and then recovery failed.
+async fn a_complete_upload_whose_record_missed_its_end_is_finished(backing: Backing) {
+    let mut world = World::new(backing).await;
+    let bytes = content(5_000, 7);
+    let job = world.submit(Some(bytes.len())).await;
+    world.send(&job, 0, &bytes[..10]).await.unwrap();
+    world.uploads().write_down().await.unwrap();
+    let hold = world.rig.hold(Op::Acknowledge, Side::After);
+    let rest = super::bodies::whole(&bytes[10..]);
+    let _lost = world.sending(upload_of(&job), at(10, Some(bytes.len() - 10)), rest);
+    hold.reached().await;
+    world.kill().await;
+    let _not_recovered = world.boot().await;
+    let record = world.db.upload(upload_of(&job)).await.unwrap().unwrap();
+    assert_eq!(record.offset_cached, 10, "this is about bytes that were not written down");
+    world.pass(DAY * 8).await;
+    world.until(&job, JobState::Succeeded).await;
+    world.assert_ready(&job, &bytes).await;
 }

@@ -28,6 +28,7 @@ on_all! {
     a_clock_that_is_set_back_does_not_stop_the_idle_clock
     one_job_that_fails_to_move_does_not_keep_the_others
     every_reason_but_the_users_is_ended_by_bytes
+    what_was_not_written_down_to_the_end_is_written_by_the_next
 }
 
 const SILENCE: Duration = Duration::from_secs(31);
@@ -223,4 +224,32 @@ async fn every_reason_but_the_users_is_ended_by_bytes(backing: Backing) {
     world.jobs().resume(world.caller, job.job.uuid).await.unwrap();
     world.send(&job, 4_000, &bytes[4_000..]).await.unwrap();
     world.assert_ready(&job, &bytes).await;
+}
+
+/// An orderly stop drops housekeeping where it stands, and then writes down what is left.
+async fn what_was_not_written_down_to_the_end_is_written_by_the_next(backing: Backing) {
+    let world = World::new(backing).await;
+    let job = world.submit(Some(20)).await;
+    for (n, byte) in [b"a", b"b", b"c"].into_iter().enumerate() {
+        world.send(&job, n, byte).await.unwrap();
+        let uploads = world.uploads();
+        let mut dropped = Box::pin(uploads.write_down());
+        assert!(futures::poll!(&mut dropped).is_pending(), "it has only begun");
+        drop(dropped);
+        uploads.write_down().await.unwrap();
+        let record = world.db.upload(upload_of(&job)).await.unwrap().unwrap();
+        assert_eq!(record.offset_cached, n as u64 + 1);
+    }
+    // Two at once: neither returns before it is there.
+    world.send(&job, 3, b"d").await.unwrap();
+    let uploads = world.uploads();
+    let mut first = Box::pin(uploads.write_down());
+    assert!(futures::poll!(&mut first).is_pending());
+    let second = async {
+        uploads.write_down().await.unwrap();
+        world.db.upload(upload_of(&job)).await.unwrap().unwrap().offset_cached
+    };
+    let (first, offset) = futures::join!(first, second);
+    first.unwrap();
+    assert_eq!(offset, 4);
 }

@@ -126,6 +126,11 @@ async fn an_image_is_expunged_when_that_is_asked(backing: Backing) {
         assert!(expunged(&world, image).await);
         let tags = world.db.system_tags(&[image.to_string()]).await.unwrap();
         assert!(tags.is_empty(), "its tags are gone: {tags:?}");
+        let late = world.send(&job, 0, &content(size, 3)).await;
+        assert!(
+            matches!(late, Err(UploadError::Gone { .. })),
+            "those bytes are not stored: {late:?}"
+        );
         let gone = jobs.expunge_image(caller, image, &[]).await;
         assert!(matches!(gone, Err(JobError::ImageNotFound { .. })), "{gone:?}");
         assert_eq!(world.state(&job).await, JobState::Succeeded, "its job is told all the same");

@@ -34,6 +34,7 @@ on_all! {
     submitted_again_everything_is_new
     submitted_again_by_somebody_else_nothing_is_touched
     a_rerun_is_an_open_upload
+    a_rerun_heeds_the_tags_of_its_job_and_no_others
     only_a_canceling_job_is_cleaned
     an_upload_whose_name_is_taken_fails_in_words
 }
@@ -220,6 +221,12 @@ async fn late_news_of_the_first_run_never_reach_the_second(backing: Backing) {
     assert_eq!(world.job(&second).await, untouched);
     let woken = jobs.bytes_arrived(over).await;
     gone(&woken);
+    let canceled = jobs.cancel_run(world.caller, over).await;
+    assert!(
+        matches!(canceled, Err(JobError::Upload(UploadError::Gone { .. }))),
+        "by the URL of the first run: {canceled:?}"
+    );
+    assert_eq!(world.job(&second).await, untouched);
     let mut verdict = jobs.complete(over);
     let verdict = verdict.wait_for(Option::is_some).await.unwrap().clone();
     assert!(
@@ -393,6 +400,35 @@ async fn a_rerun_is_an_open_upload(backing: Backing) {
     assert_eq!(world.uploads().promised_bytes(), 10);
     world.jobs().cancel(world.caller, other.job.uuid).await.unwrap();
     rerun(&world, &first).await.unwrap();
+}
+
+/// A job may have got more tags than one call may carry, and an image may have its uuid.
+async fn a_rerun_heeds_the_tags_of_its_job_and_no_others(backing: Backing) {
+    let world = World::new(backing).await;
+    let mut new = new_job(None);
+    new.system_tags = vec!["uploadImage::many".to_owned()];
+    let job = world.jobs().submit(world.caller, new).await.unwrap();
+    let resource = longshore::domain::tag::Resource::Job(job.job.uuid);
+    let give = async |tag: String| {
+        let kind = longshore::domain::tag::TagKind::System;
+        world.jobs().create_tag(world.caller, resource, kind, tag).await.unwrap()
+    };
+    for n in 0..100 {
+        give(format!("n::{n}")).await;
+    }
+    give("imageSize::9".to_owned()).await;
+    let mut other = new_job(None);
+    other.image.resource_uuid = Some(job.job.uuid.to_string());
+    other.system_tags = vec!["uploadImage::other".to_owned(), "imageSize::5".to_owned()];
+    world.jobs().submit(world.caller, other).await.unwrap();
+    world.jobs().cancel(world.caller, job.job.uuid).await.unwrap();
+    let second = rerun(&world, &job).await.unwrap();
+    let upload = second.upload.as_ref().unwrap();
+    assert_eq!(upload.declared_length, Some(9));
+    assert_eq!(upload.image_id.as_ref().map(ToString::to_string).as_deref(), Some("many"));
+    let bytes = content(9, 9);
+    world.send(&second, 0, &bytes).await.unwrap();
+    world.assert_ready(&second, &bytes).await;
 }
 
 async fn only_a_canceling_job_is_cleaned(backing: Backing) {

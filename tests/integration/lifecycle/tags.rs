@@ -9,6 +9,7 @@ use longshore::{
         tag::{Resource, TAG_BYTES_MAX, TAGS_OF_RESOURCE_MAX, TagKind},
     },
     jobs::{JobError, JobView},
+    uploads::DigestChoice,
 };
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
@@ -17,7 +18,7 @@ use super::{
     bodies::content,
     on_all,
     rigged::{Op, Side},
-    world::{Backing, World, at, hex, upload_of},
+    world::{Backing, Settings, World, at, hex, upload_of},
 };
 
 on_all! {
@@ -26,6 +27,8 @@ on_all! {
     a_digest_is_refused_once_the_verification_has_begun
     a_length_that_was_declared_later_completes_the_upload
     tags_are_bounded_and_of_ones_own
+    a_length_whose_tag_has_no_room_is_not_fixed
+    a_digest_is_taken_if_the_upload_follows_it_whatever_is_configured
 }
 
 async fn give(world: &World, job: &JobView, text: &str) -> Result<TagUuid, JobError> {
@@ -172,4 +175,51 @@ async fn tags_are_bounded_and_of_ones_own(backing: Backing) {
     assert!(matches!(foreign, Err(JobError::TagNotFound { .. })), "{foreign:?}");
     jobs.delete_tag(world.caller, longest).await.unwrap();
     give(&world, &job, "one::more").await.unwrap();
+}
+
+async fn a_length_whose_tag_has_no_room_is_not_fixed(backing: Backing) {
+    let world = World::new(backing).await;
+    let job = world.submit(None).await;
+    let first = give(&world, &job, "n::0").await.unwrap();
+    for n in 1..TAGS_OF_RESOURCE_MAX {
+        give(&world, &job, &format!("n::{n}")).await.unwrap();
+    }
+    let refused = give(&world, &job, "imageSize::77").await;
+    assert!(matches!(refused, Err(JobError::Quota(_))), "{refused:?}");
+    let status = world.uploads().status(upload_of(&job)).await.unwrap();
+    assert_eq!(status.length, None, "who is refused has changed nothing");
+    world.jobs().delete_tag(world.caller, first).await.unwrap();
+    give(&world, &job, "imageSize::5").await.unwrap();
+    let again = give(&world, &job, "imageSize::5").await;
+    assert!(again.is_ok(), "it is there already: {again:?}");
+    let bytes = content(5, 5);
+    world.send(&job, 0, &bytes).await.unwrap();
+    world.assert_ready(&job, &bytes).await;
+}
+
+/// The setting was changed between the submit call and the tag. A digest that nobody computes would fail the job at its end.
+async fn a_digest_is_taken_if_the_upload_follows_it_whatever_is_configured(backing: Backing) {
+    const NONE: DigestChoice = DigestChoice { md5: false, sha256: false };
+    let bytes = content(2_000, 6);
+    let digests =
+        [("imageMd5", hex(&Md5::digest(&bytes))), ("imageSha256", hex(&Sha256::digest(&bytes)))];
+    for (before, after) in [(NONE, DigestChoice::BOTH), (DigestChoice::BOTH, NONE)] {
+        let mut world =
+            World::with(backing, Settings { digests: before, ..Settings::default() }).await;
+        let job = world.submit(Some(bytes.len())).await;
+        world.send(&job, 0, &bytes[..1_000]).await.unwrap();
+        world.settings.digests = after;
+        world.crash().await;
+        for (name, digest) in &digests {
+            let given = give(&world, &job, &format!("{name}::{digest}")).await;
+            if before == NONE {
+                let refused = invalid(given);
+                assert!(refused.contains("does not compute that digest"), "{refused}");
+            } else {
+                given.unwrap();
+            }
+        }
+        world.send(&job, 1_000, &bytes[1_000..]).await.unwrap();
+        world.until(&job, JobState::Succeeded).await;
+    }
 }

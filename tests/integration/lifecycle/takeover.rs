@@ -155,6 +155,21 @@ async fn first_requests_for_an_image_id_make_one_job(backing: Backing) {
     let somebody = Caller { account: AccountUuid::random(), admin: false };
     let mut new = new_job(Some(10));
     (new.uuid, new.system_tags) = (None, vec![format!("uploadImage::{image_id}")]);
-    let other = world.jobs().join_or_submit(somebody, image_id, new).await.unwrap();
+    let other = world.jobs().join_or_submit(somebody, image_id.clone(), new).await.unwrap();
     assert!(matches!(other, Joined::Made(_)), "{other:?}");
+    // Also for an admin, who sees them all: one's bytes in the other's upload would make an image of neither file.
+    let admin = Caller { account: AccountUuid::random(), admin: true };
+    for is_first in [true, false] {
+        let mut new = new_job(Some(10));
+        (new.uuid, new.system_tags) = (None, vec![format!("uploadImage::{image_id}")]);
+        let own = world.jobs().join_or_submit(admin, image_id.clone(), new).await.unwrap();
+        match own {
+            Joined::Made(view) => assert!(is_first && view.job.account == admin.account),
+            Joined::Live(record) => assert!(!is_first && record.account == admin.account),
+        }
+    }
+    let upload = made[0];
+    world.sending(upload, at(0, Some(3)), whole(b"abc")).await.unwrap().unwrap();
+    let seen = world.jobs().details(admin, &image_id).await.unwrap();
+    assert_eq!((seen.len(), seen[0].job.account, seen[1].offset), (3, admin.account, 3));
 }

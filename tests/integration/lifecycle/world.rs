@@ -54,6 +54,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Settings {
     pub(crate) jobs: JobLimits,
     pub(crate) uploads: UploadLimits,
+    pub(crate) digests: DigestChoice,
 }
 
 impl Default for Settings {
@@ -69,6 +70,7 @@ impl Default for Settings {
                 requests_per_account_max: 1000,
                 requests_per_address_max: 1000,
             },
+            digests: DigestChoice::BOTH,
         }
     }
 }
@@ -85,7 +87,8 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) rig: Arc<Rig>,
     pub(crate) caller: Caller,
-    settings: Settings,
+    /// Of the next process.
+    pub(crate) settings: Settings,
     node: NodeUuid,
     bytes: Bytes,
     process: Option<Process>,
@@ -179,7 +182,7 @@ impl World {
             uploads: Arc::clone(&uploads),
             clock,
             limits: self.settings.jobs,
-            digests: DigestChoice::BOTH,
+            digests: self.settings.digests,
             node: self.node,
             storage: storage.clone(),
             tasks: TaskTracker::new(),
@@ -244,7 +247,7 @@ impl World {
             uploads: Arc::clone(&process.uploads),
             clock: Arc::<ManualClock>::clone(&self.clock),
             limits: self.settings.jobs,
-            digests: DigestChoice::BOTH,
+            digests: self.settings.digests,
             node: self.node,
             storage: process.storage.clone(),
             tasks: TaskTracker::new(),
