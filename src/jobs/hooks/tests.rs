@@ -26,7 +26,7 @@ struct Receiver {
 impl HookSender for Receiver {
     async fn send(&self, url: &Url, call: &HookCall) -> Result<(), HookFailure> {
         if url.path() == "/silent" {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
         }
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(now, Ordering::SeqCst);
