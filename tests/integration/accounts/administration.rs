@@ -162,7 +162,7 @@ async fn a_login_under_way_does_not_outlive_the_password_it_came_with() {
         let ann = first.caller.account;
         match what {
             "a new password" => {
-                assert!(world.db.db.change_account(ann, of_nobody(), 7).await.unwrap())
+                assert!(world.db.db.change_account(ann, of_nobody(), 7).await.unwrap());
             }
             "a disabled account" => {
                 assert!(world.db.db.enable_account(ann, false, 7).await.unwrap());
