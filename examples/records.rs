@@ -74,7 +74,8 @@ async fn fill_all(data_dir: &str, url: &str, jobs: usize, open: usize) -> Value 
         ("LONGSHORE_DURABILITY", "process-crash"),
     ];
     let settings = settings.map(|(name, value)| (name.into(), value.into()));
-    let config = Config::load(&flags, settings).unwrap();
+    let password = std::env::vars_os().filter(|(name, _)| name == "LONGSHORE_ADMIN_PASSWORD");
+    let config = Config::load(&flags, settings.into_iter().chain(password)).unwrap();
     let shutdown = Shutdown::new();
     let service = Service::start(&config, shutdown.clone()).await.unwrap();
     let app = service.app.clone();

@@ -1,4 +1,4 @@
-//! Conditions in the words of the indexes (migration 0005): the same answers, found without looking at every row.
+//! Conditions in the words of the indexes (migration 0004): the same answers, found without looking at every row.
 
 use crate::domain::query::{Condition, Operator};
 

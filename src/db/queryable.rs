@@ -42,7 +42,7 @@ pub(super) struct Queryable {
     pub(super) tags: Option<&'static str>,
 }
 
-/// A total as a sum over a few rows (migration 0005), where conditions name no other field than this one.
+/// A total as a sum over a few rows (migration 0004), where conditions name no other field than this one.
 #[derive(Debug)]
 pub(super) struct Tally {
     pub(super) by: &'static str,

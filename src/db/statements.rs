@@ -54,7 +54,7 @@ pub(super) const JOB_SELECT: &str = concat!("SELECT ", job_columns!(), " FROM lo
 pub(super) const JOB_COUNT: &str = "SELECT COUNT(*) AS n FROM long_job j WHERE ";
 pub(super) const IMAGE_SELECT: &str = concat!("SELECT ", image_columns!(), " FROM image i WHERE ");
 pub(super) const IMAGE_COUNT: &str = "SELECT COUNT(*) AS n FROM image i WHERE ";
-/// Exact, and a few rows to read instead of every job; migration 0005 says how it is kept.
+/// Exact, and a few rows to read instead of every job; migration 0004 says how it is kept.
 pub(super) const JOB_TALLY: &str = "SELECT CAST(COALESCE(SUM(j.n), 0) AS BIGINT) AS n \
      FROM (SELECT account_uuid, state, n FROM tally WHERE kind = 'job') j WHERE ";
 pub(super) const IMAGE_TALLY: &str = "SELECT CAST(COALESCE(SUM(i.n), 0) AS BIGINT) AS n \

@@ -1,4 +1,4 @@
--- What keeps questions quick among many records. The same tables and indexes as migrations/sqlite/0005_scale_indexes.sql; how
+-- What keeps questions quick among many records. The same tables and indexes as migrations/sqlite/0004_scale_indexes.sql; how
 -- the tally is kept differs.
 
 -- How many jobs there are in each state and images in each status, of every account and ('') of all together, so that a page's

@@ -1,4 +1,4 @@
--- Access keys, and what an account can be told about. The same as migrations/sqlite/0004_access_keys.sql.
+-- Access keys, and what an account can be told about. The same as migrations/sqlite/0003_access_keys.sql.
 -- A signature can be checked only with the secret itself: it is kept sealed with a key that is not in the database.
 
 CREATE TABLE access_key (
