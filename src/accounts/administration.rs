@@ -122,9 +122,11 @@ impl Accounts {
             self.check_old_password(&account, own, request.old_password, peer).await?;
             change.password_hash = Some(self.hashed(password.to_ascii_lowercase()).await?);
             change.keep_session = session.filter(|_| own).map(token_sha256);
+            // An admin may have set another one while this one was checked: theirs stays.
+            change.old_password_hash = own.then(|| account.password_hash.clone());
         }
         if !self.db.change_account(uuid, change, self.clock.now_ms()).await? {
-            return Err(missing());
+            return Err(if own { AccountError::WrongOldPassword } else { missing() });
         }
         self.db.account(uuid).await?.ok_or_else(missing)
     }
@@ -146,14 +148,11 @@ impl Accounts {
             };
         };
         // A stolen session must not become a place to guess at.
-        let (pair, now_ms) = (Pair::new(&account.name, peer), self.clock.now_ms());
-        self.attempts
-            .take(&pair, now_ms)
-            .map_err(|wait_secs| AccountError::TooManyAttempts { wait_secs })?;
+        let attempt = self.attempt(&Pair::new(&account.name, peer)).await?;
         if !self.fits(old.to_ascii_lowercase(), account.password_hash.clone()).await {
             return Err(AccountError::WrongOldPassword);
         }
-        self.attempts.give_back(&pair, now_ms);
+        attempt.was_right();
         Ok(())
     }
 

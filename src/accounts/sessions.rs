@@ -4,19 +4,23 @@
 //! * A login for an account that does not exist, or is disabled, takes as long as one with a wrong password and is told the same.
 //! * An account has at most `per_account_max` sessions that have not ended, also when logins come at once.
 //! * A session that has ended, or whose account was disabled, is refused at its next use; renewing does not bring it back.
+//! * A login with a password that is replaced while it is checked opens nothing.
 //! * At most ten wrong passwords a minute are tried for one account from one address.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep},
+};
 
 use super::{
     AccountError, ServerKey, SignedRequest,
     access_keys::Seal,
-    attempts::{Attempts, Pair},
+    attempts::{Attempt, Attempts, NoPlace, Pair},
     password,
 };
 use crate::{
@@ -34,6 +38,10 @@ pub(super) const ADMIN: &str = "admin";
 /// Password hashes that are computed at once. A login costs tens of milliseconds of one core and 19 MiB; without a bound of its
 /// own a burst of logins would starve uploads.
 const PASSWORD_HASHES_MAX: usize = 2;
+
+/// How long an attempt waits for others of the same account and address that are not over yet, and how often it looks.
+const ATTEMPT_WAIT_MAX: Duration = Duration::from_secs(10);
+const ATTEMPT_AGAIN: Duration = Duration::from_millis(20);
 
 /// Bounds of sessions.
 #[derive(Debug, Clone, Copy)]
@@ -154,18 +162,31 @@ impl Accounts {
         sha512_hex: &str,
         peer: IpAddr,
     ) -> Result<OpenedSession, AccountError> {
-        let (pair, now_ms) = (Pair::new(name, peer), self.clock.now_ms());
-        self.attempts
-            .take(&pair, now_ms)
-            .map_err(|wait_secs| AccountError::TooManyAttempts { wait_secs })?;
+        let attempt = self.attempt(&Pair::new(name, peer)).await?;
         let account = self.db.account_named(name).await?.filter(|account| account.enabled);
         let stored = account.as_ref().map_or(&self.decoy_hash, |account| &account.password_hash);
         let fits = self.fits(sha512_hex.to_ascii_lowercase(), stored.clone()).await;
         let Some(account) = account.filter(|_| fits) else {
             return Err(AccountError::WrongPassword);
         };
-        self.attempts.give_back(&pair, now_ms);
+        attempt.was_right();
         self.open(&account).await
+    }
+
+    /// A place for an attempt. Those of the pair that are not over yet may all be right: they are waited for, for a while.
+    pub(super) async fn attempt(&self, pair: &Pair) -> Result<Attempt<'_>, AccountError> {
+        let until = Instant::now() + ATTEMPT_WAIT_MAX;
+        loop {
+            match self.attempts.take(pair, self.clock.now_ms()) {
+                Ok(attempt) => return Ok(attempt),
+                Err(full) if full.some_are_trying && Instant::now() < until => {
+                    sleep(ATTEMPT_AGAIN).await;
+                }
+                Err(NoPlace { wait_secs, .. }) => {
+                    return Err(AccountError::TooManyAttempts { wait_secs });
+                }
+            }
+        }
     }
 
     /// Who makes a request.
@@ -222,6 +243,12 @@ impl Accounts {
         };
         if !self.db.open_session(session.clone(), self.limits.per_account_max).await? {
             return Err(AccountError::TooManySessions);
+        }
+        // The hash took its time: whoever set another password meanwhile, or shut the account, ended the sessions of before.
+        let now = self.db.account(account.uuid).await?;
+        if now.is_none_or(|now| !now.enabled || now.password_hash != account.password_hash) {
+            self.db.close_session(session.token_sha256, now_ms).await?;
+            return Err(AccountError::WrongPassword);
         }
         Ok(opened(token, &session, account))
     }

@@ -128,10 +128,13 @@ impl Write for ChangeAccount {
     type Answer = bool;
 
     async fn run<D: Dialect>(&self, link: &mut Link<'_, D>) -> Result<bool> {
-        let AccountChange { password_hash, description, keep_session } = &self.change;
-        let values = values![self.uuid, password_hash, description, self.now_ms];
+        let AccountChange { password_hash, description, keep_session, old_password_hash } =
+            &self.change;
+        let values = values![self.uuid, password_hash, description, self.now_ms, old_password_hash];
         let found = link.execute(st::ACCOUNT_CHANGE, values).await? > 0;
         if found && password_hash.is_some() {
+            // A session that is being opened at this moment is there before all end, or its login sees what was changed.
+            link.execute(st::TURN_TAKE, values![self.uuid]).await?;
             let kept = keep_session.as_ref().map(|token| hex(token));
             link.execute(st::SESSIONS_CLOSE_BUT, values![self.uuid, kept]).await?;
         }
@@ -151,7 +154,8 @@ impl Write for EnableAccount {
     async fn run<D: Dialect>(&self, link: &mut Link<'_, D>) -> Result<bool> {
         let values = values![self.uuid, self.enabled, self.now_ms];
         let found = link.execute(st::ACCOUNT_ENABLE, values).await? > 0;
-        if !self.enabled {
+        if found && !self.enabled {
+            link.execute(st::TURN_TAKE, values![self.uuid]).await?;
             let none: Option<&str> = None;
             link.execute(st::SESSIONS_CLOSE_BUT, values![self.uuid, none]).await?;
         }

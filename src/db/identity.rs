@@ -20,7 +20,8 @@ pub trait AccountRepository: Send + Sync + 'static {
     async fn account(&self, uuid: AccountUuid) -> Result<Option<Account>>;
     /// Accounts in order of uuid, those after `after`; at most `limit`.
     async fn accounts(&self, after: Option<AccountUuid>, limit: u64) -> Result<Vec<Account>>;
-    /// Changes an account; with a new password its sessions end in the same step. `false` if there is none.
+    /// Changes an account; with a new password its sessions end in the same step. `false` if there is none, or if its password is
+    /// another one than the change counts on.
     async fn change_account(
         &self,
         uuid: AccountUuid,

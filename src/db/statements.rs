@@ -75,7 +75,7 @@ pub(super) const STORAGE_SELECT: &str =
     concat!("SELECT b.uuid, b.name, b.created_ms", storage_row!());
 pub(super) const STORAGE_COUNT: &str = concat!("SELECT COUNT(*) AS n", storage_row!());
 
-// Turns: whoever counts what an account has takes its turn first, until the end of the transaction.
+// Turns: whoever counts what an account has, or ends all of its sessions, takes its turn first, until the end of the transaction.
 
 pub(super) const TURN_TAKE: &str = "INSERT INTO account_turn (account_uuid, turns) VALUES ($1, 1) \
      ON CONFLICT (account_uuid) DO UPDATE SET turns = account_turn.turns + 1";
@@ -328,7 +328,8 @@ pub(super) const ACCOUNTS: &str = concat!(
 );
 pub(super) const ACCOUNT_CHANGE: &str = "UPDATE account SET \
      password_hash = COALESCE(CAST($2 AS TEXT), password_hash), \
-     description = COALESCE(CAST($3 AS TEXT), description), last_op_ms = $4 WHERE uuid = $1";
+     description = COALESCE(CAST($3 AS TEXT), description), last_op_ms = $4 WHERE uuid = $1 \
+     AND (CAST($5 AS TEXT) IS NULL OR password_hash = $5)";
 pub(super) const ACCOUNT_ENABLE: &str =
     "UPDATE account SET enabled = $2, last_op_ms = $3 WHERE uuid = $1";
 pub(super) const SESSIONS_COUNT: &str =

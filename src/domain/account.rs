@@ -35,6 +35,8 @@ pub struct AccountChange {
     pub description: Option<String>,
     /// The session that outlives a new password: that of whoever sets it.
     pub keep_session: Option<[u8; 32]>,
+    /// The hash of the password that was shown to be known: nothing is changed if it is another one by now.
+    pub old_password_hash: Option<String>,
 }
 
 /// An access key as it is stored.

@@ -8,6 +8,7 @@ pub mod image;
 pub mod image_id;
 pub mod job;
 pub mod job_state;
+pub mod peer;
 pub mod query;
 pub mod tag;
 pub mod text;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{App, HttpSettings, caller::address};
+use super::{App, HttpSettings};
 use crate::uploads::{BodyError, Party};
 
 /// How long a body may be silent, and how slow.
@@ -197,7 +197,7 @@ pub async fn drain_refused(
     bytes_max: u64,
     wait_max: Duration,
 ) {
-    let party = Party::Refused(address(request));
+    let party = Party::Refused(app.settings.trusted_proxies.client(request));
     if let Ok(_admission) = app.uploads.admit_request(party) {
         drain_rest(body, bytes_max, wait_max).await;
     }

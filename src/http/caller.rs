@@ -1,7 +1,5 @@
 //! Who makes a request of the data plane.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use actix_web::HttpRequest;
 
 use super::{
@@ -11,12 +9,6 @@ use super::{
     session::{NoSession, proof},
 };
 use crate::domain::account::Caller;
-
-/// Where a request comes from.
-pub fn address(request: &HttpRequest) -> IpAddr {
-    // Only a request that came over no socket has no address: none of ours.
-    request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip())
-}
 
 /// The account whose session the request carries, or whose access key signed it.
 pub async fn caller(app: &App, request: &HttpRequest) -> Result<Caller, Fault> {

@@ -78,9 +78,10 @@ fn warnings(app: &App) -> Vec<String> {
     words
 }
 
-/// `GET /metrics`: to callers on this machine, or to all if `http.metrics_public` is set.
+/// `GET /metrics`: to callers on this machine, or to all if `http.metrics_public` is set. A trusted proxy is asked whom it calls for.
 async fn metrics(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
-    let local = request.peer_addr().is_some_and(|peer| is_loopback(peer.ip()));
+    // Behind a proxy on this machine every request comes from this machine: whom it asks for counts.
+    let local = is_loopback(app.settings.trusted_proxies.client(&request));
     if !local && !app.settings.metrics_public {
         return HttpResponse::Forbidden().content_type("text/plain; charset=utf-8").body(
             "metrics are answered on this machine only; set http.metrics_public to change that\n",

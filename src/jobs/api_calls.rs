@@ -116,6 +116,8 @@ struct Memory {
     running: HashSet<ApiId>,
     /// What is nowhere else.
     kept: Results,
+    /// What was told to callers that are not known to us: apart, so that they push out nobody's result but their own.
+    strangers: Results,
     /// What is in the records as well: the newest are asked for most.
     cached: Results,
     pruned_ms: EpochMs,
@@ -124,7 +126,7 @@ struct Memory {
 /// The newest results, at most [`IN_MEMORY_MAX`].
 #[derive(Default)]
 struct Results {
-    by_id: HashMap<ApiId, ApiJobResult>,
+    by_id: HashMap<ApiId, (ApiJobResult, EpochMs)>,
     order: VecDeque<(ApiId, EpochMs)>,
 }
 
@@ -210,7 +212,7 @@ impl ApiCalls {
             None => Ok(CallState::Unknown),
             Some(Some(result)) => Ok(CallState::Ended(result)),
             Some(None) => {
-                // It may have begun between these two looks.
+                // It may have begun between the two looks: what is at work here is not to be written down as cut off.
                 if let Some(state) = self.remembered(id) {
                     return Ok(state);
                 }
@@ -221,10 +223,15 @@ impl ApiCalls {
         }
     }
 
+    /// What this process knows without the records.
     fn remembered(&self, id: ApiId) -> Option<CallState> {
         let memory = self.memory();
-        let ended = memory.result(id).map(|result| CallState::Ended(result.clone()));
-        ended.or_else(|| memory.running.contains(&id).then_some(CallState::Running))
+        let Some((result, ended_ms)) = memory.result(id) else {
+            return memory.running.contains(&id).then_some(CallState::Running);
+        };
+        // Old ones are swept when others end, which may be long after their time.
+        let is_kept = self.clock.now_ms() - ended_ms < RESULT_KEPT_MS;
+        Some(if is_kept { CallState::Ended(result.clone()) } else { CallState::Unknown })
     }
 
     async fn finish(&self, id: ApiId, kept: Kept, result: ApiJobResult) {
@@ -242,9 +249,12 @@ impl ApiCalls {
         let prune = {
             let mut memory = self.memory();
             memory.running.remove(&id);
-            memory.kept.forget(now_ms);
-            memory.cached.forget(now_ms);
-            let results = if durable { &mut memory.cached } else { &mut memory.kept };
+            let Memory { kept: only_here, strangers, cached, .. } = &mut *memory;
+            let results = match kept {
+                Kept::InMemory => strangers,
+                Kept::Durably if durable => cached,
+                Kept::Durably | Kept::Secretly => only_here,
+            };
             results.add(id, result, now_ms);
             let due = now_ms - memory.pruned_ms >= PRUNE_EVERY_MS;
             if due {
@@ -280,14 +290,17 @@ impl Memory {
         self.running.contains(&id) || self.result(id).is_some()
     }
 
-    fn result(&self, id: ApiId) -> Option<&ApiJobResult> {
-        self.kept.by_id.get(&id).or_else(|| self.cached.by_id.get(&id))
+    /// A result, and when it came.
+    fn result(&self, id: ApiId) -> Option<&(ApiJobResult, EpochMs)> {
+        let held = [&self.kept, &self.strangers, &self.cached];
+        held.into_iter().find_map(|results| results.by_id.get(&id))
     }
 }
 
 impl Results {
     fn add(&mut self, id: ApiId, result: ApiJobResult, now_ms: EpochMs) {
-        self.by_id.insert(id, result);
+        self.forget(now_ms);
+        self.by_id.insert(id, (result, now_ms));
         self.order.push_back((id, now_ms));
     }
 

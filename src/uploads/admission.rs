@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{UploadError, Uploads};
-use crate::domain::ids::AccountUuid;
+use crate::domain::{ids::AccountUuid, peer::counted_as};
 
 /// For whom a request is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +49,11 @@ impl Admissions {
         let max = match party {
             Party::Account(_) => self.per_account_max,
             Party::Address(_) | Party::Refused(_) => self.per_address_max,
+        };
+        let party = match party {
+            Party::Account(_) => party,
+            Party::Address(address) => Party::Address(counted_as(address)),
+            Party::Refused(address) => Party::Refused(counted_as(address)),
         };
         let mut running = self.running();
         let count = running.entry(party).or_insert(0);
@@ -103,6 +108,18 @@ mod tests {
         assert!(all.enter(ann).is_err());
         drop((second, third, others, refused));
         assert!(all.running().is_empty(), "whoever has gone takes no memory");
+    }
+
+    #[test]
+    fn addresses_of_one_client_have_one_share() {
+        let all = Arc::new(Admissions::new(1, 1));
+        let at = |text: &str| Party::Address(text.parse().unwrap());
+        let first = all.enter(at("2001:db8::1")).unwrap();
+        assert!(all.enter(at("2001:db8::ffff:2")).is_err(), "its network is its own");
+        let others = [all.enter(at("2001:db8:0:1::1")), all.enter(at("192.0.2.1"))];
+        assert!(all.enter(at("::ffff:192.0.2.1")).is_err());
+        drop((first, others));
+        assert!(all.running().is_empty());
     }
 
     #[test]

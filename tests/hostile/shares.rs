@@ -174,6 +174,57 @@ fn without_shares_one_account_takes_everything() {
     }
 }
 
+/// Behind a proxy all clients come from one address: whom it calls for counts, if it is a trusted one.
+#[test]
+fn clients_behind_a_trusted_proxy_have_a_share_each() {
+    for (trusted, status) in [("127.0.0.0/8", 400), ("10.0.0.0/8", 503)] {
+        let world = World::start_idle(&[
+            ("LONGSHORE_UPLOADS__REQUESTS_PER_ADDRESS_MAX", "3"),
+            ("LONGSHORE_HTTP__TRUSTED_PROXIES", trusted),
+        ]);
+        let slow = "PUT /zstack/v1/accounts/login HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.1\r\nContent-Length: 100\r\n\r\n{";
+        let slow: Vec<_> = (0..3)
+            .map(|_| {
+                let mut stream = connect(world.address());
+                stream.write_all(slow.as_bytes()).unwrap();
+                stream
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(300));
+        let login = |client: &str| {
+            let headers = [("X-Forwarded-For", client)];
+            let login = request("PUT", "/zstack/v1/accounts/login", &headers, "{}");
+            exchange(world.address(), &login, Then::Wait).status
+        };
+        assert_eq!(login("192.0.2.1"), 503, "its share is used up");
+        assert_eq!(login("192.0.2.2"), status, "with {trusted} trusted");
+        drop(slow);
+        world.end();
+    }
+}
+
+/// Passwords are hashed two at a time: one address must not fill the queue in which all wait.
+#[test]
+fn an_address_has_a_share_of_the_logins_that_wait() {
+    let world = World::start_idle(&[("LONGSHORE_UPLOADS__REQUESTS_PER_ADDRESS_MAX", "4")]);
+    let attempts: Vec<_> = (0..24)
+        .map(|at| {
+            let address = world.address();
+            let body = format!(r#"{{"logInByAccount":{{"accountName":"a{at}","password":"x"}}}}"#);
+            std::thread::spawn(move || {
+                let login = request("PUT", "/zstack/v1/accounts/login", &[], body);
+                exchange(address, &login, Then::Wait).body
+            })
+        })
+        .collect();
+    let told: Vec<_> = attempts.into_iter().map(|attempt| attempt.join().unwrap()).collect();
+    let hashed = told.iter().filter(|told| told.contains("ID.1000")).count();
+    let refused = told.iter().filter(|told| told.contains("are at work already")).count();
+    assert_eq!(hashed + refused, 24, "{told:?}");
+    assert!(hashed >= 4 && refused >= 8, "{hashed} were hashed, {refused} refused");
+    world.end();
+}
+
 /// Whoever names no account is counted by address: slow logins do not fill the service either.
 #[test]
 fn an_address_without_an_account_has_a_share_too() {

@@ -31,8 +31,10 @@ const DESCRIPTION_CHARS_MAX: usize = 2048;
 pub(super) async fn log_in(
     call: Call,
     request: HttpRequest,
-    body: Body,
+    mut body: Body,
 ) -> Result<HttpResponse, Fault> {
+    // Passwords are hashed two at a time: a queue of one address must not be as long as it likes, others wait in it.
+    let _counted = body.stay_counted();
     let (_, mut params) = body.action(&[LOG_IN], request.path())?;
     let (name, password) = call.check(credentials(&mut params))?;
     let session = call.check(call.app.accounts.log_in(&name, &password, call.peer).await)?;

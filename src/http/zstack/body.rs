@@ -10,12 +10,15 @@ use crate::{
         tag::{TAG_BYTES_MAX, TAGS_MAX},
         text::shown,
     },
-    http::{App, caller::address, json::read_object},
-    uploads::Party,
+    http::{App, json::read_object},
+    uploads::{Admission, Party},
 };
 
 /// The JSON object that a request carries; empty if it carries nothing.
-pub(super) struct Body(Map<String, Value>);
+pub(super) struct Body {
+    object: Map<String, Value>,
+    admission: Option<Admission>,
+}
 
 impl FromRequest for Body {
     type Error = Fault;
@@ -25,15 +28,18 @@ impl FromRequest for Body {
         let app = request.app_data::<web::Data<App>>().cloned();
         let payload = web::Payload::from_request(request, payload).into_inner();
         // Until the body is read nobody has asked who sends it.
-        let admission =
-            app.as_ref().map(|app| app.uploads.admit_request(Party::Address(address(request))));
+        let admission = app.as_ref().map(|app| {
+            let client = app.settings.trusted_proxies.client(request);
+            app.uploads.admit_request(Party::Address(client))
+        });
         Box::pin(async move {
             let (Some(app), Ok(payload)) = (app, payload) else {
                 return Err(Fault::bad_request("the body cannot be read"));
             };
-            let _admission = admission.transpose().map_err(|error| Fault::busy(&error))?;
+            let admission = admission.transpose().map_err(|error| Fault::busy(&error))?;
             let settings = &app.settings;
-            Ok(Self(read_object(payload, settings.json_bytes_max, settings.body_idle).await?))
+            let object = read_object(payload, settings.json_bytes_max, settings.body_idle).await?;
+            Ok(Self { object, admission })
         })
     }
 }
@@ -48,9 +54,14 @@ pub(super) struct Params {
 }
 
 impl Body {
+    /// Keeps the request in the share of its address as long as what is answered lives: for calls of nobody's account that take long.
+    pub(super) fn stay_counted(&mut self) -> Option<Admission> {
+        self.admission.take()
+    }
+
     /// Those of a creation.
     pub(super) fn params(mut self, message: &'static str) -> Result<Params, Fault> {
-        let fields = self.0.remove("params");
+        let fields = self.object.remove("params");
         self.into_params("params", fields, message)
     }
 
@@ -62,9 +73,9 @@ impl Body {
         path: &str,
     ) -> Result<(usize, Params), Fault> {
         for (at, (action, message)) in actions.iter().enumerate() {
-            let key = self.0.keys().find(|key| key.eq_ignore_ascii_case(action)).cloned();
+            let key = self.object.keys().find(|key| key.eq_ignore_ascii_case(action)).cloned();
             if let Some(key) = key {
-                let fields = self.0.remove(&key);
+                let fields = self.object.remove(&key);
                 return Ok((at, self.into_params(&key, fields, message)?));
             }
         }
@@ -89,7 +100,7 @@ impl Body {
         };
         let mut tags = |name: &str| {
             let inside = fields.remove(name);
-            self.0.remove(name).filter(has_content).or(inside).filter(has_content)
+            self.object.remove(name).filter(has_content).or(inside).filter(has_content)
         };
         let (system_tags, user_tags) = (tags("systemTags"), tags("userTags"));
         Ok(Params { fields, system_tags, user_tags, message })
@@ -200,7 +211,7 @@ mod tests {
 
     fn body(value: Value) -> Body {
         let Value::Object(object) = value else { panic!("not an object") };
-        Body(object)
+        Body { object, admission: None }
     }
 
     #[test]

@@ -151,6 +151,11 @@ impl Call {
         W: FnOnce(Work) -> F,
         F: Future<Output = Result<StoredReply, Refusal>> + Send + 'static,
     {
+        if kept == Kept::Secretly && self.hook.is_some() {
+            return Err(Fault::bad_request(
+                "X-Web-Hook is not supported by this call: its result holds a session, which is sent nowhere; leave it out and poll the location of the answer",
+            ));
+        }
         let identified = self.identify().await?;
         let api_id = self.job_uuid.unwrap_or_else(ApiId::random);
         let begun = match identified {
@@ -164,7 +169,8 @@ impl Call {
                     mark: Mark::random(),
                     wants_schema: self.wants_schema,
                 };
-                let terms = Terms { kept, timeout: self.timeout, on_end: self.on_end(api_id)? };
+                let terms =
+                    Terms { kept, timeout: self.timeout, on_end: self.on_end(api_id, caller)? };
                 let (work, request_id) = (work(at_hand), self.request_id.clone());
                 let work = async move { ended(work.await, &request_id) };
                 self.app.calls.start(api_id, terms, call_failure, work).await
@@ -198,9 +204,10 @@ impl Call {
 
 impl Call {
     /// Sends the result to the web hook of the call, if it has one. Its place is taken now: a call that cannot be told does not begin.
-    fn on_end(&self, id: ApiId) -> Result<Option<OnEnd>, Fault> {
+    fn on_end(&self, id: ApiId, caller: Caller) -> Result<Option<OnEnd>, Fault> {
         let Some(url) = self.hook.clone() else { return Ok(None) };
-        let place = self.app.hooks.reserve(url).map_err(|error| hook_refused(&error))?;
+        let place = self.app.hooks.reserve(url, caller.account);
+        let place = place.map_err(|error| hook_refused(&error))?;
         let (app, base) = (self.app.clone(), self.base.clone());
         Ok(Some(Box::new(move |result| {
             if let Ok(body) = StoredReply::revealed(&result.body, &app, &base) {

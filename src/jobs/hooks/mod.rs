@@ -4,6 +4,8 @@
 //! * Only URLs that the operator allows are called ([`HookRules`]); what a name resolves to is checked at every connection, and no
 //!   redirect is followed.
 //! * At most `WAITING_MAX` hooks wait, `AT_ONCE_MAX` are at work; a call whose hook finds no place is refused before it begins.
+//! * Of one account at most `WAITING_OF_ACCOUNT_MAX` wait and `AT_ONCE_OF_ACCOUNT_MAX` are at work: a receiver that does not answer
+//!   takes from the account that named it.
 //! * A hook is tried until it is answered with 2xx, at most `TRIES_MAX` times, [`RETRY_AFTER`] apart.
 //! # Not guaranteed
 //! * That a hook arrives: a service that stops makes no further try, and no hook survives a restart. The result can be polled for
@@ -13,7 +15,11 @@
 mod rules;
 mod sender;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use reqwest::Url;
@@ -26,7 +32,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use rules::HookRules;
 pub use sender::HttpHooks;
 
-use crate::domain::ids::ApiId;
+use crate::domain::ids::{AccountUuid, ApiId};
 
 /// A URL that the rules have let through.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +40,12 @@ pub struct HookUrl(Url);
 
 /// Hooks that wait or are at work.
 const WAITING_MAX: usize = 1000;
+/// Of one account.
+const WAITING_OF_ACCOUNT_MAX: usize = 250;
 /// Hooks at work at once.
 const AT_ONCE_MAX: usize = 8;
+/// Of one account.
+const AT_ONCE_OF_ACCOUNT_MAX: usize = 2;
 /// ZStack's 15 retries, after the first try.
 const TRIES_MAX: u32 = 16;
 /// Between two tries: ZStack's.
@@ -89,16 +99,32 @@ pub struct WebHooks {
     sender: Arc<dyn HookSender>,
     waiting: Arc<Semaphore>,
     at_once: Arc<Semaphore>,
+    /// Of accounts that have hooks; others take no memory for long.
+    shares: Mutex<HashMap<AccountUuid, Weak<Share>>>,
     retry_after: Duration,
     tasks: TaskTracker,
     runtime: Handle,
     stopping: CancellationToken,
 }
 
+/// What one account may have of all hooks.
+struct Share {
+    waiting: Arc<Semaphore>,
+    at_once: Semaphore,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        let waiting = Arc::new(Semaphore::new(WAITING_OF_ACCOUNT_MAX));
+        Self { waiting, at_once: Semaphore::new(AT_ONCE_OF_ACCOUNT_MAX) }
+    }
+}
+
 /// A place in the queue for the hook of a call that has not ended. Dropping it gives it back.
 pub struct HookPlace {
     url: Url,
-    place: OwnedSemaphorePermit,
+    share: Arc<Share>,
+    places: [OwnedSemaphorePermit; 2],
 }
 
 impl WebHooks {
@@ -116,6 +142,7 @@ impl WebHooks {
             sender,
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
             at_once: Arc::new(Semaphore::new(AT_ONCE_MAX)),
+            shares: Mutex::default(),
             retry_after,
             tasks,
             runtime: Handle::current(),
@@ -131,22 +158,37 @@ impl WebHooks {
         })
     }
 
-    /// Takes a place for a URL that [`check`](Self::check) has let through.
-    pub fn reserve(&self, url: HookUrl) -> Result<HookPlace, HookRefused> {
-        let place = Arc::clone(&self.waiting).try_acquire_owned();
-        Ok(HookPlace { url: url.0, place: place.map_err(|_| HookRefused::Busy)? })
+    /// Takes a place for a URL that [`check`](Self::check) has let through, for an account.
+    pub fn reserve(&self, url: HookUrl, account: AccountUuid) -> Result<HookPlace, HookRefused> {
+        let share = self.share(account);
+        let place =
+            |of: &Arc<Semaphore>| Arc::clone(of).try_acquire_owned().map_err(|_| HookRefused::Busy);
+        let places = [place(&share.waiting)?, place(&self.waiting)?];
+        Ok(HookPlace { url: url.0, share, places })
+    }
+
+    fn share(&self, account: AccountUuid) -> Arc<Share> {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = shares.get(&account).and_then(Weak::upgrade) {
+            return share;
+        }
+        shares.retain(|_, share| share.strong_count() > 0);
+        let share = Arc::<Share>::default();
+        shares.insert(account, Arc::downgrade(&share));
+        share
     }
 
     /// Sends the result of a call, in the background.
     pub fn deliver(&self, place: HookPlace, call: HookCall) {
-        let HookPlace { url, place } = place;
+        let HookPlace { url, share, places } = place;
         let (sender, at_once) = (Arc::clone(&self.sender), Arc::clone(&self.at_once));
         let (stopping, retry_after) = (self.stopping.clone(), self.retry_after);
         self.tasks.spawn_on(
             async move {
-                let _place = place;
+                let _places = places;
                 let id = call.id;
-                match delivered(&*sender, &at_once, &url, &call, retry_after, &stopping).await {
+                let turns = [&share.at_once, &*at_once];
+                match delivered(&*sender, turns, &url, &call, retry_after, &stopping).await {
                     Ok(tries) => tracing::debug!(api_id = %id, tries, "web hook delivered"),
                     // The path of a URL may be a secret of the receiver.
                     Err(error) => tracing::warn!(
@@ -165,7 +207,7 @@ impl WebHooks {
 /// After how many tries it arrived; the last failure if it did not.
 async fn delivered(
     sender: &dyn HookSender,
-    at_once: &Semaphore,
+    turns: [&Semaphore; 2],
     url: &Url,
     call: &HookCall,
     retry_after: Duration,
@@ -174,10 +216,12 @@ async fn delivered(
     let mut tries = 0;
     loop {
         tries += 1;
-        // Held for the try alone: receivers that do not answer must not keep the others waiting between their tries.
-        let turn = at_once.acquire().await;
+        // Held for the try alone: receivers that do not answer must not keep the others waiting between their tries. One's own turn
+        // first: what waits for it is in nobody's way.
+        let own_turn = turns[0].acquire().await;
+        let turn = turns[1].acquire().await;
         let sent = sender.send(url, call).await;
-        drop(turn);
+        drop((turn, own_turn));
         match sent {
             Ok(()) => return Ok(tries),
             Err(error) if tries >= TRIES_MAX => return Err(error),

@@ -11,10 +11,12 @@ const LOCALHOST: &str = "localhost";
 /// Longest URL.
 const URL_BYTES_MAX: usize = 2048;
 /// Where clouds answer questions about a machine, and hand out its credentials; those within 169.254.0.0/16 are link-local anyhow.
-const METADATA: [IpAddr; 3] = [
+const METADATA: [IpAddr; 5] = [
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
 ];
 
 /// What the operator allows. Nothing, if the list is empty.
@@ -106,7 +108,7 @@ fn is_inner(address: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 address within an address of NAT64 (64:ff9b::/96) or 6to4 (2002::/16).
+/// The IPv4 address within an address of NAT64 (64:ff9b::/96, 64:ff9b:1::/48) or 6to4 (2002::/16), or in the old form `::a.b.c.d`.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let octets = address.octets();
     let at = |from: usize| {
@@ -114,7 +116,7 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
         within.map(Ipv4Addr::from)
     };
     match address.segments() {
-        [0x64, 0xff9b, 0, 0, 0, 0, ..] => at(12),
+        [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0x64, 0xff9b, 1, ..] | [0, 0, 0, 0, 0, 0, ..] => at(12),
         [0x2002, ..] => at(2),
         _ => None,
     }
@@ -194,6 +196,11 @@ mod tests {
             ("::ffff:169.254.169.254", false),
             ("64:ff9b::a9fe:a9fe", false),
             ("64:ff9b::c000:201", true),
+            ("64:ff9b:1::7f00:1", false),
+            ("::127.0.0.1", false),
+            ("::192.0.2.1", true),
+            ("168.63.129.16", false),
+            ("fd20:ce::254", false),
             ("2002:7f00:1::1", false),
             ("ff02::1", false),
         ] {

@@ -24,7 +24,10 @@ struct Receiver {
 
 #[async_trait]
 impl HookSender for Receiver {
-    async fn send(&self, _: &Url, call: &HookCall) -> Result<(), HookFailure> {
+    async fn send(&self, url: &Url, call: &HookCall) -> Result<(), HookFailure> {
+        if url.path() == "/silent" {
+            tokio::time::sleep(Duration::from_mins(1)).await;
+        }
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(now, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -46,8 +49,13 @@ fn call() -> HookCall {
     HookCall { id: ApiId::random(), success: true, body: "{}".to_owned() }
 }
 
+/// A place for an account that has no other hook.
 fn place(hooks: &WebHooks) -> Result<HookPlace, HookRefused> {
-    hooks.reserve(hooks.check("http://a.example/hook")?)
+    place_of(hooks, AccountUuid::random(), "http://a.example/hook")
+}
+
+fn place_of(hooks: &WebHooks, account: AccountUuid, url: &str) -> Result<HookPlace, HookRefused> {
+    hooks.reserve(hooks.check(url)?, account)
 }
 
 #[tokio::test]
@@ -89,6 +97,27 @@ async fn hooks_that_wait_and_work_are_bounded() {
     tasks.wait().await;
     assert_eq!(receiver.sent.lock().unwrap().len(), WAITING_MAX);
     assert_eq!(receiver.most.load(Ordering::SeqCst), AT_ONCE_MAX);
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_silent_takes_from_its_own_account_alone() {
+    let receiver = Arc::new(Receiver::default());
+    let (hooks, _, _) = hooks(&receiver);
+    let (ann, bob) = (AccountUuid::random(), AccountUuid::random());
+    let mut anns = 0;
+    while let Ok(place) = place_of(&hooks, ann, "http://a.example/silent") {
+        hooks.deliver(place, call());
+        anns += 1;
+        assert!(anns <= WAITING_OF_ACCOUNT_MAX, "no bound");
+    }
+    assert_eq!(anns, WAITING_OF_ACCOUNT_MAX);
+    let bobs = call();
+    hooks.deliver(place_of(&hooks, bob, "http://a.example/hook").unwrap(), bobs.clone());
+    let begun = Instant::now();
+    while receiver.sent.lock().unwrap().iter().all(|(_, sent)| *sent != bobs) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "bob waits for the receiver of ann");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,12 @@
 //! Making accounts, letting them in or not, and changing passwords.
 
-use longshore::accounts::{AccountError, ChangeRequest, Identified, Proof};
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use longshore::{
+    accounts::{AccountError, ChangeRequest, Identified, Proof},
+    domain::account::AccountChange,
+};
 
 use super::{PEER, World, sent};
 
@@ -134,4 +140,61 @@ async fn names_and_passwords_have_their_bounds() {
     world.accounts.reset_password("ann", "another one").await.unwrap();
     assert!(!lives(&world, ann).await, "a reset ends every session");
     log_in(&world, "ann", "another one").await.unwrap();
+}
+
+/// A hash that no password has: what is set behind the service's back needs no time.
+fn of_nobody() -> AccountChange {
+    AccountChange { password_hash: Some("$argon2id$nobody".to_owned()), ..AccountChange::default() }
+}
+
+/// Hashing takes its time, and logins wait for their turn at it: whoever had the old password must not be in afterwards.
+#[tokio::test]
+async fn a_login_under_way_does_not_outlive_the_password_it_came_with() {
+    for (what, closes) in
+        [("a new password", true), ("a disabled account", true), ("nothing", false)]
+    {
+        let world = World::with_ann(500).await;
+        let right = sent("password");
+        let logins = (0..8).map(|_| world.accounts.log_in("ann", &right, PEER));
+        let mut logins: FuturesUnordered<_> = logins.collect();
+        // All have read the account by now, and most of them have not been hashed.
+        let first = logins.next().await.unwrap().unwrap();
+        let ann = first.caller.account;
+        match what {
+            "a new password" => {
+                assert!(world.db.db.change_account(ann, of_nobody(), 7).await.unwrap());
+            }
+            "a disabled account" => {
+                assert!(world.db.db.enable_account(ann, false, 7).await.unwrap());
+            }
+            _ => {}
+        }
+        let rest: Vec<_> = logins.collect().await;
+        let refused = rest.iter().filter(|login| matches!(login, Err(AccountError::WrongPassword)));
+        assert_eq!(refused.count() >= 4, closes, "{what}: {rest:?}");
+        // Enabled again: only what was opened before the end could be found.
+        assert!(world.db.db.enable_account(ann, true, 8).await.unwrap());
+        let rows = world.db.peek("SELECT token_sha256 FROM session").await;
+        assert_eq!(rows.len(), if closes { 0 } else { 8 }, "{what}");
+    }
+}
+
+/// Who knows the old password, and has a change under way, must not undo the one that an operator sets.
+#[tokio::test]
+async fn a_change_under_way_does_not_replace_a_password_that_was_set_meanwhile() {
+    let world = World::with_ann(500).await;
+    let here = log_in(&world, "ann", "password").await.unwrap();
+    let ann = here.caller.account;
+    let request = new_password("by who knows the old one", Some("password"));
+    let change = world.accounts.change_account(here.caller, here.session, ann, request, PEER);
+    let reset = async {
+        // The old password is being hashed: tens of milliseconds, and the new one as long again.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        assert!(world.db.db.change_account(ann, of_nobody(), 7).await.unwrap());
+    };
+    let (changed, ()) = futures::join!(change, reset);
+    assert!(matches!(changed, Err(AccountError::WrongOldPassword)), "{changed:?}");
+    let now = world.db.db.account(ann).await.unwrap().unwrap();
+    assert_eq!(now.password_hash, "$argon2id$nobody");
+    assert!(!lives(&world, here).await);
 }

@@ -135,6 +135,33 @@ async fn a_hook_elsewhere_is_refused_before_anything_is_done() {
     site.stop().await;
 }
 
+/// A session is in no row, no log, and no hook.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_holds_a_session_is_sent_nowhere() {
+    let (port, mut told) = receiver(Vec::new()).await;
+    let allowed = format!("http://127.0.0.1:{port}");
+    let site = Site::start(&[("LONGSHORE_HTTP__WEB_HOOKS_ALLOWED", &allowed)]);
+    let session = site.admin().await;
+    let token = session.strip_prefix("OAuth ").unwrap();
+    let path = format!("/zstack/v1/accounts/sessions/{token}/renew");
+    let renew = r#"{"renewSession":{"duration":3600}}"#;
+    let headers = [("Authorization", session.as_str()), ("X-Job-UUID", JOB)];
+    let with_hook = [&headers[..], &[("X-Web-Hook", &allowed)]].concat();
+    let refused = site.send("PUT", &path, &with_hook, renew).await;
+    assert_eq!(refused.status(), 400);
+    assert!(refused.text().await.unwrap().contains("poll the location"));
+    let accepted = site.send("PUT", &path, &headers, renew).await;
+    let (status, renewed) = site.polled(accepted).await;
+    assert_eq!(
+        (status, &renewed["inventory"]["uuid"]),
+        (200, &json!(token)),
+        "the id was not taken"
+    );
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(told.try_recv().is_err(), "nothing was ever sent");
+    site.stop().await;
+}
+
 #[tokio::test]
 async fn the_time_of_a_call_is_the_clients_within_bounds() {
     let site = Site::start(&[]);

@@ -97,6 +97,17 @@ async fn attempts_that_come_at_once_are_counted() {
     assert_eq!(hashed.count(), ATTEMPTS_MAX);
 }
 
+/// Many machines behind one address begin their day: nobody of them was wrong.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn right_passwords_that_come_at_once_are_all_let_in() {
+    let world = World::with_ann(500).await;
+    let right = sent("password");
+    let logins = (0..3 * ATTEMPTS_MAX).map(|_| world.accounts.log_in("ann", &right, PEER));
+    let refused: Vec<_> =
+        futures::future::join_all(logins).await.into_iter().filter_map(Result::err).collect();
+    assert!(refused.is_empty(), "{refused:?}");
+}
+
 /// Who measures the time of an answer must not learn which accounts there are. The hash is what takes the time, tens of milliseconds; an
 /// answer without one comes within one or two. Measured in turn and by the fastest, because other tests run beside this one.
 #[tokio::test]

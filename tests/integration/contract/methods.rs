@@ -83,6 +83,15 @@ async fn metrics_are_for_this_machine() {
                 assert_eq!(answer.status().as_u16(), status, "{method} {peer} {public}");
             }
         }
+        // Behind a proxy of this machine it counts whom that calls for; what the client invented stands before it.
+        let proxied = [("192.0.2.1", status_elsewhere), ("127.0.0.1, 192.0.2.1", status_elsewhere)];
+        for (told, status) in proxied.into_iter().chain([("127.0.0.1", 200)]) {
+            let ask = http_test::TestRequest::with_uri("/metrics");
+            let ask = ask.peer_addr("127.0.0.1:9".parse().unwrap());
+            let ask = ask.insert_header(("X-Forwarded-For", told)).to_request();
+            let answer = http_test::call_service(&app, ask).await;
+            assert_eq!(answer.status().as_u16(), status, "for {told} {public}");
+        }
         world.stop().await;
     }
 }

@@ -164,7 +164,6 @@ pub(super) struct World {
     pub(super) http: Client,
     pub(super) storage: String,
     db: Arc<dyn Database>,
-    expired: String,
     other: String,
     own: String,
     admin: String,
@@ -189,7 +188,6 @@ impl World {
         let admin = db.account_named("admin").await.unwrap().unwrap().uuid;
         let storage = service.app.jobs.storage().await.unwrap().0.uuid.to_string();
         Self {
-            expired: session(&*db, own_account, -1).await,
             other: session(&*db, other, HOUR_MS).await,
             own: session(&*db, own_account, HOUR_MS).await,
             admin: session(&*db, admin, HOUR_MS).await,
@@ -219,7 +217,7 @@ impl World {
             Who::Nobody => return ask,
             Who::Scheme => "Basic YWRtaW46cGFzc3dvcmQ=".to_owned(),
             Who::Wrong => session(&id()),
-            Who::Expired => session(&self.expired),
+            Who::Expired => unreachable!("it is made when it is asked for"),
             Who::Other => session(&self.other),
             Who::Own => session(&self.own),
             Who::Admin => session(&self.admin),
@@ -240,7 +238,15 @@ impl World {
 
     /// Sends a request, and asks for the end of the call where it is asynchronous. Whatever is answered has to be what the SDKs need.
     pub(super) async fn ask(&self, who: Who, ask: &Ask) -> Answer {
-        let mut answer = self.send(&self.by(who, ask.clone())).await;
+        let sent = match who {
+            // Made anew: a login sweeps sessions away that have ended, and then this would only be one that never was.
+            Who::Expired => {
+                let ended = session(&*self.db, self.own_account, -1).await;
+                ask.clone().with("Authorization", &format!("OAuth {ended}"))
+            }
+            _ => self.by(who, ask.clone()),
+        };
+        let mut answer = self.send(&sent).await;
         if let Some(location) = answer.location() {
             let path = location.strip_prefix(&self.service.base()).expect("our own host");
             answer.end = Some(Box::new(self.poll(path).await));

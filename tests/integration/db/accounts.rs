@@ -74,7 +74,11 @@ async fn a_new_password_ends_the_sessions_that_are_not_kept(#[case] db: TestDb) 
     ann.description = Some("d".to_owned());
     ann.last_op_ms = 8;
     assert_eq!(db.db.account_named("ann").await.unwrap(), Some(ann.clone()));
-    let change = AccountChange { keep_session: None, ..db_password("newer") };
+    let stale = AccountChange { old_password_hash: Some("old".to_owned()), ..db_password("stale") };
+    assert!(!db.db.change_account(ann.uuid, stale, 9).await.unwrap(), "its password is another");
+    assert!(found(2).await, "and nothing ends");
+    let old_password_hash = Some("new".to_owned());
+    let change = AccountChange { old_password_hash, ..db_password("newer") };
     assert!(db.db.change_account(ann.uuid, change, 9).await.unwrap());
     assert_eq!([found(2).await, found(4).await], [false, true]);
 }

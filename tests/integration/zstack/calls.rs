@@ -124,6 +124,48 @@ async fn results_are_forgotten_after_three_hours() {
     }
 }
 
+/// Where nothing ends any more, nothing is swept either.
+#[tokio::test]
+async fn a_result_in_memory_has_its_end_in_a_quiet_service_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = records(&dir).await;
+    let process = Process::new(&db);
+    let kept = [Kept::InMemory, Kept::Secretly, Kept::Durably];
+    let ids = kept.map(|kept| (ApiId::random(), kept));
+    for (id, kept) in ids {
+        let _ = process.begin(id, kept, done("a")).await;
+        process.ended().await;
+    }
+    for (wait_ms, state) in
+        [(RESULT_KEPT_MS - 1, CallState::Ended(done("a"))), (1, CallState::Unknown)]
+    {
+        process.clock.advance_ms(wait_ms);
+        for (id, kept) in ids {
+            assert_eq!(process.state(id).await, state, "{kept:?} after {wait_ms}");
+        }
+    }
+}
+
+/// Whoever has no session can make as many calls as they like: the results of those who have one stay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_push_out_no_result_but_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = records(&dir).await;
+    let process = Process::new(&db);
+    let (secret, first) = (ApiId::random(), ApiId::random());
+    let _ = process.begin(secret, Kept::Secretly, done("the session")).await;
+    process.ended().await;
+    let _ = process.begin(first, Kept::InMemory, done("no")).await;
+    process.ended().await;
+    for _ in 0..4 {
+        let calls = (0..500).map(|_| process.begin(ApiId::random(), Kept::InMemory, done("no")));
+        futures::future::join_all(calls).await;
+        process.ended().await;
+    }
+    assert_eq!(process.state(first).await, CallState::Unknown, "theirs are bounded");
+    assert_eq!(process.state(secret).await, CallState::Ended(done("the session")));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_at_work_are_bounded() {
     let dir = tempfile::tempdir().unwrap();
