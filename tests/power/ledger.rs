@@ -182,17 +182,6 @@ impl Ledger {
         };
         facts.iter().filter(|(_, _, fact)| is_end(fact)).map(|(at, _, _)| *at).collect()
     }
-
-    pub(crate) fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        for entry in self.entries() {
-            counts.created += u64::from(entry.path.is_some());
-            counts.finished += u64::from(entry.finished.is_some());
-            counts.discarded += u64::from(entry.discard == Discard::Acknowledged);
-            counts.bytes += entry.stored.iter().map(|range| range.end - range.start).sum::<u64>();
-        }
-        counts
-    }
 }
 
 /// Sums of acknowledgements.
@@ -202,6 +191,20 @@ pub(crate) struct Counts {
     pub(crate) finished: u64,
     pub(crate) discarded: u64,
     pub(crate) bytes: u64,
+}
+
+impl Counts {
+    /// What these entries hold: nothing is counted that is not checked.
+    pub(crate) fn of(entries: &[Entry]) -> Self {
+        let mut counts = Self::default();
+        for entry in entries {
+            counts.created += u64::from(entry.path.is_some());
+            counts.finished += u64::from(entry.finished.is_some());
+            counts.discarded += u64::from(entry.discard == Discard::Acknowledged);
+            counts.bytes += entry.stored.iter().map(|range| range.end - range.start).sum::<u64>();
+        }
+        counts
+    }
 }
 
 impl std::ops::AddAssign for Counts {

@@ -20,8 +20,8 @@ pub trait DiskFile: Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// Cuts or extends the file.
     fn set_len(&self, length: u64) -> io::Result<()>;
-    /// Takes a range out of the file: its blocks, and whatever the system holds of it in memory. The length stays. A file system
-    /// that has no cache of its own needs to do nothing.
+    /// Takes a range out of the file: its blocks, and whatever the system holds of it in memory. The length stays, also where the
+    /// range ends behind it. A file system that has no cache of its own needs to do nothing.
     fn forget(&self, _range: Range<u64>) -> io::Result<()> {
         Ok(())
     }

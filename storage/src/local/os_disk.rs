@@ -58,7 +58,7 @@ impl DiskFile for OsFile {
         let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         match fallocate(&self.0, punch, start, length) {
             // Without holes the pages can be dropped all the same, as far as the system follows the advice.
-            Err(Errno::OPNOTSUPP) => {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
                 Ok(fadvise(&self.0, start, NonZeroU64::new(length), Advice::DontNeed)?)
             }
             other => Ok(other?),

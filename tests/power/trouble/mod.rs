@@ -14,10 +14,8 @@ use crate::shared::{
     server::Server,
 };
 
-const SLICE: u64 = 1 << 20;
-/// What a file system writes at once at the least.
-const BLOCK: usize = 4096;
-
+/// Ends within a block, so that slices share theirs.
+const SLICE: u64 = (1 << 20) + 1_234;
 /// One upload in trouble, sent slice by slice.
 struct Patient {
     image: Arc<Vec<u8>>,
@@ -74,11 +72,16 @@ impl Patient {
         assert_eq!(image["status"], "Ready", "{image}");
         let stored = session.download(image["uuid"].as_str().unwrap()).await;
         assert_eq!(stored.len(), self.image.len(), "another length than the source's");
-        let (found, sent) = (stored.chunks(BLOCK), self.image.chunks(BLOCK));
-        let wrong = found.zip(sent).enumerate().filter(|(_, (found, sent))| found != sent);
-        let zeros = |found: &[u8]| found.iter().all(|byte| *byte == 0);
-        let wrong: Vec<_> = wrong.map(|(block, (found, _))| (block, zeros(found))).collect();
-        assert!(wrong.is_empty(), "(block, whether it is zeros) unlike the source: {wrong:?}");
+        let wrong: Vec<_> =
+            (0..self.image.len()).filter(|at| stored[*at] != self.image[*at]).collect();
+        if let (Some(first), Some(last)) = (wrong.first(), wrong.last()) {
+            let zeros = wrong.iter().filter(|at| stored[**at] == 0).count();
+            panic!(
+                "{} bytes unlike the source, {zeros} of them zeros, from {first} to {last}; {} were acknowledged when a write failed",
+                wrong.len(),
+                self.end
+            );
+        }
     }
 }
 
