@@ -212,7 +212,7 @@ async fn opening_gives_up_what_does_not_count_and_nothing_else() {
         let (start, end) = (block * BLOCK, (block + 1) * BLOCK);
         counted.iter().any(|range| (range.start as u64) < end && start < range.end as u64)
     };
-    let kept = (0..left.len() as u64 / BLOCK + 1).filter(touched).count() as u64 * BLOCK;
+    let kept = (0..=left.len() as u64 / BLOCK).filter(touched).count() as u64 * BLOCK;
     let blocks = std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(&path).unwrap());
     assert!(blocks * 512 <= kept, "{blocks} sectors are still there, {kept} bytes were to be kept");
     bench.send_part(owned, &image, 0..200_000).await;
