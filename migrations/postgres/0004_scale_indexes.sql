@@ -13,6 +13,9 @@ CREATE TABLE tally (
     PRIMARY KEY (kind, account_uuid, state, slot)
 );
 
+-- Whoever still writes waits until the triggers are there: what they changed after the counting would be missing for ever.
+LOCK TABLE long_job, image IN SHARE ROW EXCLUSIVE MODE;
+
 INSERT INTO tally (kind, account_uuid, state, slot, n)
     SELECT 'job', '', state, 0, COUNT(*) FROM long_job GROUP BY state;
 INSERT INTO tally (kind, account_uuid, state, slot, n)

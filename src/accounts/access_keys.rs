@@ -91,7 +91,7 @@ impl Accounts {
         }
     }
 
-    /// Access keys of an account, or of all; pages of [`PAGE`] in order of id, those after `after`.
+    /// Access keys of an account, or of all; pages of at most 500 in order of id, those after `after`.
     pub async fn access_keys(
         &self,
         name: Option<&str>,

@@ -73,7 +73,7 @@ impl Accounts {
         random_text(GENERATED_CHARS, GENERATED_FROM).ok_or(AccountError::NoRandomness)
     }
 
-    /// Accounts, pages of [`PAGE`] in order of uuid, those after `after`.
+    /// Accounts, pages of at most 500 in order of uuid, those after `after`.
     pub async fn accounts(&self, after: Option<AccountUuid>) -> Result<Vec<Account>, AccountError> {
         Ok(self.db.accounts(after, PAGE).await?)
     }

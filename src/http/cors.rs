@@ -16,7 +16,7 @@ use super::App;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE");
 const HEADERS: HeaderValue = HeaderValue::from_static(
-    "Authorization, Content-Type, X-Job-UUID, X-JSON-Schema, X-Request-Id",
+    "Authorization, Content-Type, X-API-Timeout, X-Job-UUID, X-JSON-Schema, X-Request-Id, X-Web-Hook",
 );
 const EXPOSED: HeaderValue = HeaderValue::from_static("X-Request-Id");
 const MAX_AGE_SECS: HeaderValue = HeaderValue::from_static("600");
