@@ -47,6 +47,11 @@ impl<D: Dialect> JobRepository for SqlDatabase<D> {
         query::page(self, &JOBS, query, scope, rows::job).await
     }
 
+    async fn newest_job_change_ms(&self) -> Result<Option<EpochMs>> {
+        let newest = self.read_number(SqlText::Fixed(st::JOBS_NEWEST), Vec::new()).await?;
+        Ok(EpochMs::try_from(newest).ok().filter(|&newest_ms| newest_ms > 0))
+    }
+
     async fn move_job(&self, change: MoveJob) -> Result<Applied> {
         self.write(change).await
     }

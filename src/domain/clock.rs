@@ -53,9 +53,20 @@ struct Look {
 struct Jump {
     by_ms: i64,
     seen_steady_ms: i64,
+    /// What the clock showed afterwards: what bears a later time is younger than the jump.
+    at_ms: EpochMs,
 }
 
 impl ClockDoubt {
+    /// At the start of the process, before the first look: a clock that shows more than a day after the newest time in the records
+    /// may have been off for as long, or be wrong (a machine whose clock has lost its battery). A day later it is believed.
+    pub fn begin(&mut self, newest_ms: EpochMs, now_ms: EpochMs) {
+        let by_ms = now_ms.saturating_sub(newest_ms);
+        if by_ms > BELIEVED_AFTER_MS {
+            self.add(Jump { by_ms, seen_steady_ms: 0, at_ms: now_ms });
+        }
+    }
+
     /// Looks at both clocks. Answers by how much the clock was set forward since the last look, if it was.
     pub fn look(&mut self, now_ms: EpochMs, steady_ms: i64) -> Option<i64> {
         let last = self.last.replace(Look { now_ms, steady_ms })?;
@@ -63,7 +74,7 @@ impl ClockDoubt {
         let gone_ms = steady_ms - last.steady_ms;
         let set_by_ms = now_ms - last.now_ms - gone_ms;
         if set_by_ms > JUMP_MS {
-            self.add(Jump { by_ms: set_by_ms, seen_steady_ms: steady_ms });
+            self.add(Jump { by_ms: set_by_ms, seen_steady_ms: steady_ms, at_ms: now_ms });
             return Some(set_by_ms);
         }
         if set_by_ms < -JUMP_MS {
@@ -94,6 +105,12 @@ impl ClockDoubt {
             by_ms -= jump.by_ms;
             self.jumps.pop_back();
         }
+    }
+
+    /// How long ago `since_ms` is believed to be when the clock shows `now_ms`. Jumps before that moment are no part of it.
+    pub fn believed_age_ms(&self, since_ms: EpochMs, now_ms: EpochMs) -> i64 {
+        let later = self.jumps.iter().filter(|jump| jump.at_ms > since_ms);
+        now_ms - since_ms - later.map(|jump| jump.by_ms).sum::<i64>()
     }
 
     /// The moment that is believed when the clock shows `now_ms`.
@@ -129,6 +146,26 @@ mod tests {
     use super::*;
 
     const HOUR_MS: i64 = 3_600_000;
+
+    #[test]
+    fn a_clock_that_is_far_ahead_at_the_start_is_believed_after_a_day() {
+        let (newest, now) = (1_000, 1_000 + 8 * 24 * HOUR_MS);
+        let mut doubt = ClockDoubt::default();
+        doubt.begin(newest, now);
+        assert_eq!(doubt.believed(now), newest);
+        assert_eq!(doubt.look(now, 0), None);
+        assert_eq!(doubt.look(now + 23 * HOUR_MS, 23 * HOUR_MS), None);
+        assert_eq!(doubt.believed(now + 23 * HOUR_MS), newest + 23 * HOUR_MS);
+        // What was made since then is as old as it is.
+        assert_eq!(doubt.believed_age_ms(now + HOUR_MS, now + 3 * HOUR_MS), 2 * HOUR_MS);
+        assert_eq!(doubt.believed_age_ms(newest, now + HOUR_MS), HOUR_MS);
+        doubt.look(now + 24 * HOUR_MS, 24 * HOUR_MS);
+        assert_eq!(doubt.believed(now + 24 * HOUR_MS), now + 24 * HOUR_MS);
+        // A night without news is none.
+        let mut calm = ClockDoubt::default();
+        calm.begin(newest, newest + 12 * HOUR_MS);
+        assert_eq!(calm.believed(now), now);
+    }
 
     #[test]
     fn a_clock_that_jumps_forward_is_believed_after_a_day() {

@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{JobError, Jobs, control::Failure, finish::restarted, unreadable::Unreadable};
+use super::{
+    JobError, Jobs, control::Failure, finish::restarted, locked, unreadable::Unreadable,
+};
 use crate::{
     db::{TakeOver, UnfinishedPage},
     domain::{
@@ -23,6 +25,10 @@ impl Jobs {
     /// again. Reads rows only, no checkpoint. Jobs that another process holds are left alone. A row that cannot be read is left as
     /// it is and told ([`unreadable`](Self::unreadable)); it keeps no other job from starting.
     pub async fn recover_states(&self) -> Result<Vec<(LongJob, UploadRecord)>, JobError> {
+        // Before anything gets a new time.
+        if let Some(newest_ms) = self.parts.db.newest_job_change_ms().await? {
+            locked(&self.doubt).begin(newest_ms, self.parts.clock.now_ms());
+        }
         let mut ours = Vec::new();
         let mut unreadable = Unreadable::default();
         let mut after = String::new();

@@ -154,7 +154,8 @@ impl Jobs {
         let silent_ms = now_ms - live.silent_since_ms();
         if live.last_byte_ms().is_none() {
             let idle_fail_ms = millis(self.parts.limits.idle_fail);
-            if self.believed(now_ms) - record.created_ms > idle_fail_ms {
+            let age_ms = locked(&self.doubt).believed_age_ms(record.created_ms, now_ms);
+            if age_ms > idle_fail_ms {
                 self.never_began(record.run()).await?;
             }
         } else if silent_ms > millis(self.parts.limits.idle_suspend) {

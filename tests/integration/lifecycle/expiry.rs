@@ -25,6 +25,7 @@ on_all! {
     one_that_cannot_be_removed_does_not_keep_the_others
     bytes_that_the_records_missed_are_bytes
     a_clock_that_is_set_forward_expires_nothing_at_once
+    a_start_with_a_clock_far_ahead_expires_nothing_at_once
     a_clock_that_is_set_while_housekeeping_waits_expires_nothing
     a_complete_upload_whose_record_missed_its_end_is_finished
 }
@@ -165,6 +166,27 @@ async fn a_clock_that_is_set_forward_expires_nothing_at_once(backing: Backing) {
 }
 
 /// The round that suspends the silent, and used to be the one to look at the clock, waits for a disk; the sweep goes on.
+async fn a_start_with_a_clock_far_ahead_expires_nothing_at_once(backing: Backing) {
+    let mut world = World::new(backing).await;
+    let begun = world.submit(Some(20)).await;
+    world.send(&begun, 0, b"abc").await.unwrap();
+    world.uploads().write_down().await.unwrap();
+    world.clock.advance_ms(30 * 86_400_000);
+    world.crash().await;
+    world.pass(Duration::ZERO).await;
+    assert_eq!(world.offset(&begun).await, 3, "nobody can tell whether the month is over");
+    // What begins now is as old as it is.
+    let unused = world.submit(Some(20)).await;
+    world.pass(Duration::from_hours(2)).await;
+    assert_eq!(world.state(&unused).await, JobState::Failed);
+    // Negative control: the clock has stood for a day.
+    world.jobs().look_at_clock(world.clock.now_ms(), Duration::ZERO);
+    world.clock.advance_ms(86_400_000);
+    world.jobs().look_at_clock(world.clock.now_ms(), DAY);
+    world.pass(Duration::ZERO).await;
+    assert_eq!(world.state(&begun).await, JobState::Failed);
+}
+
 async fn a_clock_that_is_set_while_housekeeping_waits_expires_nothing(backing: Backing) {
     let mut settings = Settings::default();
     settings.jobs.tick = Duration::from_millis(10);
