@@ -50,6 +50,7 @@ struct Look {
 
 /// A jump forward that is not believed yet.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_field_names, reason = "units stand last in every name")]
 struct Jump {
     by_ms: i64,
     seen_steady_ms: i64,

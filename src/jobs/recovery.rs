@@ -2,9 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{
-    JobError, Jobs, control::Failure, finish::restarted, locked, unreadable::Unreadable,
-};
+use super::{JobError, Jobs, control::Failure, finish::restarted, locked, unreadable::Unreadable};
 use crate::{
     db::{TakeOver, UnfinishedPage},
     domain::{
