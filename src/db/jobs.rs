@@ -47,9 +47,10 @@ impl<D: Dialect> JobRepository for SqlDatabase<D> {
         query::page(self, &JOBS, query, scope, rows::job).await
     }
 
-    async fn newest_job_change_ms(&self) -> Result<Option<EpochMs>> {
-        let newest = self.read_number(SqlText::Fixed(st::JOBS_NEWEST), Vec::new()).await?;
-        Ok(EpochMs::try_from(newest).ok().filter(|&newest_ms| newest_ms > 0))
+    async fn newest_change_ms(&self) -> Result<Option<EpochMs>> {
+        let jobs = self.read_number(SqlText::Fixed(st::JOBS_NEWEST), Vec::new()).await?;
+        let images = self.read_number(SqlText::Fixed(st::IMAGES_NEWEST), Vec::new()).await?;
+        Ok(EpochMs::try_from(jobs.max(images)).ok().filter(|&newest_ms| newest_ms > 0))
     }
 
     async fn move_job(&self, change: MoveJob) -> Result<Applied> {

@@ -213,8 +213,8 @@ pub trait JobRepository: Send + Sync + 'static {
     /// without milliseconds means any in its second. Rows of equal order come by uuid; without a sort, by creation. At most
     /// `LIMIT_DEFAULT` rows, 500 values in a list and 2,000 in a query.
     async fn jobs(&self, query: &Query, scope: Scope) -> Result<Page<LongJob>>;
-    /// When a job was last changed; `None` if there is none.
-    async fn newest_job_change_ms(&self) -> Result<Option<EpochMs>>;
+    /// When a job or an image was last changed; `None` if there is none.
+    async fn newest_change_ms(&self) -> Result<Option<EpochMs>>;
     /// Moves a job by compare-and-swap on its generation, image and upload in the same step.
     async fn move_job(&self, change: MoveJob) -> Result<Applied>;
     /// Lets a final job run again: by compare-and-swap on its generation it gets a new upload, in the same step the upload of

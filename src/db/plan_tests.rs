@@ -82,6 +82,7 @@ fn fixed() -> Vec<(&'static str, Vec<Value>)> {
         (st::JOB_BY_UUID, values![text, text]),
         (st::JOBS_LIVE_OF, values![text, text, 100_i64]),
         (st::JOBS_NEWEST, Vec::new()),
+        (st::IMAGES_NEWEST, Vec::new()),
         (st::JOBS_UNFINISHED, values![text, 200_i64]),
         (st::OPEN_UPLOADS_COUNT, values![text]),
         (st::UPLOAD_BY_UUID, values![text]),

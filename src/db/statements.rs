@@ -152,6 +152,7 @@ pub(super) const JOBS_LIVE_OF: &str = concat!(
      ORDER BY u.offset_cached DESC, j.created_ms DESC, j.uuid LIMIT $3"
 );
 pub(super) const JOBS_NEWEST: &str = "SELECT COALESCE(MAX(last_op_ms), 0) AS n FROM long_job";
+pub(super) const IMAGES_NEWEST: &str = "SELECT COALESCE(MAX(last_op_ms), 0) AS n FROM image";
 pub(super) const JOBS_UNFINISHED: &str = concat!(
     "SELECT ",
     job_columns!(),

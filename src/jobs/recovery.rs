@@ -24,7 +24,7 @@ impl Jobs {
     /// it is and told ([`unreadable`](Self::unreadable)); it keeps no other job from starting.
     pub async fn recover_states(&self) -> Result<Vec<(LongJob, UploadRecord)>, JobError> {
         // Before anything gets a new time.
-        if let Some(newest_ms) = self.parts.db.newest_job_change_ms().await? {
+        if let Some(newest_ms) = self.parts.db.newest_change_ms().await? {
             locked(&self.doubt).begin(newest_ms, self.parts.clock.now_ms());
         }
         let mut ours = Vec::new();
