@@ -1,13 +1,30 @@
 //! Logging in, and what a session may.
+//!
+//! # Guarantees
+//! * A login for an account that does not exist, or is disabled, takes as long as one with a wrong password and is told the same.
+//! * An account has at most `per_account_max` sessions that have not ended, also when logins come at once.
+//! * A session that has ended, or whose account was disabled, is refused at its next use; renewing does not bring it back.
+//! * A login with a password that is replaced while it is checked opens nothing.
+//! * At most ten wrong passwords a minute are tried for one account from one address.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use jiff::tz::TimeZone;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep},
+};
 
-use super::password;
+use super::{
+    AccountError, ServerKey, SignedRequest,
+    access_keys::Seal,
+    attempts::{Attempt, Attempts, NoPlace, Pair},
+    password,
+};
 use crate::{
-    db::{Database, DbError},
+    db::Database,
     domain::{
         account::{Account, Caller, SessionRecord},
         clock::{Clock, EpochMs},
@@ -22,25 +39,9 @@ pub(super) const ADMIN: &str = "admin";
 /// own a burst of logins would starve uploads.
 const PASSWORD_HASHES_MAX: usize = 2;
 
-/// Why a login or a session is refused.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum AccountError {
-    /// Unknown account or wrong password; which of them is not told.
-    #[error("wrong account name or password")]
-    WrongPassword,
-    /// The session does not exist or has ended.
-    #[error("Session expired")]
-    SessionExpired,
-    /// The account has as many sessions as it may have.
-    #[error("the account has too many sessions; log out of one, or wait until one ends")]
-    TooManySessions,
-    /// The system gave no random bytes.
-    #[error("no session could be made")]
-    NoRandomness,
-    /// The records cannot be reached.
-    #[error(transparent)]
-    Db(#[from] DbError),
-}
+/// How long an attempt waits for others of the same account and address that are not over yet, and how often it looks.
+const ATTEMPT_WAIT_MAX: Duration = Duration::from_secs(10);
+const ATTEMPT_AGAIN: Duration = Duration::from_millis(20);
 
 /// Bounds of sessions.
 #[derive(Debug, Clone, Copy)]
@@ -64,11 +65,32 @@ pub struct OpenedSession {
     pub expires_ms: EpochMs,
 }
 
-/// Logins and sessions.
+/// How a request shows who makes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// It names a session.
+    Session(String),
+    /// It is signed with an access key.
+    Signature(SignedRequest),
+}
+
+/// Who makes a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identified {
+    /// The account.
+    pub caller: Caller,
+    /// The session; `None` for a signed request.
+    pub session: Option<SessionUuid>,
+}
+
+/// Accounts, their sessions and access keys.
 pub struct Accounts {
-    db: Arc<dyn Database>,
-    clock: Arc<dyn Clock>,
+    pub(super) db: Arc<dyn Database>,
+    pub(super) clock: Arc<dyn Clock>,
     limits: SessionLimits,
+    pub(super) wire_time_zone: TimeZone,
+    pub(super) seal: Seal,
+    pub(super) attempts: Attempts,
     hashing: Arc<Semaphore>,
     /// Verified against when the account does not exist, so that the answer takes as long.
     decoy_hash: String,
@@ -76,12 +98,21 @@ pub struct Accounts {
 
 impl Accounts {
     /// Over these records.
-    pub fn new(db: Arc<dyn Database>, clock: Arc<dyn Clock>, limits: SessionLimits) -> Self {
+    pub fn new(
+        db: Arc<dyn Database>,
+        clock: Arc<dyn Clock>,
+        limits: SessionLimits,
+        wire_time_zone: TimeZone,
+        server_key: &ServerKey,
+    ) -> Self {
         let decoy_hash = password::hash("decoy").unwrap_or_default();
         Self {
             db,
             clock,
             limits,
+            wire_time_zone,
+            seal: Seal::new(server_key),
+            attempts: Attempts::default(),
             hashing: Arc::new(Semaphore::new(PASSWORD_HASHES_MAX)),
             decoy_hash,
         }
@@ -104,37 +135,71 @@ impl Accounts {
         let sent = password::sha512_hex(&plain);
         if let Some(account) = existing {
             if !self.fits(sent.clone(), account.password_hash.clone()).await {
-                let hash = self.hashed(sent).await?;
-                self.db.set_password_hash(account.uuid, hash).await?;
+                self.set_password(account.uuid, sent, None).await?;
             }
             return Ok(None);
         }
         let password_hash = self.hashed(sent).await?;
+        let now_ms = self.clock.now_ms();
         let account = Account {
             uuid: AccountUuid::random(),
             name: ADMIN.to_owned(),
             password_hash,
             admin: true,
             enabled: true,
-            created_ms: self.clock.now_ms(),
+            description: None,
+            created_ms: now_ms,
+            last_op_ms: now_ms,
         };
         let created = self.db.create_account(account).await?;
         Ok(generated.filter(|_| created))
     }
 
-    /// Opens a session. `sha512_hex` is what clients send: the lower-hex SHA-512 of the password.
+    /// Opens a session. `sha512_hex` is what clients send: the lower-hex SHA-512 of the password; `peer` is where the client is.
     pub async fn log_in(
         &self,
         name: &str,
         sha512_hex: &str,
+        peer: IpAddr,
     ) -> Result<OpenedSession, AccountError> {
+        let attempt = self.attempt(&Pair::new(name, peer)).await?;
         let account = self.db.account_named(name).await?.filter(|account| account.enabled);
         let stored = account.as_ref().map_or(&self.decoy_hash, |account| &account.password_hash);
         let fits = self.fits(sha512_hex.to_ascii_lowercase(), stored.clone()).await;
         let Some(account) = account.filter(|_| fits) else {
             return Err(AccountError::WrongPassword);
         };
+        attempt.was_right();
         self.open(&account).await
+    }
+
+    /// A place for an attempt. Those of the pair that are not over yet may all be right: they are waited for, for a while.
+    pub(super) async fn attempt(&self, pair: &Pair) -> Result<Attempt<'_>, AccountError> {
+        let until = Instant::now() + ATTEMPT_WAIT_MAX;
+        loop {
+            match self.attempts.take(pair, self.clock.now_ms()) {
+                Ok(attempt) => return Ok(attempt),
+                Err(full) if full.some_are_trying && Instant::now() < until => {
+                    sleep(ATTEMPT_AGAIN).await;
+                }
+                Err(NoPlace { wait_secs, .. }) => {
+                    return Err(AccountError::TooManyAttempts { wait_secs });
+                }
+            }
+        }
+    }
+
+    /// Who makes a request.
+    pub async fn identify(&self, proof: &Proof) -> Result<Identified, AccountError> {
+        match proof {
+            Proof::Session(token) => {
+                let session = self.authenticate(token).await?;
+                Ok(Identified { caller: session.caller, session: Some(session.token) })
+            }
+            Proof::Signature(request) => {
+                Ok(Identified { caller: self.signer(request).await?, session: None })
+            }
+        }
     }
 
     /// Who has this session. `SessionExpired` if nobody has.
@@ -160,9 +225,10 @@ impl Accounts {
         duration_secs: u64,
     ) -> Result<OpenedSession, AccountError> {
         let mut session = self.authenticate(token).await?;
-        session.expires_ms = self.clock.now_ms() + millis(duration_secs);
-        let renewed =
-            self.db.renew_session(token_sha256(session.token), session.expires_ms).await?;
+        let now_ms = self.clock.now_ms();
+        session.expires_ms = now_ms + millis(duration_secs);
+        let token = token_sha256(session.token);
+        let renewed = self.db.renew_session(token, session.expires_ms, now_ms).await?;
         if renewed { Ok(session) } else { Err(AccountError::SessionExpired) }
     }
 
@@ -178,14 +244,20 @@ impl Accounts {
         if !self.db.open_session(session.clone(), self.limits.per_account_max).await? {
             return Err(AccountError::TooManySessions);
         }
+        // The hash took its time: whoever set another password meanwhile, or shut the account, ended the sessions of before.
+        let now = self.db.account(account.uuid).await?;
+        if now.is_none_or(|now| !now.enabled || now.password_hash != account.password_hash) {
+            self.db.close_session(session.token_sha256, now_ms).await?;
+            return Err(AccountError::WrongPassword);
+        }
         Ok(opened(token, &session, account))
     }
 
-    async fn fits(&self, sent: String, stored: String) -> bool {
+    pub(super) async fn fits(&self, sent: String, stored: String) -> bool {
         self.hashing_thread(move || password::verify(&sent, &stored)).await.unwrap_or(false)
     }
 
-    async fn hashed(&self, sent: String) -> Result<String, AccountError> {
+    pub(super) async fn hashed(&self, sent: String) -> Result<String, AccountError> {
         let hash = self.hashing_thread(move || password::hash(&sent)).await.flatten();
         hash.ok_or(AccountError::NoRandomness)
     }
@@ -203,7 +275,7 @@ impl Accounts {
     }
 }
 
-fn token_sha256(token: SessionUuid) -> [u8; 32] {
+pub(super) fn token_sha256(token: SessionUuid) -> [u8; 32] {
     Sha256::digest(token.to_string().as_bytes()).into()
 }
 

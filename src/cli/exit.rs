@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::accounts::AccountError;
 use crate::client::error::{ClientError, ErrorKind};
 
 /// What `--help` says of them.
@@ -36,8 +37,32 @@ pub const fn of_kind(kind: ErrorKind) -> u8 {
 
 /// The exit code of any error: what is not the client's own is a matter of this machine.
 pub fn of(error: &anyhow::Error) -> u8 {
+    if let Some(error) = error.downcast_ref::<AccountError>() {
+        return of_account(error);
+    }
     let client = error.downcast_ref::<ClientError>();
     client.map_or(of_kind(ErrorKind::Usage), |error| of_kind(error.kind()))
+}
+
+/// What the records refuse is the service's refusal, whoever asks; what they cannot take is wrong usage.
+fn of_account(error: &AccountError) -> u8 {
+    match error {
+        AccountError::Invalid(_) => of_kind(ErrorKind::Usage),
+        AccountError::WrongPassword
+        | AccountError::TooManyAttempts { .. }
+        | AccountError::SessionExpired
+        | AccountError::TimeTooSkewed
+        | AccountError::WrongSignature
+        | AccountError::WrongOldPassword => of_kind(ErrorKind::Auth),
+        AccountError::TooManySessions
+        | AccountError::UnknownAccessKey { .. }
+        | AccountError::SealedByAnother { .. }
+        | AccountError::TooManyAccessKeys
+        | AccountError::NoSuchAccount(_)
+        | AccountError::NameTaken(_)
+        | AccountError::NoRandomness
+        | AccountError::Db(_) => SERVER,
+    }
 }
 
 /// For `main`.

@@ -1,12 +1,10 @@
 //! `longshore login` and `logout`. A password is never an argument: other users of the machine see those.
 
-use std::io::{BufRead, IsTerminal};
-
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::Args;
 
 use super::{
-    Connection, exit, out,
+    Connection, exit, out, password,
     session::{self, Session, Sessions},
 };
 use crate::client::{api::Api, events::silent, retry::patiently};
@@ -32,7 +30,8 @@ impl Login {
         let mut sessions = Sessions::load(&folder)?;
         let named = self.address.as_deref().or(connection.server.as_deref());
         let api = Api::new(&sessions.server(named), None)?;
-        let Some(password) = password(&self.account, api.server()).await? else {
+        let question = format!("Password of {} at {}: ", self.account, api.server());
+        let Some(password) = password::given(&question).await? else {
             return Ok(exit::INTERRUPTED);
         };
         let policy = connection.short_policy();
@@ -70,49 +69,4 @@ pub async fn logout(connection: &Connection) -> Result<u8> {
     api.logout(&session.session).await?;
     out::say(&format!("logged out of {server}"));
     Ok(exit::OK)
-}
-
-/// The password; `None` if Ctrl-C ended the question.
-async fn password(account: &str, server: &str) -> Result<Option<String>> {
-    if let Some(password) = std::env::var("LONGSHORE_PASSWORD").ok().filter(|p| !p.is_empty()) {
-        return Ok(Some(password));
-    }
-    if !std::io::stdin().is_terminal() {
-        return line().await.map(Some);
-    }
-    out::ask(&format!("Password of {account} at {server}: "));
-    if !echo(false).await {
-        bail!("cannot hide the password on this terminal; set LONGSHORE_PASSWORD instead");
-    }
-    let typed = tokio::select! {
-        typed = line() => Some(typed),
-        _ = tokio::signal::ctrl_c() => None,
-    };
-    echo(true).await;
-    out::complain("");
-    typed.transpose()
-}
-
-async fn line() -> Result<String> {
-    // A thread of its own: at Ctrl-C the read never returns, and the runtime must not wait for it.
-    let (tell, told) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        let mut line = String::new();
-        let read = std::io::stdin().lock().read_line(&mut line);
-        let _ = tell.send(read.map(|_| line));
-    });
-    let line =
-        told.await.context("reading the password ended")?.context("cannot read the password")?;
-    let password = line.trim_end_matches(['\r', '\n']);
-    if password.is_empty() {
-        bail!("no password was given; set LONGSHORE_PASSWORD, or type or pipe one line");
-    }
-    Ok(password.to_owned())
-}
-
-/// Whether the terminal shows what is typed, by POSIX `stty`.
-async fn echo(on: bool) -> bool {
-    let mut stty = tokio::process::Command::new("stty");
-    stty.arg(if on { "echo" } else { "-echo" }).stdin(std::process::Stdio::inherit());
-    stty.status().await.is_ok_and(|status| status.success())
 }

@@ -1,10 +1,12 @@
 //! The command line: a thin face on the client library and the server.
 
+pub mod admin;
 pub mod exit;
 pub mod images;
 pub mod jobs;
 pub mod login;
 pub mod out;
+pub mod password;
 pub mod progress;
 pub mod serve;
 pub mod session;
@@ -44,6 +46,7 @@ enum Command {
     Upload(upload::Upload),
     Jobs(jobs::Jobs),
     Images(images::Images),
+    Admin(admin::Admin),
 }
 
 const UPLOAD_HELP: &str = "Examples:
@@ -114,6 +117,7 @@ fn started(cli: Cli) -> Result<u8> {
             Command::Upload(command) => command.run(&connection).await,
             Command::Jobs(command) => command.run(&connection).await,
             Command::Images(command) => command.run(&connection).await,
+            Command::Admin(command) => command.run(std::env::vars_os().collect()).await,
             // Has a runtime of its own size, see above.
             Command::Serve(_) => Ok(0),
         }

@@ -1,6 +1,7 @@
 //! `longshore serve`: puts the service together, runs it, and takes it down in order.
 
 use std::{
+    any::Any,
     ffi::OsString,
     fs,
     net::SocketAddr,
@@ -28,8 +29,8 @@ use crate::{
         clock::{Clock, SystemClock},
         ids::{NodeUuid, StorageUuid},
     },
-    http::{self, App, HttpSettings},
-    jobs::{ApiCalls, JobLimits, JobParts, Jobs},
+    http::{self, App, HttpSettings, peer::TrustedProxies},
+    jobs::{ApiCalls, HookRules, HttpHooks, JobLimits, JobParts, Jobs, RETRY_AFTER, WebHooks},
     shutdown::{Drained, Shutdown},
     telemetry::{self, Metrics},
     uploads::{UploadLimits, Uploads},
@@ -128,8 +129,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Opens the store and the records, recovers the states of jobs, and binds the address. Nothing is answered before
-    /// [`run`](Self::run), but connections queue from now on.
+    /// Opens the store and the records, binds the address, and recovers the states of jobs. Nothing is answered before
+    /// [`run`](Self::run), but connections queue from the binding on.
     pub async fn start(config: &Config, shutdown: Shutdown) -> Result<Self> {
         for warning in &config.warnings {
             tracing::warn!("{warning}");
@@ -148,12 +149,7 @@ impl Service {
             .await?;
         let node: NodeUuid = node.parse().context("the node uuid in the database is damaged")?;
 
-        let sessions = SessionLimits {
-            lifetime_secs: config.sessions.lifetime.as_secs(),
-            per_account_max: config.sessions.per_account_max,
-        };
-        let accounts = Accounts::new(Arc::clone(&db), Arc::clone(&clock), sessions);
-
+        let accounts = accounts(config, Arc::clone(&db), Arc::clone(&clock), &key);
         let uploads = Arc::new(Uploads::new(
             Arc::clone(&db),
             store,
@@ -164,6 +160,7 @@ impl Service {
         ));
         let tasks = shutdown.tasks().clone();
         let calls = Arc::new(ApiCalls::new(Arc::clone(&db), Arc::clone(&clock), tasks));
+        let hooks = web_hooks(config, &shutdown)?;
         let jobs = Jobs::new(JobParts {
             db,
             uploads: Arc::clone(&uploads),
@@ -176,18 +173,22 @@ impl Service {
             runtime: tokio::runtime::Handle::current(),
             stopping: shutdown.soft().clone(),
         });
-        let recovered = jobs.recover_states().await?;
         let app = App {
             accounts: Arc::new(accounts),
             capabilities: Arc::new(Capabilities::new(&key)),
             jobs: Arc::clone(&jobs),
             calls,
+            hooks,
             uploads,
             settings: Arc::new(http_settings(config)),
             metrics: Arc::new(Metrics::new()),
             db_counts: Arc::new(move || (written.writes(), written.commits())),
         };
+        // Before jobs are taken over, which takes a while where there are many: connections queue meanwhile and are answered after it,
+        // and an address that is taken is told before anything has changed.
         let (server, address) = listen(config, &app)?;
+        tracing::info!(%address, "bound; unfinished jobs are taken over before the first answer");
+        let recovered = jobs.recover_states().await?;
         // Last of what may fail: a password that is made and then not shown could never be learnt.
         let given = config.admin_password.as_ref().map(crate::config::Secret::expose);
         let first_password = app.accounts.ensure_admin(given).await?;
@@ -228,6 +229,7 @@ async fn stop_when(shutdown: Shutdown, server: ServerHandle, asked: Arc<OnceLock
 
 fn listen(config: &Config, app: &App) -> Result<(actix_web::dev::Server, SocketAddr)> {
     let data = web::Data::new(app.clone());
+    let write_idle = config.http.write_idle;
     let server = HttpServer::new(move || {
         HttpApp::new()
             .app_data(web::Data::clone(&data))
@@ -235,7 +237,9 @@ fn listen(config: &Config, app: &App) -> Result<(actix_web::dev::Server, SocketA
             .configure(http::configure)
     })
     .workers(config.workers)
-    .max_connections(config.http.connections_max)
+    // Of each worker, as the server counts.
+    .max_connections(config.http.connections_max.div_ceil(config.workers))
+    .on_connect(move |connection, _| end_when_unread(connection, write_idle))
     .client_request_timeout(Duration::from_secs(5))
     .shutdown_timeout(config.drain.as_secs())
     .disable_signals()
@@ -243,6 +247,37 @@ fn listen(config: &Config, app: &App) -> Result<(actix_web::dev::Server, SocketA
     .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = *server.addrs().first().context("no address was bound")?;
     Ok((server.run(), address))
+}
+
+/// Accounts as the settings want them.
+pub(super) fn accounts(
+    config: &Config,
+    db: Arc<dyn Database>,
+    clock: Arc<dyn Clock>,
+    key: &ServerKey,
+) -> Accounts {
+    let sessions = SessionLimits {
+        lifetime_secs: config.sessions.lifetime.as_secs(),
+        per_account_max: config.sessions.per_account_max,
+    };
+    Accounts::new(db, clock, sessions, config.wire_time_zone.clone(), key)
+}
+
+fn web_hooks(config: &Config, shutdown: &Shutdown) -> Result<Arc<WebHooks>> {
+    let rules = HookRules::new(config.http.web_hooks_allowed.clone());
+    let sender = HttpHooks::new(rules.clone()).context("web hooks could not be set up")?;
+    let (tasks, stopping) = (shutdown.tasks().clone(), shutdown.soft().clone());
+    Ok(Arc::new(WebHooks::new(rules, Arc::new(sender), RETRY_AFTER, tasks, stopping)))
+}
+
+/// Has the system end a connection whose client takes no byte for so long. The server itself would not notice: while the
+/// socket is full it asks nobody for the next byte.
+fn end_when_unread(connection: &dyn Any, after: Duration) {
+    let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() else { return };
+    let after_ms = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, after_ms) {
+        tracing::warn!(%error, "a connection is not bound in the time that its client may take nothing");
+    }
 }
 
 async fn open_store(config: &Config) -> Result<Arc<LocalStore>> {
@@ -312,6 +347,8 @@ fn upload_limits(config: &Config) -> UploadLimits {
         flush_after: config.uploads.flush,
         lease: LEASE,
         free_bytes_min_percent: config.storage.free_bytes_min_percent.into(),
+        requests_per_account_max: config.uploads.requests_per_account_max,
+        requests_per_address_max: config.uploads.requests_per_address_max,
     }
 }
 
@@ -336,5 +373,6 @@ fn http_settings(config: &Config) -> HttpSettings {
         body_rate_min_bytes: config.uploads.body_rate_min_bytes,
         body_rate_window: config.uploads.body_rate_window,
         metrics_public: config.http.metrics_public,
+        trusted_proxies: TrustedProxies::new(config.http.trusted_proxies.clone()),
     }
 }

@@ -21,7 +21,7 @@ use std::{ffi::OsString, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time
 use longshore_storage::{Durability, Limits, digest::Engine};
 
 pub use error::{ConfigError, ConfigErrors};
-pub use options::{LogFormat, PublicUrl};
+pub use options::{HookTarget, LogFormat, PublicUrl};
 pub use sections::{Digests, Http, Images, Sessions, Storage, Uploads};
 pub use source::{Effective, Flags, NOT_SETTINGS, Origin};
 pub use values::{DatabaseUrl, Secret};

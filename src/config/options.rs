@@ -1,6 +1,11 @@
 //! Values with a syntax of their own.
 
-use std::{fmt, net::SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
+
+use ipnet::IpNet;
 
 use longshore_storage::digest::{Engine, Kernel, KernelChoice};
 
@@ -66,6 +71,27 @@ pub(super) fn web_origin(text: &str) -> Option<String> {
     let url = reqwest::Url::parse(text).ok()?;
     let origin = url.origin().ascii_serialization();
     (matches!(url.scheme(), "http" | "https") && origin == text).then_some(origin)
+}
+
+/// Where a web hook may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HookTarget {
+    /// This scheme, host and port.
+    Origin(String),
+    /// URLs that name an address in this network.
+    Network(IpNet),
+}
+
+/// An origin, or a network.
+pub(super) fn hook_target(text: &str) -> Option<HookTarget> {
+    let origin = web_origin(text.trim_end_matches('/')).map(HookTarget::Origin);
+    origin.or_else(|| network(text).map(HookTarget::Network))
+}
+
+/// A network, or one address.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    text.parse().ok().or_else(address).map(|network: IpNet| network.trunc())
 }
 
 /// A whole number, or for bytes a number with a binary unit such as `48 MiB`.

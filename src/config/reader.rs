@@ -142,13 +142,15 @@ impl Reader {
         })
     }
 
-    pub(super) fn list(
+    pub(super) fn list<T>(
         &mut self,
         key: &'static str,
+        default: &[&str],
         allowed: &str,
-        parse: impl Fn(&str) -> Option<String>,
-    ) -> Vec<String> {
-        let default = Value::Array(Vec::new());
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Vec<T> {
+        let default = default.iter().map(|item| Value::String((*item).to_owned())).collect();
+        let default = Value::Array(default);
         self.take_or(key, &default, allowed, Value::to_string, |value| match value {
             Value::Array(items) => {
                 items.iter().map(|item| item.as_str().and_then(&parse)).collect()

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
+use super::options::HookTarget;
+
 /// `[digests]`: what every image is hashed with. At least one is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Digests {
@@ -36,6 +40,10 @@ pub struct Uploads {
     pub body_rate_window: Duration,
     /// Unfinished uploads that one account may have.
     pub open_uploads_max: u64,
+    /// Requests with bytes, either way, that one account may have at work.
+    pub requests_per_account_max: u32,
+    /// Requests that one address may have at work while they name no account.
+    pub requests_per_address_max: u32,
     /// Declared length of one upload.
     pub upload_bytes_max: u64,
     /// `flush_ms`: a block of received bytes that is not full is written at this age.
@@ -75,10 +83,16 @@ pub struct Http {
     pub json_bytes_max: usize,
     /// Connections at once; each may own a 64 KiB block.
     pub connections_max: usize,
+    /// `write_idle_secs`: a client that takes no byte of its answer for so long is cut.
+    pub write_idle: Duration,
     /// Web origins whose pages may call the API with credentials.
     pub cors_origins: Vec<String>,
     /// Whether `/metrics` answers others than this machine.
     pub metrics_public: bool,
+    /// Proxies whose `Forwarded` and `X-Forwarded-*` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where results may be sent by `X-Web-Hook`.
+    pub web_hooks_allowed: Vec<HookTarget>,
 }
 
 /// `[images]`

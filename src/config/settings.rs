@@ -113,6 +113,8 @@ fn uploads(r: &mut Reader) -> Uploads {
         body_rate_min_bytes: r.bytes("uploads.body_rate_min_bytes", 1024, 0..=1024 * MIB),
         body_rate_window: r.secs("uploads.body_rate_window_secs", 60, 1..=3600),
         open_uploads_max: r.number("uploads.open_uploads_max", 1000, 1..=1_000_000),
+        requests_per_account_max: r.number("uploads.requests_per_account_max", 1024, 1..=1_000_000),
+        requests_per_address_max: r.number("uploads.requests_per_address_max", 256, 1..=1_000_000),
         upload_bytes_max: r.bytes("uploads.upload_bytes_max", 16 * TIB, MIB..=1024 * TIB),
         flush: r.millis("uploads.flush_ms", 200, 1..=10_000),
     }
@@ -136,12 +138,26 @@ fn http(r: &mut Reader) -> Http {
     Http {
         json_bytes_max: r.byte_count("http.json_bytes_max", 65_536, 4096..=16 * MIB),
         connections_max: r.count("http.connections_max", 4096, 16..=1_000_000),
+        write_idle: r.secs("http.write_idle_secs", 60, 1..=3600),
         cors_origins: r.list(
             "http.cors_origins",
+            &[],
             "web origins such as https://ui.example.com, without a path; separated by commas",
             options::web_origin,
         ),
         metrics_public: r.flag("http.metrics_public", false),
+        trusted_proxies: r.list(
+            "http.trusted_proxies",
+            &["127.0.0.0/8", "::1/128"],
+            "addresses and networks such as 10.0.0.1 or 10.0.0.0/24; separated by commas",
+            options::network,
+        ),
+        web_hooks_allowed: r.list(
+            "http.web_hooks_allowed",
+            &[],
+            "http:// or https:// origins without a path, and networks such as 10.0.0.0/24; separated by commas",
+            options::hook_target,
+        ),
     }
 }
 
@@ -187,6 +203,14 @@ fn warnings(config: &Config) -> Vec<String> {
         warnings.push(
             "`uploads.body_idle_secs` is longer than `uploads.idle_suspend_secs`: a job is suspended \
              while a silent request still holds its range"
+                .to_owned(),
+        );
+    }
+    let per_account_max = config.uploads.requests_per_account_max as usize;
+    if per_account_max >= config.http.connections_max {
+        warnings.push(
+            "`uploads.requests_per_account_max` is not below `http.connections_max`: one account can \
+             keep all others out"
                 .to_owned(),
         );
     }

@@ -55,6 +55,9 @@ fn without_any_source_the_defaults_of_the_design_hold() {
     assert_eq!(config.sessions.lifetime, Duration::from_hours(2));
     assert_eq!(config.images.expunge, Duration::from_hours(72));
     assert!(config.http.cors_origins.is_empty() && !config.http.metrics_public);
+    assert!(config.http.web_hooks_allowed.is_empty());
+    let trusted: Vec<_> = config.http.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(trusted, ["127.0.0.0/8", "::1/128"]);
     assert!(config.admin_password.is_none() && config.public_url.is_none());
     assert_eq!(config.warnings, Vec::<String>::new());
     assert_eq!(shown(&config, "uploads.flush_ms"), ("200".into(), Origin::Default));
@@ -140,7 +143,7 @@ fn variables_of_others_and_empty_ones_are_left_alone() {
 
 /// Every key with a value that it must refuse. The list is compared with the keys that exist, so that a new setting without a
 /// case here fails.
-const REFUSED: [(&str, &str); 37] = [
+const REFUSED: [(&str, &str); 39] = [
     ("listen", "'somewhere'"),
     ("data_dir", "''"),
     ("public_url", "'ftp://x'"),
@@ -166,6 +169,8 @@ const REFUSED: [(&str, &str); 37] = [
     ("uploads.body_rate_min_bytes", "1.5"),
     ("uploads.body_rate_window_secs", "0"),
     ("uploads.open_uploads_max", "0"),
+    ("uploads.requests_per_account_max", "0"),
+    ("uploads.requests_per_address_max", "'1 KiB'"),
     ("uploads.upload_bytes_max", "'17 XB'"),
     ("uploads.flush_ms", "'5 MiB'"),
     ("storage.free_bytes_min_percent", "51"),
@@ -179,10 +184,15 @@ const REFUSED: [(&str, &str); 37] = [
     ("http.json_bytes_max", "1"),
     ("images.expunge_secs", "'soon'"),
 ];
-const REFUSED_TOO: [(&str, &str); 3] = [
+const REFUSED_TOO: [(&str, &str); 8] = [
+    ("http.write_idle_secs", "0"),
     ("http.connections_max", "1"),
     ("http.cors_origins", "['https://a.example/path']"),
     ("http.metrics_public", "'on'"),
+    ("http.trusted_proxies", "['10.0.0.0/33']"),
+    ("http.trusted_proxies", "['proxy.example']"),
+    ("http.web_hooks_allowed", "['https://a.example/path']"),
+    ("http.web_hooks_allowed", "['a.example']"),
 ];
 
 #[test]
@@ -282,6 +292,8 @@ fn what_is_probably_not_meant_is_a_warning_only() {
     assert!(idle.len() == 1 && idle[0].contains("body_idle_secs"), "{idle:?}");
     let weak = warned(&[("LONGSHORE_DURABILITY", "process-crash")]);
     assert!(weak.len() == 1 && weak[0].contains("durability"), "{weak:?}");
+    let shared = warned(&[("LONGSHORE_HTTP__CONNECTIONS_MAX", "1024")]);
+    assert!(shared.len() == 1 && shared[0].contains("requests_per_account_max"), "{shared:?}");
 }
 
 #[test]

@@ -43,6 +43,11 @@ pub(super) struct Clause {
 }
 
 impl Clause {
+    /// Empty, behind a head that has these values.
+    pub(super) const fn after_values(values: Vec<Value>) -> Self {
+        Self { sql: String::new(), values }
+    }
+
     /// Text of ours, never a client's.
     pub(super) fn push(&mut self, sql: &str) {
         self.sql.push_str(sql);

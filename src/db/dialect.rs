@@ -68,12 +68,18 @@ pub(super) trait Writer: Send + Sync + 'static {
     fn write<W: Write>(&self, write: W) -> impl Future<Output = Result<W::Answer>> + Send;
 }
 
+/// Prepared statements that one connection keeps.
+pub(super) const STATEMENTS_MAX: usize = 200;
+/// Longest text of a built statement that is kept prepared.
+const KEPT_BYTES_MAX: usize = 2048;
+
 /// The text of a statement.
 #[derive(Debug)]
 pub(super) enum SqlText {
     /// From statements.rs; prepared once per connection.
     Fixed(&'static str),
-    /// Put together from whitelisted pieces; every value in it is bound.
+    /// Put together from whitelisted pieces; every value in it is bound. Kept prepared like the others while it is short: clients
+    /// ask the same few kinds of question again and again. Each connection keeps the last [`STATEMENTS_MAX`].
     Built(String),
 }
 
@@ -82,7 +88,10 @@ impl SqlText {
         use sqlx::SqlSafeStr;
         match self {
             Self::Fixed(text) => (text.into_sql_str(), true),
-            Self::Built(text) => (AssertSqlSafe(text).into_sql_str(), false),
+            Self::Built(text) => {
+                let keep = text.len() <= KEPT_BYTES_MAX;
+                (AssertSqlSafe(text).into_sql_str(), keep)
+            }
         }
     }
 }

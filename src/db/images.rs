@@ -8,15 +8,18 @@ use crate::domain::{
     ids::ImageUuid,
     image::ImageRecord,
     query::{Page, Query},
+    tag::Resource,
+    update_image::ImageChanges,
 };
 
 use super::{
-    ImageRepository, Result,
+    ImageRepository, ImageUpdated, Result,
     dialect::{Dialect, Link, SqlText, Value},
     query::{self, IMAGES},
     rows::{self, RowOf},
     sql::SqlDatabase,
     statements as st,
+    tags::delete_tags,
     values::{big, rows_max, values},
     write::Write,
 };
@@ -45,7 +48,21 @@ impl<D: Dialect> ImageRepository for SqlDatabase<D> {
         self.write(MarkDeleted { uuid, scope, now_ms }).await
     }
 
-    async fn remove_image(&self, uuid: ImageUuid) -> Result<()> {
+    async fn recover_image(&self, uuid: ImageUuid, now_ms: EpochMs) -> Result<bool> {
+        self.write(RecoverImage { uuid, now_ms }).await
+    }
+
+    async fn update_image(
+        &self,
+        uuid: ImageUuid,
+        scope: Scope,
+        changes: ImageChanges,
+        now_ms: EpochMs,
+    ) -> Result<ImageUpdated> {
+        self.write(UpdateImage { uuid, scope, changes, now_ms }).await
+    }
+
+    async fn remove_image(&self, uuid: ImageUuid) -> Result<bool> {
         self.write(RemoveImage(uuid)).await
     }
 
@@ -91,15 +108,6 @@ pub(super) fn image_values(image: &ImageRecord) -> Result<Vec<Value>> {
     ])
 }
 
-/// Tags of a resource as rows, in order.
-pub(super) fn tag_rows<'t>(
-    resource: &'t str,
-    kind: &'static str,
-    tags: &'t [String],
-) -> impl Iterator<Item = Vec<Value>> + Send + 't {
-    (0_i64..).zip(tags).map(move |(position, tag)| values![resource, kind, position, tag])
-}
-
 struct MarkDeleted {
     uuid: ImageUuid,
     scope: Scope,
@@ -115,13 +123,54 @@ impl Write for MarkDeleted {
     }
 }
 
+struct RecoverImage {
+    uuid: ImageUuid,
+    now_ms: EpochMs,
+}
+
+impl Write for RecoverImage {
+    type Answer = bool;
+
+    async fn run<D: Dialect>(&self, link: &mut Link<'_, D>) -> Result<bool> {
+        Ok(link.execute(st::IMAGE_RECOVER, values![self.uuid, self.now_ms]).await? > 0)
+    }
+}
+
+struct UpdateImage {
+    uuid: ImageUuid,
+    scope: Scope,
+    changes: ImageChanges,
+    now_ms: EpochMs,
+}
+
+impl Write for UpdateImage {
+    type Answer = ImageUpdated;
+
+    async fn run<D: Dialect>(&self, link: &mut Link<'_, D>) -> Result<ImageUpdated> {
+        // Locked first: the rule looks at all fields together, so two changes at once must not both see the old ones.
+        link.one(st::IMAGE_LOCK, values![self.uuid, self.scope]).await?;
+        let row = link.one(st::IMAGE_BY_UUID, values![self.uuid, self.scope]).await?;
+        let Some(row) = row else { return Ok(ImageUpdated::Missing) };
+        let image = match self.changes.applied(rows::image(&row)?, self.now_ms) {
+            Ok(image) => image,
+            Err(error) => return Ok(ImageUpdated::Refused(error)),
+        };
+        link.execute(st::IMAGE_REPLACE, image_values(&image)?).await?;
+        Ok(ImageUpdated::Done(Box::new(image)))
+    }
+}
+
 struct RemoveImage(ImageUuid);
 
 impl Write for RemoveImage {
-    type Answer = ();
+    type Answer = bool;
 
-    async fn run<D: Dialect>(&self, link: &mut Link<'_, D>) -> Result<()> {
-        link.execute(st::IMAGE_DELETE, values![self.0]).await?;
-        link.execute(st::TAGS_DELETE, values![self.0]).await.map(drop)
+    async fn run<D: Dialect>(&self, link: &mut Link<'_, D>) -> Result<bool> {
+        if link.execute(st::IMAGE_EXPUNGE, values![self.0]).await? == 0 {
+            return Ok(false);
+        }
+        delete_tags(link, Resource::Image(self.0)).await?;
+        link.execute(st::UPLOADS_OF_IMAGE_END, values![self.0]).await?;
+        Ok(true)
     }
 }

@@ -5,23 +5,25 @@ use async_trait::async_trait;
 use crate::domain::{
     account::Scope,
     clock::EpochMs,
-    ids::JobUuid,
+    ids::{ImageUuid, JobUuid},
     image_id::ImageId,
     job::{JobResult, LongJob},
     job_state::{JobState, SuspendReason},
     query::{Page, Query},
-    tag::hex,
+    tag::{Resource, hex},
     upload::{UploadFate, UploadRecord},
 };
 
 use super::{
-    Applied, Created, DbError, Deleted, ImageChange, JobRepository, MoveJob, NewUploadJob, Result,
+    Applied, Created, DbError, Deleted, ImageChange, JobRepository, MoveJob, NewRun, NewUploadJob,
+    Result, RunBegun, RunTags, TakeOver, TakenOver, UnfinishedPage,
     dialect::{Dialect, Link, SqlText, Value},
-    images::{image_values, tag_rows},
+    images::image_values,
     query::{self, JOBS},
     rows::{self, RowOf},
     sql::SqlDatabase,
     statements as st,
+    tags::{delete_tags, put_tags},
     values::{big, rows_max, values},
     write::Write,
 };
@@ -32,11 +34,8 @@ const LIVE_JOBS_MAX: u64 = 100;
 #[async_trait]
 impl<D: Dialect> JobRepository for SqlDatabase<D> {
     async fn create_upload_job(&self, new: NewUploadJob) -> Result<Created> {
-        check_text("name", Some(&new.job.name))?;
-        check_text("description", new.job.description.as_ref())?;
-        check_text("jobData", Some(&new.job.job_data))?;
-        new.system_tags.iter().try_for_each(|tag| check_text("systemTags", Some(tag)))?;
-        new.user_tags.iter().try_for_each(|tag| check_text("userTags", Some(tag)))?;
+        check_job(&new.job)?;
+        check_tags(&new.system_tags, &new.user_tags)?;
         self.write(new).await
     }
 
@@ -48,8 +47,22 @@ impl<D: Dialect> JobRepository for SqlDatabase<D> {
         query::page(self, &JOBS, query, scope, rows::job).await
     }
 
+    async fn newest_change_ms(&self) -> Result<Option<EpochMs>> {
+        let jobs = self.read_number(SqlText::Fixed(st::JOBS_NEWEST), Vec::new()).await?;
+        let images = self.read_number(SqlText::Fixed(st::IMAGES_NEWEST), Vec::new()).await?;
+        Ok(EpochMs::try_from(jobs.max(images)).ok().filter(|&newest_ms| newest_ms > 0))
+    }
+
     async fn move_job(&self, change: MoveJob) -> Result<Applied> {
         self.write(change).await
+    }
+
+    async fn begin_run(&self, run: NewRun) -> Result<RunBegun> {
+        check_job(&run.job)?;
+        if let RunTags::Replace { system, user } = &run.tags {
+            check_tags(system, user)?;
+        }
+        self.write(run).await
     }
 
     async fn rename_job(
@@ -78,15 +91,38 @@ impl<D: Dialect> JobRepository for SqlDatabase<D> {
         self.read_all(SqlText::Fixed(st::JOBS_LIVE_OF), values, rows::job_and_upload).await
     }
 
-    async fn unfinished_jobs(
-        &self,
-        after: Option<JobUuid>,
-        limit: u64,
-    ) -> Result<Vec<(LongJob, UploadRecord)>> {
-        let after = after.map_or_else(String::new, |uuid| uuid.to_string());
-        let values = values![after, rows_max(limit)];
-        self.read_all(SqlText::Fixed(st::JOBS_UNFINISHED), values, rows::job_and_upload).await
+    async fn unfinished_jobs(&self, after: Option<&str>, limit: u64) -> Result<UnfinishedPage> {
+        let values = values![after.unwrap_or_default(), rows_max(limit)];
+        let read = |row: &D::Row| {
+            let key = RowOf::new(row, "long_job", "uuid").text("uuid")?;
+            Ok((key, rows::job_and_upload(row)))
+        };
+        let sql = SqlText::Fixed(st::JOBS_UNFINISHED);
+        let mut page = UnfinishedPage::default();
+        for (key, read) in self.read_all(sql, values, read).await? {
+            page.last = Some(key.clone());
+            match read {
+                Ok(row) => page.jobs.push(row),
+                Err(error) => page.unreadable.push((key, error)),
+            }
+        }
+        Ok(page)
     }
+
+    async fn take_over(&self, takeover: TakeOver) -> Result<TakenOver> {
+        self.write(takeover).await
+    }
+}
+
+fn check_job(job: &LongJob) -> Result<()> {
+    check_text("name", Some(&job.name))?;
+    check_text("description", job.description.as_ref())?;
+    check_text("jobData", Some(&job.job_data))
+}
+
+fn check_tags(system: &[String], user: &[String]) -> Result<()> {
+    system.iter().try_for_each(|tag| check_text("systemTags", Some(tag)))?;
+    user.iter().try_for_each(|tag| check_text("userTags", Some(tag)))
 }
 
 /// U+0000 is refused with the field's own name, before the statement would refuse it without.
@@ -97,12 +133,12 @@ fn check_text(field: &'static str, text: Option<&String>) -> Result<()> {
     }
 }
 
-fn reason(state: JobState) -> Value {
+pub(super) fn reason(state: JobState) -> Value {
     state.suspend_reason().map(SuspendReason::name).into()
 }
 
 /// `result_kind`, `result_detail`, `result_cause`.
-fn result_values(result: Option<&JobResult>) -> [Value; 3] {
+pub(super) fn result_values(result: Option<&JobResult>) -> [Value; 3] {
     match result {
         None => [Value::Text(None), Value::Text(None), Value::Text(None)],
         Some(JobResult::Event) => ["event".into(), Value::Text(None), Value::Text(None)],
@@ -110,7 +146,7 @@ fn result_values(result: Option<&JobResult>) -> [Value; 3] {
     }
 }
 
-fn upload_values(upload: &UploadRecord) -> Result<Vec<Value>> {
+pub(super) fn upload_values(upload: &UploadRecord) -> Result<Vec<Value>> {
     let length = upload.declared_length.map(|n| big("declared length", n)).transpose()?;
     Ok(values![
         upload.uuid,
@@ -180,15 +216,10 @@ impl Write for NewUploadJob {
         if open >= self.open_uploads_max {
             return Ok(Created::TooManyOpenUploads);
         }
-        for resource in [self.job.uuid.to_string(), self.image.uuid.to_string()] {
-            // Tags of an image that was replaced by a rerun, if any.
-            link.execute(st::TAGS_DELETE, values![&resource]).await?;
-            for row in tag_rows(&resource, "system", &self.system_tags) {
-                link.execute(st::TAG_INSERT, row).await?;
-            }
-            for row in tag_rows(&resource, "user", &self.user_tags) {
-                link.execute(st::TAG_INSERT, row).await?;
-            }
+        let (system, user) = (&self.system_tags, &self.user_tags);
+        for resource in [Resource::Job(self.job.uuid), Resource::Image(self.image.uuid)] {
+            // Tags of an image that was replaced by a rerun, if any, go.
+            put_tags(link, self.job.account, resource, system, user, self.job.created_ms).await?;
         }
         Ok(Created::Recorded)
     }
@@ -226,11 +257,11 @@ impl Write for MoveJob {
             return Ok(if exists == 0 { Applied::Missing } else { Applied::Stale });
         };
         let row = RowOf::new(&row, "long_job", "uuid");
-        let image = row.text("image_uuid")?;
+        let image: ImageUuid = row.parsed("image_uuid")?;
         match &self.image {
             ImageChange::Keep => {}
             ImageChange::Replace(record) => {
-                if record.uuid.to_string() != image {
+                if record.uuid != image {
                     return Err(DbError::Refused {
                         message: "a job moved with the image of another job".to_owned(),
                     });
@@ -238,8 +269,8 @@ impl Write for MoveJob {
                 link.execute(st::IMAGE_REPLACE, image_values(record)?).await?;
             }
             ImageChange::Remove => {
-                link.execute(st::IMAGE_DELETE, values![&image]).await?;
-                link.execute(st::TAGS_DELETE, values![&image]).await?;
+                link.execute(st::IMAGE_DELETE, values![image]).await?;
+                delete_tags(link, Resource::Image(image)).await?;
             }
         }
         if let Some(fate) = self.fate {
@@ -287,7 +318,7 @@ impl Write for DeleteJob {
         };
         let api_id = RowOf::new(&row, "long_job", "uuid").text("api_id")?;
         link.execute(st::PROGRESS_DELETE, values![api_id]).await?;
-        link.execute(st::TAGS_DELETE, values![self.uuid]).await?;
+        delete_tags(link, Resource::Job(self.uuid)).await?;
         Ok(Deleted::Gone)
     }
 }

@@ -11,21 +11,30 @@
 //! [`open`] gives the one implementation: statement texts in `statements.rs`, the grammar of queries in `query.rs`, what differs
 //! between the databases in `dialect.rs`, how each commits in `sqlite.rs` and `postgres.rs`.
 
+mod access_keys;
 mod accounts;
 mod clause;
 mod dialect;
 mod error;
+mod identity;
 mod images;
 mod jobs;
 mod open;
+#[cfg(test)]
+mod plan_tests;
 mod postgres;
 mod query;
+mod query_index;
 mod query_time;
+mod queryable;
 mod rows;
+mod runs;
 mod service;
 mod sql;
 mod sqlite;
 mod statements;
+mod tags;
+mod takeover;
 mod uploads;
 mod values;
 mod write;
@@ -33,18 +42,23 @@ mod write;
 use async_trait::async_trait;
 
 pub use error::DbError;
+pub use identity::{AccessKeyRepository, AccountRepository, SessionRepository};
 pub use open::{DbOptions, open};
+pub use runs::{NewRun, RunBegun, RunTags};
+pub use tags::{NewTag, TagCreated, TagDeleted, TagRepository};
 pub use write::WriteCounters;
 
 use crate::domain::{
-    account::{Account, Scope, SessionRecord, StorageRecord},
+    account::{Scope, StorageRecord},
+    add_image::InvalidField,
     clock::EpochMs,
-    ids::{AccountUuid, ApiId, ImageUuid, JobUuid, NodeUuid, UploadUuid},
+    ids::{ApiId, ImageUuid, JobUuid, NodeUuid, UploadUuid},
     image::ImageRecord,
     image_id::ImageId,
     job::{JobResult, LongJob, Stage, TaskProgress},
     job_state::JobState,
     query::{Page, Query},
+    update_image::ImageChanges,
     upload::{UploadFate, UploadRecord},
 };
 
@@ -119,6 +133,49 @@ pub enum ImageChange {
     Remove,
 }
 
+/// Jobs that are not final, a page of them.
+#[derive(Debug, Clone, Default)]
+pub struct UnfinishedPage {
+    /// Those that can be read, in order of uuid.
+    pub jobs: Vec<(LongJob, UploadRecord)>,
+    /// Those that cannot: the key of the row, and what is wrong with it.
+    pub unreadable: Vec<(String, DbError)>,
+    /// Key of the last row, to go on after; `None` on an empty page, the end.
+    pub last: Option<String>,
+}
+
+/// What a process that starts takes over.
+#[derive(Debug, Clone)]
+pub struct TakeOver {
+    /// Unfinished jobs with a key greater than this one ...
+    pub after: String,
+    /// ... and not greater than this one.
+    pub through: String,
+    /// Who takes them over.
+    pub node: NodeUuid,
+    /// Until when their leases last.
+    pub until_ms: EpochMs,
+    /// Jobs that are taken over go from a state to a state.
+    pub moves: Vec<(JobState, JobState)>,
+    /// What jobs that go wait for from now on.
+    pub waits_for: String,
+    /// The detail of their result; the nil uuid in it stands for the job's own.
+    pub detail: String,
+    /// The cause in their result.
+    pub cause: String,
+    /// Now.
+    pub now_ms: EpochMs,
+}
+
+/// What was taken over.
+#[derive(Debug, Clone, Default)]
+pub struct TakenOver {
+    /// Uploads that are ours, with their fencing numbers.
+    pub uploads: Vec<(UploadUuid, u64)>,
+    /// Jobs that moved, with their new states.
+    pub moved: Vec<(JobUuid, JobState)>,
+}
+
 /// Outcome of a compare-and-swap on a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -156,8 +213,13 @@ pub trait JobRepository: Send + Sync + 'static {
     /// without milliseconds means any in its second. Rows of equal order come by uuid; without a sort, by creation. At most
     /// `LIMIT_DEFAULT` rows, 500 values in a list and 2,000 in a query.
     async fn jobs(&self, query: &Query, scope: Scope) -> Result<Page<LongJob>>;
+    /// When a job or an image was last changed; `None` if there is none.
+    async fn newest_change_ms(&self) -> Result<Option<EpochMs>>;
     /// Moves a job by compare-and-swap on its generation, image and upload in the same step.
     async fn move_job(&self, change: MoveJob) -> Result<Applied>;
+    /// Lets a final job run again: by compare-and-swap on its generation it gets a new upload, in the same step the upload of
+    /// the run before ends, and the image is recorded anew. All of it or nothing.
+    async fn begin_run(&self, run: NewRun) -> Result<RunBegun>;
     /// Renames a job; `None` leaves a field. Does not touch the generation. Answers the job, or `None` if there is none to see.
     async fn rename_job(
         &self,
@@ -176,13 +238,13 @@ pub trait JobRepository: Send + Sync + 'static {
         image_id: &ImageId,
         scope: Scope,
     ) -> Result<Vec<(LongJob, UploadRecord)>>;
-    /// All jobs that are not final, with their uploads: for recovery and supervision. Pages of at most `limit` with a uuid greater
-    /// than `after`, in order of uuid.
-    async fn unfinished_jobs(
-        &self,
-        after: Option<JobUuid>,
-        limit: u64,
-    ) -> Result<Vec<(LongJob, UploadRecord)>>;
+    /// All jobs that are not final, with their uploads: for recovery and supervision. Pages of at most `limit` whose key is greater
+    /// than `after`, in order of uuid. A row that cannot be read keeps no other from being read: it is told beside them.
+    async fn unfinished_jobs(&self, after: Option<&str>, limit: u64) -> Result<UnfinishedPage>;
+    /// Takes the uploads of a range of unfinished jobs over at the start of a process, and moves their jobs, in one transaction. A
+    /// lease of another node that has not ended is left alone, with its job; epochs as in
+    /// [`UploadRepository::lease_upload`]. Nothing but state, result, what is waited for, node and time of the jobs changes.
+    async fn take_over(&self, takeover: TakeOver) -> Result<TakenOver>;
 }
 
 /// Uploads: what the data plane has to know of each.
@@ -192,6 +254,8 @@ pub trait UploadRepository: Send + Sync + 'static {
     async fn upload(&self, uuid: UploadUuid) -> Result<Option<UploadRecord>>;
     /// The newest upload of an image.
     async fn upload_of_image(&self, image: ImageUuid) -> Result<Option<UploadRecord>>;
+    /// The newest upload of each of these images, in no order; for rendering a list. Any number; one statement per 1,000.
+    async fn uploads_of_images(&self, images: &[ImageUuid]) -> Result<Vec<UploadRecord>>;
     /// Writes down offsets and times for listings, all in one transaction. Rows whose upload is gone are passed over; a row
     /// whose owner epoch is higher than the given one is left alone. Also the percent of the job, where it is receiving and not
     /// final (no new generation), and its progress as `uploading image`. An offset never goes back.
@@ -247,13 +311,27 @@ pub enum Leased {
     Missing,
 }
 
+/// Outcome of changing an image's record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum ImageUpdated {
+    /// It is like this now.
+    Done(Box<ImageRecord>),
+    /// There is no such image that the caller may see.
+    Missing,
+    /// The result would be no image that could have been added; nothing was changed.
+    Refused(InvalidField),
+}
+
 /// Images.
 #[async_trait]
 pub trait ImageRepository: Send + Sync + 'static {
     /// The image, if the scope may see it.
     async fn image(&self, uuid: ImageUuid, scope: Scope) -> Result<Option<ImageRecord>>;
     /// Images that match a query, as [`JobRepository::jobs`]. Fields are those of ZStack's ImageInventory (zstack.md 3.2),
-    /// `accountUuid`, `sha256Sum`, `backupStorageRefs.backupStorageUuid`, and tags. Deleted images are among them.
+    /// `accountUuid`, `sha256Sum`, those of the image's one storage reference as `backupStorageRefs.<field>` and of the storage as
+    /// `backupStorage.<field>`, and tags. Deleted images are among them. The `installPath` of an image that is being uploaded is
+    /// a secret and in no row, its `exportUrl` and `backupStorage.zone` do not exist: all meet only `is null`.
     async fn images(&self, query: &Query, scope: Scope) -> Result<Page<ImageRecord>>;
     /// The images with these identifiers, in no order; for rendering a list of jobs. Any number; one statement per 1,000.
     async fn images_by_uuid(&self, uuids: &[ImageUuid]) -> Result<Vec<ImageRecord>>;
@@ -264,37 +342,25 @@ pub trait ImageRepository: Send + Sync + 'static {
         scope: Scope,
         now_ms: EpochMs,
     ) -> Result<bool>;
-    /// Removes the row of an image for good, and its tags. Idempotent.
-    async fn remove_image(&self, uuid: ImageUuid) -> Result<()>;
+    /// Makes a deleted image Ready again. Answers whether there was one. Whether its bytes are still there is for the caller to
+    /// know.
+    async fn recover_image(&self, uuid: ImageUuid, now_ms: EpochMs) -> Result<bool>;
+    /// Changes fields of an image in any status. The changes are checked against the record as it is at that moment.
+    async fn update_image(
+        &self,
+        uuid: ImageUuid,
+        scope: Scope,
+        changes: ImageChanges,
+        now_ms: EpochMs,
+    ) -> Result<ImageUpdated>;
+    /// Removes the row of a deleted image for good, and its tags; the upload that it was ends as `Discarded`. Answers whether there
+    /// was one: an image that is not Deleted any more stays.
+    async fn remove_image(&self, uuid: ImageUuid) -> Result<bool>;
     /// Images whose status is Deleted since before `before_ms`, at most `limit`, oldest first.
     async fn deleted_images(&self, before_ms: EpochMs, limit: u64) -> Result<Vec<ImageRecord>>;
-    /// System tags of a job or image, in the order in which they were given: (resource uuid as text, tag).
+    /// System tags of jobs or images, in the order in which they were given: (resource uuid as text, tag). Those of the image
+    /// where a job has the same uuid.
     async fn system_tags(&self, resources: &[String]) -> Result<Vec<(String, String)>>;
-}
-
-/// Accounts and sessions.
-#[async_trait]
-pub trait AccountRepository: Send + Sync + 'static {
-    /// Records an account; `false` if the name is taken.
-    async fn create_account(&self, account: Account) -> Result<bool>;
-    /// The account with this login name.
-    async fn account_named(&self, name: &str) -> Result<Option<Account>>;
-    /// The account.
-    async fn account(&self, uuid: AccountUuid) -> Result<Option<Account>>;
-    /// Replaces an account's password hash.
-    async fn set_password_hash(&self, uuid: AccountUuid, password_hash: String) -> Result<bool>;
-    /// Records a session if the account has fewer than `sessions_max` that have not ended; `false` otherwise.
-    async fn open_session(&self, session: SessionRecord, sessions_max: u64) -> Result<bool>;
-    /// The session and its account, if it has not ended at `now_ms` and the account may log in.
-    async fn session(
-        &self,
-        token_sha256: [u8; 32],
-        now_ms: EpochMs,
-    ) -> Result<Option<(SessionRecord, Account)>>;
-    /// Sets a session's end; `false` if there is none.
-    async fn renew_session(&self, token_sha256: [u8; 32], expires_ms: EpochMs) -> Result<bool>;
-    /// Ends one session. Idempotent. Sessions past `now_ms` go as well.
-    async fn close_session(&self, token_sha256: [u8; 32], now_ms: EpochMs) -> Result<()>;
 }
 
 /// Results of asynchronous API calls, kept a while.
@@ -324,11 +390,25 @@ pub struct ApiJobResult {
     pub body: String,
 }
 
+/// What a query knows of the storage besides its record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageNow {
+    /// Where uploads go.
+    pub url: String,
+    /// Room in bytes.
+    pub total_bytes: u64,
+    /// Bytes that are free.
+    pub free_bytes: u64,
+}
+
 /// The service's own records: which store belongs to it, which processes run.
 #[async_trait]
 pub trait ServiceRepository: Send + Sync + 'static {
     /// Records the storage on first use; afterwards answers the recorded one, whatever is given. The caller compares.
     async fn bind_storage(&self, storage: StorageRecord) -> Result<StorageRecord>;
+    /// The one storage if it matches a query, as [`JobRepository::jobs`]. Fields are those of ZStack's BackupStorageInventory, but
+    /// for `attachedZoneUuids`. What is not in rows is taken from `now`.
+    async fn storages(&self, query: &Query, now: StorageNow) -> Result<Page<StorageRecord>>;
     /// Answers if the database can be read and written at this moment. Costs a commit.
     async fn ping(&self) -> Result<()>;
     /// Answers a named secret-free setting of the service, recorded on first use.
@@ -341,8 +421,11 @@ pub trait Database:
     + UploadRepository
     + ImageRepository
     + AccountRepository
+    + SessionRepository
+    + AccessKeyRepository
     + ApiJobRepository
     + ServiceRepository
+    + TagRepository
 {
 }
 
@@ -351,7 +434,10 @@ impl<T> Database for T where
         + UploadRepository
         + ImageRepository
         + AccountRepository
+        + SessionRepository
+        + AccessKeyRepository
         + ApiJobRepository
         + ServiceRepository
+        + TagRepository
 {
 }

@@ -78,8 +78,18 @@ macro_rules! migrations {
     };
 }
 
-pub(super) const SQLITE: &Migrations = migrations!("sqlite": 1 "0001_records");
-pub(super) const POSTGRES: &Migrations = migrations!("postgres": 1 "0001_records");
+pub(super) const SQLITE: &Migrations = migrations!("sqlite":
+    1 "0001_records",
+    2 "0002_tag_uuids",
+    3 "0003_access_keys",
+    4 "0004_scale_indexes"
+);
+pub(super) const POSTGRES: &Migrations = migrations!("postgres":
+    1 "0001_records",
+    2 "0002_tag_uuids",
+    3 "0003_access_keys",
+    4 "0004_scale_indexes"
+);
 
 /// Runs what is missing, each in a transaction of its own.
 pub(super) fn migrator(migrations: &'static Migrations) -> Migrator {
@@ -133,8 +143,8 @@ mod tests {
             let listed = SQLITE.iter().map(|m| format!("{}.sql", m.1)).collect::<Vec<_>>();
             assert_eq!(files, listed);
         }
-        for (at, (number, name, _)) in SQLITE.iter().enumerate() {
-            assert_eq!(usize::try_from(*number).unwrap(), at + 1);
+        for (number, (listed, name, _)) in (1_i64..).zip(SQLITE) {
+            assert_eq!(*listed, number, "{name}");
             assert!(name.starts_with(&format!("{number:04}_")), "{name}");
         }
     }

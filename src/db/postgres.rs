@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     DbError, Result,
-    dialect::{Link, Writer, is_lost_race},
+    dialect::{Link, STATEMENTS_MAX, Writer, is_lost_race},
     open::{DbOptions, migrate_error},
     sql::SqlDatabase,
     write::{Write, WriteCounters},
@@ -105,7 +105,15 @@ pub(super) async fn open(url: &str, options: &DbOptions) -> Result<SqlDatabase<P
     conn.close().await.map_err(|e| DbError::from_sqlx(&e))?;
 
     let wait = options.wait_ms.to_string();
-    let connect = connect.options([("statement_timeout", wait.as_str())]);
+    let connect = connect
+        .options([
+            ("statement_timeout", wait.as_str()),
+            // A plan that fits any value fits `state=Running`, a few rows, as badly as `state=Succeeded`, nearly all.
+            ("plan_cache_mode", "force_custom_plan"),
+            // Compiling a statement that answers in a millisecond takes longer than that.
+            ("jit", "off"),
+        ])
+        .statement_cache_capacity(STATEMENTS_MAX);
     let pool = PgPoolOptions::new()
         .max_connections(options.connections_max)
         .acquire_timeout(wait_max)

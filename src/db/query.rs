@@ -1,5 +1,5 @@
-//! ZStack's query grammar as SQL. Names come from the tables below, values are always bound: nothing that a client sends becomes
-//! part of a statement.
+//! ZStack's query grammar as SQL. Names come from the tables in `queryable.rs`, values are always bound: nothing that a client sends
+//! becomes part of a statement.
 
 use crate::domain::{
     account::Scope,
@@ -9,128 +9,17 @@ use crate::domain::{
 use super::{
     DbError, Result,
     clause::{Clause, LIST_MAX, Sign, VALUES_MAX, like_pattern},
-    dialect::{Dialect, SqlText},
+    dialect::{Dialect, SqlText, Value},
+    query_index::{
+        found_by_text, is_selective, narrow_equal, narrow_like, not_by_index, null_order,
+    },
     query_time::{Moment, moment},
     sql::SqlDatabase,
-    statements as st,
     values::rows_max,
 };
 
-/// What a field holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Text, compared byte by byte.
-    Text,
-    /// A whole number.
-    Number,
-    /// `true` or `false`.
-    Flag,
-    /// Epoch milliseconds; compared as a time.
-    Time,
-}
-
-/// A field of an inventory.
-#[derive(Debug)]
-struct Field {
-    name: &'static str,
-    sql: &'static str,
-    kind: Kind,
-}
-
-/// What one kind of record may be asked for.
-#[derive(Debug)]
-pub(super) struct Queryable {
-    fields: &'static [Field],
-    select: &'static str,
-    count: &'static str,
-    uuid: &'static str,
-    account: &'static str,
-    created: &'static str,
-}
-
-const fn text(name: &'static str, sql: &'static str) -> Field {
-    Field { name, sql, kind: Kind::Text }
-}
-
-const fn number(name: &'static str, sql: &'static str) -> Field {
-    Field { name, sql, kind: Kind::Number }
-}
-
-const fn flag(name: &'static str, sql: &'static str) -> Field {
-    Field { name, sql, kind: Kind::Flag }
-}
-
-const fn time(name: &'static str, sql: &'static str) -> Field {
-    Field { name, sql, kind: Kind::Time }
-}
-
-/// LongJobInventory, with a few fields of ours.
-pub(super) const JOBS: Queryable = Queryable {
-    fields: &[
-        text("uuid", "j.uuid"),
-        text("name", "j.name"),
-        text("description", "j.description"),
-        text("apiId", "j.api_id"),
-        text("jobName", "j.job_name"),
-        text("jobData", "j.job_data"),
-        // Rendered when it is read; in rows an error has its words, and any other result its kind.
-        text("jobResult", "COALESCE(j.result_detail, j.result_kind)"),
-        text("state", "j.state"),
-        text("targetResourceUuid", "j.image_uuid"),
-        text("managementNodeUuid", "j.node_uuid"),
-        time("createDate", "j.created_ms"),
-        time("lastOpDate", "j.last_op_ms"),
-        number(
-            "executeTime",
-            "CASE WHEN (j.finished_ms - j.created_ms) / 1000 < 1 THEN 1 \
-             ELSE (j.finished_ms - j.created_ms) / 1000 END",
-        ),
-        text("accountUuid", "j.account_uuid"),
-        text("suspendReason", "j.suspend_reason"),
-        text("stage", "j.stage"),
-        number("stagePercent", "j.stage_percent"),
-        text("waitsFor", "j.waits_for"),
-    ],
-    select: st::JOB_SELECT,
-    count: st::JOB_COUNT,
-    uuid: "j.uuid",
-    account: "j.account_uuid",
-    created: "j.created_ms",
-};
-
-/// ImageInventory, with a few fields of ours.
-pub(super) const IMAGES: Queryable = Queryable {
-    fields: &[
-        text("uuid", "i.uuid"),
-        text("name", "i.name"),
-        text("description", "i.description"),
-        text("state", "CASE WHEN i.enabled THEN 'Enabled' ELSE 'Disabled' END"),
-        text("status", "i.status"),
-        number("size", "i.size"),
-        number("actualSize", "i.actual_size"),
-        text("md5Sum", "i.md5"),
-        text("sha256Sum", "i.sha256"),
-        text("url", "i.url"),
-        text("mediaType", "i.media_type"),
-        text("guestOsType", "i.guest_os_type"),
-        // Not a plain constant: PostgreSQL does not sort by one.
-        text("type", "CASE WHEN i.enabled THEN 'zstack' ELSE 'zstack' END"),
-        text("platform", "i.platform"),
-        text("architecture", "i.architecture"),
-        text("format", "i.format"),
-        flag("system", "CASE WHEN i.system THEN 1 ELSE 0 END"),
-        flag("virtio", "CASE WHEN i.virtio THEN 1 ELSE 0 END"),
-        time("createDate", "i.created_ms"),
-        time("lastOpDate", "i.last_op_ms"),
-        text("accountUuid", "i.account_uuid"),
-        text("backupStorageRefs.backupStorageUuid", "i.storage_uuid"),
-    ],
-    select: st::IMAGE_SELECT,
-    count: st::IMAGE_COUNT,
-    uuid: "i.uuid",
-    account: "i.account_uuid",
-    created: "i.created_ms",
-};
+use super::queryable::{Field, Kind, Queryable};
+pub(super) use super::queryable::{IMAGES, JOBS, STORAGES, SYSTEM_TAGS, USER_TAGS};
 
 /// Runs a query over the records that `scope` may see.
 pub(super) async fn page<D: Dialect, T>(
@@ -140,25 +29,82 @@ pub(super) async fn page<D: Dialect, T>(
     scope: Scope,
     convert: fn(&D::Row) -> Result<T>,
 ) -> Result<Page<T>> {
-    let conditions = conditions(of, query, scope)?;
-    // Also where only the number is wanted: an unknown field is an error in every query.
-    let order = order(of, query)?;
+    page_over(database, of, Vec::new(), query, scope, convert).await
+}
+
+/// [`page`] over records whose statements begin with these values.
+pub(super) async fn page_over<D: Dialect, T>(
+    database: &SqlDatabase<D>,
+    of: &Queryable,
+    values: Vec<Value>,
+    query: &Query,
+    scope: Scope,
+    convert: fn(&D::Row) -> Result<T>,
+) -> Result<Page<T>> {
+    let Statements { total, rows } = statements(of, values, query, scope)?;
     let mut page = Page { rows: Vec::new(), total: None };
-    if query.count || query.reply_with_count {
-        let (sql, values) = conditions.clone().after(of.count);
+    if let Some((sql, values)) = total {
         page.total = Some(database.read_number(SqlText::Built(sql), values).await?);
     }
-    if !query.count {
-        let mut all = conditions;
-        all.push(&order);
-        all.push(" LIMIT ");
-        all.bind(rows_max(query.limit.min(LIMIT_DEFAULT)));
-        all.push(" OFFSET ");
-        all.bind(rows_max(query.start));
-        let (sql, values) = all.after(of.select);
+    if let Some((sql, values)) = rows {
         page.rows = database.read_all(SqlText::Built(sql), values, convert).await?;
     }
     Ok(page)
+}
+
+/// What one query asks the database.
+pub(super) struct Statements {
+    pub(super) total: Option<(String, Vec<Value>)>,
+    pub(super) rows: Option<(String, Vec<Value>)>,
+}
+
+pub(super) fn statements(
+    of: &Queryable,
+    values: Vec<Value>,
+    query: &Query,
+    scope: Scope,
+) -> Result<Statements> {
+    let conditions = conditions(of, values, query, scope)?;
+    // Also where only the number is wanted: an unknown field is an error in every query.
+    let order = order(of, query)?;
+    let total = if query.count || query.reply_with_count {
+        Some(match tallied(of, query, scope)? {
+            Some(tallied) => tallied,
+            None => conditions.clone().after(of.count),
+        })
+    } else {
+        None
+    };
+    if query.count {
+        return Ok(Statements { total, rows: None });
+    }
+    let mut all = conditions;
+    all.push(&order);
+    all.push(" LIMIT ");
+    all.bind(rows_max(query.limit.min(LIMIT_DEFAULT)));
+    all.push(" OFFSET ");
+    all.bind(rows_max(query.start));
+    Ok(Statements { total, rows: Some(all.after(of.select)) })
+}
+
+/// The total as a sum over the tally, if the conditions name nothing that it does not have. The caller has checked them.
+fn tallied(of: &Queryable, query: &Query, scope: Scope) -> Result<Option<(String, Vec<Value>)>> {
+    let (Some(tally), Some(account)) = (&of.tally, of.account) else { return Ok(None) };
+    if query.conditions.iter().any(|condition| condition.field != tally.by) {
+        return Ok(None);
+    }
+    let mut clause = Clause::default();
+    let whose = match scope {
+        // The row of all accounts together.
+        Scope::All => String::new(),
+        Scope::Account(uuid) => uuid.to_string(),
+    };
+    clause.compare(account, Sign::Equal, whose);
+    for condition in &query.conditions {
+        clause.push(" AND ");
+        field_condition(&mut clause, field(of, &condition.field)?, condition)?;
+    }
+    Ok(Some(clause.after(tally.select)))
 }
 
 fn field<'q>(of: &'q Queryable, name: &str) -> Result<&'q Field> {
@@ -174,21 +120,22 @@ fn order(of: &Queryable, query: &Query) -> Result<String> {
         None => (of.created, "ASC"),
     };
     // The uuid makes the order total: pages neither repeat nor skip a row.
-    Ok(format!(" ORDER BY {by} {way} NULLS LAST, {uuid} ASC", uuid = of.uuid))
+    Ok(format!(" ORDER BY {by} {way}{nulls}, {uuid} ASC", nulls = null_order(by), uuid = of.uuid))
 }
 
-fn conditions(of: &Queryable, query: &Query, scope: Scope) -> Result<Clause> {
+fn conditions(of: &Queryable, values: Vec<Value>, query: &Query, scope: Scope) -> Result<Clause> {
     if query.conditions.len() > CONDITIONS_MAX {
         let given = format!("{} conditions, at most {CONDITIONS_MAX}", query.conditions.len());
         return Err(DbError::bad_value("q", &given));
     }
-    let mut clause = Clause::default();
-    match scope {
-        Scope::All => clause.push("1 = 1"),
-        Scope::Account(uuid) => {
-            clause.push(of.account);
-            clause.push(" = ");
-            clause.bind(uuid);
+    let mut clause = Clause::after_values(values);
+    clause.push(of.only);
+    if let (Scope::Account(uuid), Some(account)) = (scope, of.account) {
+        clause.push(" AND ");
+        if query.conditions.iter().any(is_selective) {
+            clause.compare(&not_by_index(account), Sign::Equal, uuid);
+        } else {
+            clause.compare(account, Sign::Equal, uuid);
         }
     }
     for condition in &query.conditions {
@@ -196,10 +143,12 @@ fn conditions(of: &Queryable, query: &Query, scope: Scope) -> Result<Clause> {
             return Err(DbError::bad_value(&condition.field, &condition.value));
         }
         clause.push(" AND ");
-        match condition.field.as_str() {
-            "__systemTag__" => tag_condition(&mut clause, of, "system", condition)?,
-            "__userTag__" => tag_condition(&mut clause, of, "user", condition)?,
-            name => field_condition(&mut clause, field(of, name)?, condition)?,
+        match (condition.field.as_str(), of.tags) {
+            ("__systemTag__", Some(on)) => {
+                tag_condition(&mut clause, of, (on, "system"), condition)?;
+            }
+            ("__userTag__", Some(on)) => tag_condition(&mut clause, of, (on, "user"), condition)?,
+            (name, _) => field_condition(&mut clause, field(of, name)?, condition)?,
         }
         if clause.is_too_large() {
             return Err(DbError::bad_value("q", &format!("more than {VALUES_MAX} values")));
@@ -211,7 +160,10 @@ fn conditions(of: &Queryable, query: &Query, scope: Scope) -> Result<Clause> {
 fn field_condition(clause: &mut Clause, field: &Field, condition: &Condition) -> Result<()> {
     let (sql, value) = (field.sql, condition.value.as_str());
     match condition.operator {
-        Operator::Equal => compare(clause, field, Sign::Equal, value),
+        Operator::Equal => {
+            narrow_equal(clause, sql, value);
+            compare(clause, field, Sign::Equal, value)
+        }
         Operator::NotEqual => compare(clause, field, Sign::NotEqual, value),
         Operator::Greater => compare(clause, field, Sign::Greater, value),
         Operator::GreaterOrEqual => compare(clause, field, Sign::GreaterOrEqual, value),
@@ -289,6 +241,9 @@ fn like(clause: &mut Clause, field: &Field, negated: bool, condition: &Condition
         // A time has no one text; ask for a range.
         Kind::Time => return Err(bad()),
     };
+    if !negated {
+        narrow_like(clause, field.sql, &pattern);
+    }
     clause.like(&sql, negated, &pattern);
     Ok(())
 }
@@ -297,7 +252,7 @@ fn like(clause: &mut Clause, field: &Field, negated: bool, condition: &Condition
 fn tag_condition(
     clause: &mut Clause,
     of: &Queryable,
-    kind: &'static str,
+    (on, kind): (&'static str, &'static str),
     condition: &Condition,
 ) -> Result<()> {
     const TAG: Field = Field { name: "tag", sql: "t.tag", kind: Kind::Text };
@@ -315,10 +270,20 @@ fn tag_condition(
         | Operator::In
         | Operator::Like => ("EXISTS", Some(condition.operator)),
     };
-    clause.push(&format!(
-        "{exists} (SELECT 1 FROM tag t WHERE t.resource_uuid = {} AND t.kind = '{kind}'",
-        of.uuid
-    ));
+    if exists == "EXISTS" && operator.is_some_and(found_by_text) {
+        // From the tag to its few resources, and not from every resource to its tags.
+        clause.push(&format!(
+            "{} IN (SELECT t.resource_uuid FROM tag t WHERE t.resource_type = '{on}' \
+             AND t.kind = '{kind}'",
+            of.uuid
+        ));
+    } else {
+        clause.push(&format!(
+            "{exists} (SELECT 1 FROM tag t WHERE t.resource_uuid = {} \
+             AND t.resource_type = '{on}' AND t.kind = '{kind}'",
+            of.uuid
+        ));
+    }
     if let Some(operator) = operator {
         clause.push(" AND ");
         let positive = Condition { operator, ..condition.clone() };

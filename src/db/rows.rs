@@ -3,17 +3,18 @@
 use std::str::FromStr;
 
 use crate::domain::{
-    account::{Account, SessionRecord, StorageRecord},
+    account::{AccessKeyRecord, Account, SessionRecord, StorageRecord},
     image::{ImageRecord, ImageStatus, MediaType},
     job::{JobResult, LongJob, Stage, TaskProgress},
     job_state::JobState,
-    tag::hex_bytes,
+    tag::{Resource, TagKind, TagRecord, hex_bytes},
     upload::{Completion, ExpectedDigests, UploadFate, UploadRecord},
 };
 
 use super::{
     ApiJobResult, DbError, Result,
     dialect::{Fields, Read},
+    tags::kind_name,
 };
 
 /// One row of a table, with the name of its key for errors.
@@ -113,6 +114,7 @@ pub(super) fn job(row: &impl Fields) -> Result<LongJob> {
         waits_for: row.text_or_null("waits_for")?,
         result,
         image: row.parsed("image_uuid")?,
+        upload: row.parsed("upload_uuid")?,
         node: row.parsed_or_null("node_uuid")?,
         created_ms: row.int("created_ms")?,
         last_op_ms: row.int("last_op_ms")?,
@@ -183,6 +185,23 @@ pub(super) fn image(row: &impl Fields) -> Result<ImageRecord> {
     })
 }
 
+/// A row of statements that select `tag_columns!`.
+pub(super) fn tag(row: &impl Fields) -> Result<TagRecord> {
+    let row = RowOf::new(row, "tag", "uuid");
+    let resource = Resource::read(&row.text("resource_type")?, &row.text("resource_uuid")?);
+    let kind = row.named("kind", |name| {
+        [TagKind::System, TagKind::User].into_iter().find(|kind| kind_name(*kind) == name)
+    })?;
+    Ok(TagRecord {
+        uuid: row.parsed("uuid")?,
+        account: row.parsed("account_uuid")?,
+        resource: resource.ok_or_else(|| row.corrupt("resource_type"))?,
+        kind,
+        tag: row.text("tag")?,
+        created_ms: row.int("created_ms")?,
+    })
+}
+
 /// A row of `account`.
 pub(super) fn account(row: &impl Fields) -> Result<Account> {
     let row = RowOf::new(row, "account", "uuid");
@@ -192,7 +211,20 @@ pub(super) fn account(row: &impl Fields) -> Result<Account> {
         password_hash: row.text("password_hash")?,
         admin: row.flag("admin")?,
         enabled: row.flag("enabled")?,
+        description: row.text_or_null("description")?,
         created_ms: row.int("created_ms")?,
+        last_op_ms: row.int("last_op_ms")?,
+    })
+}
+
+/// A row of `access_key`, alone or joined with its account.
+pub(super) fn access_key(row: &impl Fields) -> Result<AccessKeyRecord> {
+    let row = RowOf::new(row, "access_key", "id");
+    Ok(AccessKeyRecord {
+        id: row.parsed("id")?,
+        account: row.parsed("account_uuid")?,
+        sealed_secret: row.text("sealed_secret")?,
+        created_ms: row.int("k_created_ms")?,
     })
 }
 

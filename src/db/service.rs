@@ -2,11 +2,18 @@
 
 use async_trait::async_trait;
 
-use crate::domain::{account::StorageRecord, clock::EpochMs, ids::ApiId, job::TaskProgress};
+use crate::domain::{
+    account::{Scope, StorageRecord},
+    clock::EpochMs,
+    ids::ApiId,
+    job::TaskProgress,
+    query::{Page, Query},
+};
 
 use super::{
-    ApiJobRepository, ApiJobResult, DbError, Result, ServiceRepository,
+    ApiJobRepository, ApiJobResult, DbError, Result, ServiceRepository, StorageNow,
     dialect::{Dialect, Link, SqlText},
+    query::{self, STORAGES},
     rows::{self, RowOf},
     sql::SqlDatabase,
     statements as st,
@@ -45,6 +52,13 @@ impl<D: Dialect> ApiJobRepository for SqlDatabase<D> {
 impl<D: Dialect> ServiceRepository for SqlDatabase<D> {
     async fn bind_storage(&self, storage: StorageRecord) -> Result<StorageRecord> {
         self.write(storage).await
+    }
+
+    async fn storages(&self, query: &Query, now: StorageNow) -> Result<Page<StorageRecord>> {
+        // A disk of more than 2^63 bytes is shown as that.
+        let bytes = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let now = values![now.url, bytes(now.total_bytes), bytes(now.free_bytes)];
+        query::page_over(self, &STORAGES, now, query, Scope::All, rows::storage).await
     }
 
     async fn ping(&self) -> Result<()> {

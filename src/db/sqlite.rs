@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     DbError, Result,
-    dialect::{Link, Writer},
+    dialect::{Link, STATEMENTS_MAX, Writer},
     open::{DbOptions, migrate_error},
     sql::SqlDatabase,
     write::{Write, WriteCounters},
@@ -98,6 +98,7 @@ pub(super) async fn open(path: &Path, options: &DbOptions) -> Result<SqlDatabase
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_millis(options.wait_ms))
+        .statement_cache_capacity(STATEMENTS_MAX)
         .foreign_keys(true);
     let mut conn = SqliteConnection::connect_with(&connect).await.map_err(|e| open_error(&e))?;
     let migrator = super::open::migrator(super::open::SQLITE);

@@ -7,8 +7,8 @@ macro_rules! job_columns {
     () => {
         "j.uuid, j.account_uuid, j.name, j.description, j.api_id, j.job_name, j.job_data, j.state, \
          j.suspend_reason, j.generation, j.stage, j.stage_percent, j.waits_for, j.result_kind, \
-         j.result_detail, j.result_cause, j.image_uuid, j.node_uuid, j.created_ms, j.last_op_ms, \
-         j.finished_ms"
+         j.result_detail, j.result_cause, j.image_uuid, j.upload_uuid, j.node_uuid, \
+         j.created_ms, j.last_op_ms, j.finished_ms"
     };
 }
 
@@ -44,12 +44,38 @@ macro_rules! image_insert {
     };
 }
 
+macro_rules! tag_columns {
+    () => {
+        "t.uuid, t.account_uuid, t.resource_uuid, t.resource_type, t.kind, t.tag, t.created_ms"
+    };
+}
+
 pub(super) const JOB_SELECT: &str = concat!("SELECT ", job_columns!(), " FROM long_job j WHERE ");
 pub(super) const JOB_COUNT: &str = "SELECT COUNT(*) AS n FROM long_job j WHERE ";
 pub(super) const IMAGE_SELECT: &str = concat!("SELECT ", image_columns!(), " FROM image i WHERE ");
 pub(super) const IMAGE_COUNT: &str = "SELECT COUNT(*) AS n FROM image i WHERE ";
+/// Exact, and a few rows to read instead of every job; migration 0004 says how it is kept.
+pub(super) const JOB_TALLY: &str = "SELECT CAST(COALESCE(SUM(j.n), 0) AS BIGINT) AS n \
+     FROM (SELECT account_uuid, state, n FROM tally WHERE kind = 'job') j WHERE ";
+pub(super) const IMAGE_TALLY: &str = "SELECT CAST(COALESCE(SUM(i.n), 0) AS BIGINT) AS n \
+     FROM (SELECT account_uuid, state AS status, n FROM tally WHERE kind = 'image') i WHERE ";
 
-// Turns: whoever counts what an account has takes its turn first, until the end of the transaction.
+/// Room and address are not in rows: they are bound first, as `$1` to `$3`. The address takes the collation of a column, so that it
+/// compares as all text does.
+macro_rules! storage_row {
+    () => {
+        " FROM (SELECT s.uuid, s.name, s.created_ms, \
+         CASE WHEN s.id = 1 THEN CAST($1 AS TEXT) ELSE s.name END AS url, \
+         CAST($2 AS BIGINT) AS total_bytes, CAST($3 AS BIGINT) AS free_bytes \
+         FROM storage s WHERE s.id = 1) b WHERE "
+    };
+}
+
+pub(super) const STORAGE_SELECT: &str =
+    concat!("SELECT b.uuid, b.name, b.created_ms", storage_row!());
+pub(super) const STORAGE_COUNT: &str = concat!("SELECT COUNT(*) AS n", storage_row!());
+
+// Turns: whoever counts what an account has, or ends all of its sessions, takes its turn first, until the end of the transaction.
 
 pub(super) const TURN_TAKE: &str = "INSERT INTO account_turn (account_uuid, turns) VALUES ($1, 1) \
      ON CONFLICT (account_uuid) DO UPDATE SET turns = account_turn.turns + 1";
@@ -81,9 +107,9 @@ pub(super) const IMAGE_REPLACE: &str = concat!(
      storage_uuid = excluded.storage_uuid, created_ms = excluded.created_ms, \
      last_op_ms = excluded.last_op_ms, deleted_ms = excluded.deleted_ms"
 );
-pub(super) const TAG_INSERT: &str =
-    "INSERT INTO tag (resource_uuid, kind, position, tag) VALUES ($1, $2, $3, $4)";
-pub(super) const TAGS_DELETE: &str = "DELETE FROM tag WHERE resource_uuid = $1";
+/// Of a job, in order.
+pub(super) const TAGS_OF_JOB: &str = "SELECT kind, tag FROM tag \
+     WHERE resource_uuid = $1 AND resource_type = 'LongJobVO' ORDER BY kind, position";
 
 pub(super) const JOB_BY_UUID: &str = concat!(
     "SELECT ",
@@ -99,6 +125,13 @@ pub(super) const JOB_MOVE: &str = "UPDATE long_job SET generation = generation +
      node_uuid = COALESCE(CAST($11 AS TEXT), node_uuid), last_op_ms = $12, finished_ms = $13 \
      WHERE uuid = $1 AND generation = $2 \
      RETURNING uuid, generation, image_uuid, upload_uuid, api_id";
+/// A new run takes the place of one that is over: never of one that is not.
+pub(super) const JOB_RUN_AGAIN: &str = "UPDATE long_job SET generation = generation + 1, \
+     name = $3, description = $4, api_id = $5, job_data = $6, state = $7, suspend_reason = $8, \
+     stage = $9, stage_percent = $10, waits_for = $11, result_kind = $12, result_detail = $13, \
+     result_cause = $14, image_uuid = $15, upload_uuid = $16, node_uuid = $17, created_ms = $18, \
+     last_op_ms = $19, finished_ms = $20 \
+     WHERE uuid = $1 AND generation = $2 AND finished_ms IS NOT NULL RETURNING uuid, generation";
 pub(super) const JOB_EXISTS: &str = "SELECT COUNT(*) AS n FROM long_job WHERE uuid = $1";
 pub(super) const JOB_RENAME: &str = "UPDATE long_job SET \
      name = COALESCE(CAST($3 AS TEXT), name), \
@@ -118,6 +151,8 @@ pub(super) const JOBS_LIVE_OF: &str = concat!(
      AND j.finished_ms IS NULL \
      ORDER BY u.offset_cached DESC, j.created_ms DESC, j.uuid LIMIT $3"
 );
+pub(super) const JOBS_NEWEST: &str = "SELECT COALESCE(MAX(last_op_ms), 0) AS n FROM long_job";
+pub(super) const IMAGES_NEWEST: &str = "SELECT COALESCE(MAX(last_op_ms), 0) AS n FROM image";
 pub(super) const JOBS_UNFINISHED: &str = concat!(
     "SELECT ",
     job_columns!(),
@@ -126,6 +161,14 @@ pub(super) const JOBS_UNFINISHED: &str = concat!(
     " FROM long_job j JOIN upload u ON u.uuid = j.upload_uuid \
      WHERE j.finished_ms IS NULL AND j.uuid > $1 ORDER BY j.uuid LIMIT $2"
 );
+/// Only jobs whose upload was taken over a moment ago in the same transaction: [`LEASES_TAKE`] left that end of the lease there.
+pub(super) const JOBS_TAKE: &str = "UPDATE long_job SET generation = generation + 1, \
+     state = $7, suspend_reason = $8, waits_for = $9, result_kind = 'error', \
+     result_detail = REPLACE($10, $11, uuid), result_cause = $12, node_uuid = $1, \
+     last_op_ms = $13 WHERE finished_ms IS NULL AND uuid > $3 AND uuid <= $4 AND state = $5 \
+     AND COALESCE(suspend_reason, '') = COALESCE(CAST($6 AS TEXT), '') \
+     AND EXISTS (SELECT 1 FROM upload u WHERE u.uuid = long_job.upload_uuid \
+     AND u.owner_node = $1 AND u.lease_until_ms = $2) RETURNING uuid";
 
 // Uploads.
 
@@ -135,27 +178,54 @@ pub(super) const UPLOAD_OF_IMAGE: &str = concat!(
     "SELECT ",
     upload_columns!(),
     " FROM upload u LEFT JOIN long_job j ON j.upload_uuid = u.uuid WHERE u.image_uuid = $1 \
-     ORDER BY u.created_ms DESC, CASE WHEN j.uuid IS NULL THEN 1 ELSE 0 END, u.uuid LIMIT 1"
+     ORDER BY CASE WHEN u.fate IN ('open', 'published') THEN 0 ELSE 1 END, u.created_ms DESC, \
+     CASE WHEN j.uuid IS NULL THEN 1 ELSE 0 END, u.uuid LIMIT 1"
 );
+/// Followed by a list of placeholders and [`UPLOADS_OF_IMAGES_ORDER`].
+pub(super) const UPLOADS_OF_IMAGES: &str = concat!(
+    "SELECT ",
+    upload_columns!(),
+    " FROM upload u LEFT JOIN long_job j ON j.upload_uuid = u.uuid WHERE u.image_uuid IN ("
+);
+/// The newest of each image first, in the order of [`UPLOAD_OF_IMAGE`].
+pub(super) const UPLOADS_OF_IMAGES_ORDER: &str = ") ORDER BY u.image_uuid, \
+     CASE WHEN u.fate IN ('open', 'published') THEN 0 ELSE 1 END, u.created_ms DESC, \
+     CASE WHEN j.uuid IS NULL THEN 1 ELSE 0 END, u.uuid";
 /// The job first: a move takes its locks in the same order.
 pub(super) const TOUCH_JOB: &str = "UPDATE long_job SET stage_percent = $3 \
      WHERE upload_uuid = $1 AND stage = 'receiving' AND finished_ms IS NULL \
      AND EXISTS (SELECT 1 FROM upload WHERE upload.uuid = $1 AND upload.owner_epoch <= $2) \
      RETURNING uuid, api_id";
-/// A touch that was overtaken by a later one does not take listings back.
+/// A touch that was overtaken by a later one does not take listings back. Ten minutes later is no later touch: the clock was set
+/// back, and what it showed before must not be kept until it shows that again.
 pub(super) const TOUCH_UPLOAD: &str = "UPDATE upload SET \
      offset_cached = CASE WHEN offset_cached > $3 THEN offset_cached ELSE $3 END, \
      stored_cached = $4, \
-     last_byte_ms = CASE WHEN last_byte_ms > $5 THEN last_byte_ms ELSE $5 END \
+     last_byte_ms = CASE WHEN last_byte_ms > $5 AND last_byte_ms - $5 < 600000 \
+     THEN last_byte_ms ELSE $5 END \
      WHERE uuid = $1 AND owner_epoch <= $2";
 pub(super) const UPLOAD_LENGTH: &str = "UPDATE upload SET declared_length = $2 WHERE uuid = $1";
 pub(super) const UPLOAD_FATE: &str = "UPDATE upload SET fate = $2 WHERE uuid = $1";
+/// The end of an earlier run. One whose image is another than that of the new run stays what it is.
+pub(super) const UPLOAD_SUPERSEDE: &str = "UPDATE upload SET fate = 'discarded' WHERE uuid = $1 \
+     AND (fate = 'open' OR (fate = 'published' AND image_uuid = $2))";
+/// With its image an upload is gone as well: its URL must not say that the bytes are stored, nor speak of a later image.
+pub(super) const UPLOADS_OF_IMAGE_END: &str =
+    "UPDATE upload SET fate = 'discarded' WHERE image_uuid = $1 AND fate = 'published'";
 pub(super) const UPLOAD_URL_RAISE: &str = "UPDATE upload SET url_generation = url_generation + 1 \
      WHERE uuid = $1 RETURNING uuid, url_generation";
 pub(super) const UPLOAD_LEASE: &str = "UPDATE upload SET owner_node = $2, lease_until_ms = $4, \
      owner_epoch = CASE WHEN owner_node = $2 AND lease_until_ms > $3 \
      THEN owner_epoch ELSE owner_epoch + 1 END \
      WHERE uuid = $1 AND (owner_node IS NULL OR owner_node = $2 OR lease_until_ms <= $3) \
+     RETURNING uuid, owner_epoch";
+/// [`UPLOAD_LEASE`] for a range of jobs.
+pub(super) const LEASES_TAKE: &str = "UPDATE upload SET owner_node = $1, lease_until_ms = $3, \
+     owner_epoch = CASE WHEN owner_node = $1 AND lease_until_ms > $2 \
+     THEN owner_epoch ELSE owner_epoch + 1 END \
+     WHERE uuid IN (SELECT j.upload_uuid FROM long_job j \
+     WHERE j.finished_ms IS NULL AND j.uuid > $4 AND j.uuid <= $5) \
+     AND (owner_node IS NULL OR owner_node = $1 OR lease_until_ms <= $2) \
      RETURNING uuid, owner_epoch";
 pub(super) const UPLOAD_EXISTS: &str = "SELECT COUNT(*) AS n FROM upload WHERE uuid = $1";
 pub(super) const LEASES_RENEW: &str =
@@ -174,6 +244,10 @@ pub(super) const IMAGE_MARK_DELETED: &str = "UPDATE image SET status = 'Deleted'
      deleted_ms = $3, last_op_ms = $3 WHERE uuid = $1 AND status = 'Ready' \
      AND (CAST($2 AS TEXT) IS NULL OR account_uuid = $2)";
 pub(super) const IMAGE_DELETE: &str = "DELETE FROM image WHERE uuid = $1";
+/// Recovered or made anew since somebody saw it Deleted: it stays.
+pub(super) const IMAGE_EXPUNGE: &str = "DELETE FROM image WHERE uuid = $1 AND status = 'Deleted'";
+pub(super) const IMAGE_RECOVER: &str = "UPDATE image SET status = 'Ready', \
+     deleted_ms = NULL, last_op_ms = $2 WHERE uuid = $1 AND status = 'Deleted'";
 pub(super) const IMAGES_DELETED: &str = concat!(
     "SELECT ",
     image_columns!(),
@@ -183,32 +257,115 @@ pub(super) const IMAGES_DELETED: &str = concat!(
 /// Followed by a list of placeholders and `)`.
 pub(super) const IMAGES_LISTED: &str =
     concat!("SELECT ", image_columns!(), " FROM image i WHERE i.uuid IN (");
+// Tags.
+
+pub(super) const TAG_SELECT: &str = concat!("SELECT ", tag_columns!(), " FROM tag t WHERE ");
+pub(super) const TAG_COUNT: &str = "SELECT COUNT(*) AS n FROM tag t WHERE ";
+pub(super) const TAG_INSERT: &str = "INSERT INTO tag (uuid, account_uuid, resource_uuid, \
+     resource_type, kind, tag, created_ms, position) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+/// After the last one of its kind. Whoever runs it has locked the resource.
+pub(super) const TAG_APPEND: &str = "INSERT INTO tag (uuid, account_uuid, resource_uuid, \
+     resource_type, kind, tag, created_ms, position) \
+     SELECT $1, $2, $3, $4, $5, $6, $7, COALESCE(MAX(position) + 1, 0) FROM tag \
+     WHERE resource_uuid = $3 AND resource_type = $4 AND kind = $5";
+pub(super) const TAG_BY_UUID: &str = concat!(
+    "SELECT ",
+    tag_columns!(),
+    " FROM tag t WHERE t.uuid = $1 AND (CAST($2 AS TEXT) IS NULL OR t.account_uuid = $2)"
+);
+pub(super) const TAGS_SAME: &str = concat!(
+    "SELECT ",
+    tag_columns!(),
+    " FROM tag t WHERE t.resource_uuid = $1 AND t.resource_type = $2 AND t.kind = $3 \
+     AND t.tag = $4 ORDER BY t.position"
+);
+pub(super) const TAGS_COUNT: &str = "SELECT COUNT(*) AS n FROM tag \
+     WHERE resource_uuid = $1 AND resource_type = $2 AND kind = $3";
+pub(super) const TAG_DELETE: &str = "DELETE FROM tag WHERE uuid = $1";
+pub(super) const TAGS_DELETE: &str =
+    "DELETE FROM tag WHERE resource_uuid = $1 AND resource_type = $2";
 /// Followed by a list of placeholders and [`TAGS_ORDER`].
-pub(super) const TAGS_SELECT: &str =
-    "SELECT resource_uuid, tag FROM tag WHERE kind = 'system' AND resource_uuid IN (";
+pub(super) const TAGS_SELECT: &str = "SELECT resource_uuid, tag FROM tag WHERE kind = 'system' \
+     AND (resource_type = 'ImageVO' \
+     OR NOT EXISTS (SELECT 1 FROM image i WHERE i.uuid = tag.resource_uuid)) \
+     AND resource_uuid IN (";
 pub(super) const TAGS_ORDER: &str = ") ORDER BY resource_uuid, position";
 
-// Accounts and sessions.
+/// Changes nothing and keeps everybody else from changing it until the transaction ends.
+pub(super) const JOB_LOCK: &str = "UPDATE long_job SET last_op_ms = last_op_ms \
+     WHERE uuid = $1 AND (CAST($2 AS TEXT) IS NULL OR account_uuid = $2)";
+pub(super) const IMAGE_LOCK: &str = "UPDATE image SET last_op_ms = last_op_ms \
+     WHERE uuid = $1 AND (CAST($2 AS TEXT) IS NULL OR account_uuid = $2) \
+     RETURNING uuid, account_uuid";
+pub(super) const JOB_AND_UPLOAD: &str = concat!(
+    "SELECT ",
+    job_columns!(),
+    ", ",
+    upload_columns!(),
+    " FROM long_job j JOIN upload u ON u.uuid = j.upload_uuid WHERE j.uuid = $1"
+);
+pub(super) const UPLOAD_STEER: &str = "UPDATE upload SET image_id = $2, expected_md5 = $3, \
+     expected_sha256 = $4, declared_length = COALESCE(declared_length, $5) WHERE uuid = $1";
 
-pub(super) const ACCOUNT_INSERT: &str = "INSERT INTO account \
-     (uuid, name, password_hash, admin, enabled, created_ms) VALUES ($1, $2, $3, $4, $5, $6) \
+// Accounts, sessions, access keys.
+
+macro_rules! account_columns {
+    () => {
+        "a.uuid, a.name, a.password_hash, a.admin, a.enabled, a.description, a.created_ms, \
+         COALESCE(a.last_op_ms, a.created_ms) AS last_op_ms"
+    };
+}
+
+pub(super) const ACCOUNT_INSERT: &str = "INSERT INTO account (uuid, name, password_hash, admin, \
+     enabled, description, created_ms, last_op_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
      ON CONFLICT DO NOTHING";
-pub(super) const ACCOUNT_BY_NAME: &str = "SELECT uuid, name, password_hash, admin, enabled, \
-     created_ms FROM account WHERE name = $1";
-pub(super) const ACCOUNT_BY_UUID: &str = "SELECT uuid, name, password_hash, admin, enabled, \
-     created_ms FROM account WHERE uuid = $1";
-pub(super) const ACCOUNT_PASSWORD: &str = "UPDATE account SET password_hash = $2 WHERE uuid = $1";
+pub(super) const ACCOUNT_BY_NAME: &str =
+    concat!("SELECT ", account_columns!(), " FROM account a WHERE a.name = $1");
+pub(super) const ACCOUNT_BY_UUID: &str =
+    concat!("SELECT ", account_columns!(), " FROM account a WHERE a.uuid = $1");
+pub(super) const ACCOUNTS: &str = concat!(
+    "SELECT ",
+    account_columns!(),
+    " FROM account a WHERE CAST($1 AS TEXT) IS NULL OR a.uuid > $1 ORDER BY a.uuid LIMIT $2"
+);
+pub(super) const ACCOUNT_CHANGE: &str = "UPDATE account SET \
+     password_hash = COALESCE(CAST($2 AS TEXT), password_hash), \
+     description = COALESCE(CAST($3 AS TEXT), description), last_op_ms = $4 WHERE uuid = $1 \
+     AND (CAST($5 AS TEXT) IS NULL OR password_hash = $5)";
+pub(super) const ACCOUNT_ENABLE: &str =
+    "UPDATE account SET enabled = $2, last_op_ms = $3 WHERE uuid = $1";
 pub(super) const SESSIONS_COUNT: &str =
     "SELECT COUNT(*) AS n FROM session WHERE account_uuid = $1 AND expires_ms > $2";
 pub(super) const SESSION_INSERT: &str = "INSERT INTO session \
      (token_sha256, account_uuid, created_ms, expires_ms) VALUES ($1, $2, $3, $4)";
-pub(super) const SESSION_BY_TOKEN: &str = "SELECT s.token_sha256, s.created_ms AS s_created_ms, \
-     s.expires_ms AS s_expires_ms, a.uuid, a.name, a.password_hash, a.admin, a.enabled, \
-     a.created_ms FROM session s JOIN account a ON a.uuid = s.account_uuid \
-     WHERE s.token_sha256 = $1 AND s.expires_ms > $2 AND a.enabled";
-pub(super) const SESSION_RENEW: &str = "UPDATE session SET expires_ms = $2 WHERE token_sha256 = $1";
+pub(super) const SESSION_BY_TOKEN: &str = concat!(
+    "SELECT s.token_sha256, s.created_ms AS s_created_ms, s.expires_ms AS s_expires_ms, ",
+    account_columns!(),
+    " FROM session s JOIN account a ON a.uuid = s.account_uuid \
+     WHERE s.token_sha256 = $1 AND s.expires_ms > $2 AND a.enabled"
+);
+/// A session that has ended meanwhile stays ended.
+pub(super) const SESSION_RENEW: &str =
+    "UPDATE session SET expires_ms = $2 WHERE token_sha256 = $1 AND expires_ms > $3";
 pub(super) const SESSION_CLOSE: &str =
     "DELETE FROM session WHERE token_sha256 = $1 OR expires_ms <= $2";
+pub(super) const SESSIONS_PURGE: &str = "DELETE FROM session WHERE expires_ms <= $1";
+pub(super) const SESSIONS_CLOSE_BUT: &str = "DELETE FROM session WHERE account_uuid = $1 \
+     AND (CAST($2 AS TEXT) IS NULL OR token_sha256 <> $2)";
+pub(super) const ACCESS_KEYS_COUNT: &str =
+    "SELECT COUNT(*) AS n FROM access_key WHERE account_uuid = $1";
+pub(super) const ACCESS_KEY_INSERT: &str = "INSERT INTO access_key \
+     (id, account_uuid, sealed_secret, created_ms) VALUES ($1, $2, $3, $4)";
+pub(super) const ACCESS_KEY_BY_ID: &str = concat!(
+    "SELECT k.id, k.account_uuid, k.sealed_secret, k.created_ms AS k_created_ms, ",
+    account_columns!(),
+    " FROM access_key k JOIN account a ON a.uuid = k.account_uuid WHERE k.id = $1 AND a.enabled"
+);
+pub(super) const ACCESS_KEYS: &str = "SELECT k.id, k.account_uuid, k.sealed_secret, \
+     k.created_ms AS k_created_ms FROM access_key k \
+     WHERE (CAST($1 AS TEXT) IS NULL OR k.account_uuid = $1) \
+     AND (CAST($2 AS TEXT) IS NULL OR k.id > $2) ORDER BY k.id LIMIT $3";
+pub(super) const ACCESS_KEY_DELETE: &str = "DELETE FROM access_key WHERE id = $1";
 
 // Calls and their progress.
 
@@ -223,13 +380,13 @@ pub(super) const API_JOB_BY_ID: &str =
 /// A call that began so long ago and never ended was cut off by a restart: nobody will end it.
 pub(super) const API_JOBS_PRUNE: &str =
     "DELETE FROM api_job WHERE COALESCE(ended_ms, began_ms) < $1";
-/// A report that comes after the end of its job, or after a newer one, changes nothing.
+/// A report that comes after the end of its job, or after a newer one, changes nothing. Newer as in [`TOUCH_UPLOAD`].
 pub(super) const PROGRESS_SAVE: &str = "INSERT INTO progress (api_id, task_name, percent, time_ms) \
      SELECT $1, $2, $3, $4 WHERE NOT EXISTS (SELECT 1 FROM long_job \
      WHERE long_job.api_id = $1 AND long_job.finished_ms IS NOT NULL) \
      ON CONFLICT (api_id) DO UPDATE SET task_name = excluded.task_name, \
      percent = excluded.percent, time_ms = excluded.time_ms \
-     WHERE excluded.time_ms >= progress.time_ms";
+     WHERE excluded.time_ms >= progress.time_ms OR progress.time_ms - excluded.time_ms >= 600000";
 pub(super) const PROGRESS_BY_ID: &str =
     "SELECT api_id, task_name, percent, time_ms FROM progress WHERE api_id = $1";
 pub(super) const PROGRESS_DELETE: &str = "DELETE FROM progress WHERE api_id = $1";

@@ -31,6 +31,15 @@ impl<D: Dialect> UploadRepository for SqlDatabase<D> {
         self.read_one(st::UPLOAD_OF_IMAGE, values![image], rows::upload).await
     }
 
+    async fn uploads_of_images(&self, images: &[ImageUuid]) -> Result<Vec<UploadRecord>> {
+        let listed = images.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let tail = st::UPLOADS_OF_IMAGES_ORDER;
+        let mut found =
+            self.read_listed(st::UPLOADS_OF_IMAGES, tail, &listed, rows::upload).await?;
+        found.dedup_by_key(|upload| upload.image);
+        Ok(found)
+    }
+
     async fn touch_uploads(&self, mut touches: Vec<UploadTouch>) -> Result<()> {
         if touches.is_empty() {
             return Ok(());

@@ -2,7 +2,7 @@
 
 use super::{
     clock::EpochMs,
-    ids::{AccountUuid, StorageUuid},
+    ids::{AccessKeyId, AccountUuid, StorageUuid},
 };
 
 /// Who uses the service. The account named `admin` sees everything.
@@ -18,7 +18,37 @@ pub struct Account {
     pub admin: bool,
     /// Whether it may log in.
     pub enabled: bool,
+    /// What it is for, in words.
+    pub description: Option<String>,
     /// When it was created.
+    pub created_ms: EpochMs,
+    /// When it was last changed.
+    pub last_op_ms: EpochMs,
+}
+
+/// What becomes of an account. What is `None` stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccountChange {
+    /// A new password, hashed. Every session of the account but `keep_session` ends in the same step.
+    pub password_hash: Option<String>,
+    /// A new description.
+    pub description: Option<String>,
+    /// The session that outlives a new password: that of whoever sets it.
+    pub keep_session: Option<[u8; 32]>,
+    /// The hash of the password that was shown to be known: nothing is changed if it is another one by now.
+    pub old_password_hash: Option<String>,
+}
+
+/// An access key as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessKeyRecord {
+    /// Its public half.
+    pub id: AccessKeyId,
+    /// Whose it is.
+    pub account: AccountUuid,
+    /// The secret, sealed with a key of the server; base64.
+    pub sealed_secret: String,
+    /// When it was made.
     pub created_ms: EpochMs,
 }
 

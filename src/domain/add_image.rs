@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::image::{ARCHITECTURES, FORMATS, MediaType, PLATFORMS};
+use super::{
+    image::{ARCHITECTURES, FORMATS, MediaType, PLATFORMS},
+    text::shown,
+};
 
 /// ZStack's AddImage message (zstack.md 3.1). As JSON it is the `jobData` of the job, with defaults filled in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,36 +91,34 @@ impl AddImageRequest {
             ("guestOsType", &self.guest_os_type, 255),
             ("type", &self.image_type, 255),
         ] {
-            longest(field, text.as_deref(), max)?;
+            longest(MESSAGE, field, text.as_deref(), max)?;
         }
         if !url.starts_with("upload://") {
             return Err(InvalidField(format!(
-                "url[{url}] is not supported: this service takes uploads only; give upload://<file name>"
+                "url[{}] is not supported: this service takes uploads only; give upload://<file name>",
+                shown(url)
             )));
         }
         let media_type = self.media_type.get_or_insert_with(|| "RootVolumeTemplate".to_owned());
-        one_of("mediaType", media_type, &MediaType::ALL.map(MediaType::name))?;
+        one_of(MESSAGE, "mediaType", media_type, &MediaType::ALL.map(MediaType::name))?;
         if media_type == MediaType::Iso.name() {
             if self.system == Some(true) {
                 return Err(InvalidField("ISO cannot be used as system image".to_owned()));
             }
             self.format = Some("iso".to_owned());
         }
-        let format = mandatory("format", self.format.as_ref())?;
-        if !FORMATS.contains(&format.as_str()) {
-            return Err(InvalidField(format!("unknown format[{format}]")));
-        }
+        known_format(mandatory("format", self.format.as_ref())?)?;
         let platform = self.platform.get_or_insert_with(|| "Linux".to_owned());
-        one_of("platform", platform, &PLATFORMS)?;
+        one_of(MESSAGE, "platform", platform, &PLATFORMS)?;
         if let Some(architecture) = &self.architecture {
-            one_of("architecture", architecture, &ARCHITECTURES)?;
+            one_of(MESSAGE, "architecture", architecture, &ARCHITECTURES)?;
         }
         if let Some(uuid) = self.resource_uuid.as_deref()
             && !super::ids::is_resource_uuid(uuid)
         {
             return Err(InvalidField(format!(
                 "invalid value[{}] of field [resourceUuid]: give a UUID without dashes",
-                uuid.chars().take(64).collect::<String>()
+                shown(uuid)
             )));
         }
         self.system.get_or_insert(false);
@@ -139,25 +140,45 @@ fn mandatory<'a>(field: &str, value: Option<&'a String>) -> Result<&'a String, I
     })
 }
 
-fn longest(field: &str, text: Option<&str>, max: usize) -> Result<(), InvalidField> {
+/// A text of at most `max` characters.
+pub(super) fn longest(
+    message: &str,
+    field: &str,
+    text: Option<&str>,
+    max: usize,
+) -> Result<(), InvalidField> {
     let actual = text.map_or(0, |text| text.chars().count());
     if actual <= max {
         return Ok(());
     }
     Err(InvalidField(format!(
-        "field[{field}] of message[{MESSAGE}] exceeds max length of string. expected was <= {max}, actual was {actual}"
+        "field[{field}] of message[{message}] exceeds max length of string. expected was <= {max}, actual was {actual}"
     )))
 }
 
-fn one_of(field: &str, value: &str, allowed: &[&str]) -> Result<(), InvalidField> {
+/// One of the values that a field takes.
+pub(super) fn one_of(
+    message: &str,
+    field: &str,
+    value: &str,
+    allowed: &[&str],
+) -> Result<(), InvalidField> {
     if allowed.contains(&value) {
         return Ok(());
     }
-    let value: String = value.chars().take(64).collect();
     Err(InvalidField(format!(
-        "valid value for field[{field}] of message[{MESSAGE}] are [{}], but {value} found",
-        allowed.join(", ")
+        "valid value for field[{field}] of message[{message}] are [{}], but {} found",
+        allowed.join(", "),
+        shown(value)
     )))
+}
+
+/// One of [`FORMATS`].
+pub(super) fn known_format(format: &str) -> Result<(), InvalidField> {
+    if FORMATS.contains(&format) {
+        return Ok(());
+    }
+    Err(InvalidField(format!("unknown format[{}]", shown(format))))
 }
 
 #[cfg(test)]
@@ -201,6 +222,14 @@ mod tests {
                 "<= 255, actual was 256",
             ),
             (r#"{"name":"d","url":"http://x/y","format":"raw"}"#.to_owned(), "takes uploads only"),
+            (
+                format!(r#"{{"name":"d","url":"ftp://{}","format":"raw"}}"#, "y".repeat(1000)),
+                "takes uploads only",
+            ),
+            (
+                format!(r#"{{"name":"d","url":"upload://d","format":"{}"}}"#, "z".repeat(60_000)),
+                "unknown format[zzz",
+            ),
             (r#"{"name":"d","url":"upload://d","format":"zip"}"#.to_owned(), "unknown format[zip]"),
             (
                 r#"{"name":"d","url":"upload://d","format":"raw","platform":"BeOS"}"#.to_owned(),
@@ -214,7 +243,7 @@ mod tests {
             ),
         ] {
             let error = request(&json).unwrap_err().to_string();
-            assert!(error.contains(words), "{json}: {error}");
+            assert!(error.contains(words) && error.len() < 300, "{json}: {error}");
         }
     }
 }

@@ -27,6 +27,9 @@ macro_rules! uuid_ids {
         pub struct $name(pub Uuid);
 
         impl $name {
+            /// All zeroes: nobody's. Stands for an identifier that is filled in later.
+            pub const NIL: Self = Self(Uuid::nil());
+
             /// A new random identifier.
             pub fn random() -> Self {
                 Self(Uuid::new_v4())
@@ -68,6 +71,38 @@ uuid_ids! {
     NodeUuid;
     /// A tag.
     TagUuid;
+}
+
+/// The public half of an access key: 8 to 64 ASCII letters and digits, as ZStack's own are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccessKeyId(String);
+
+/// The text is no id of an access key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the id of an access key has 8 to 64 letters and digits")]
+pub struct InvalidAccessKeyId;
+
+impl AccessKeyId {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AccessKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for AccessKeyId {
+    type Err = InvalidAccessKeyId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAccessKeyId> {
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let fits = (8..=64).contains(&text.len()) && is_plain;
+        if fits { Ok(Self(text.to_owned())) } else { Err(InvalidAccessKeyId) }
+    }
 }
 
 /// Whether a client-given `resourceUuid` has the form that ZStack asks for (zstack.md 1.4): a UUID of version 1 to 5 without dashes.

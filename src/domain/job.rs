@@ -2,7 +2,7 @@
 
 use super::{
     clock::EpochMs,
-    ids::{AccountUuid, ApiId, ImageUuid, JobUuid, NodeUuid},
+    ids::{AccountUuid, ApiId, ImageUuid, JobUuid, NodeUuid, UploadUuid},
     job_state::JobState,
 };
 
@@ -88,6 +88,8 @@ pub struct LongJob {
     pub result: Option<JobResult>,
     /// The image it makes.
     pub image: ImageUuid,
+    /// The upload of its current run; those of earlier runs are none of its business any more.
+    pub upload: UploadUuid,
     /// The process that runs it.
     pub node: Option<NodeUuid>,
     /// When it was submitted.
@@ -98,7 +100,22 @@ pub struct LongJob {
     pub finished_ms: Option<EpochMs>,
 }
 
+/// One run of a job. Whoever speaks for a run names its upload as well: news about a run that is over must not reach the run that
+/// took its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Run {
+    /// The job.
+    pub job: JobUuid,
+    /// The upload of this run.
+    pub upload: UploadUuid,
+}
+
 impl LongJob {
+    /// The current run.
+    pub const fn run(&self) -> Run {
+        Run { job: self.uuid, upload: self.upload }
+    }
+
     /// Whole seconds from submission to the end, at least 1 as ZStack has it; `None` while it is not final.
     pub fn execute_secs(&self) -> Option<i64> {
         self.finished_ms.map(|finished| ((finished - self.created_ms) / 1000).max(1))

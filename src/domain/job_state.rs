@@ -66,6 +66,8 @@ pub enum JobEvent {
     Succeed,
     /// It cannot succeed any more.
     Fail,
+    /// `rerunLongJob`, or submitted again under its uuid: a new run with a new upload.
+    RunAgain,
 }
 
 /// What an event does.
@@ -162,7 +164,7 @@ impl JobState {
         })
     }
 
-    /// Whether nothing happens to it any more.
+    /// Whether nothing happens to it any more, unless it is run again.
     pub const fn is_final(self) -> bool {
         match self {
             Self::Succeeded | Self::Failed | Self::Canceled => true,
@@ -181,7 +183,8 @@ impl JobState {
             | (
                 S::Suspended(R::Idle | R::Restart | R::NoSpace | R::IoError),
                 E::BytesArrived,
-            ) => S::Running,
+            )
+            | (S::Succeeded | S::Failed | S::Canceled, E::RunAgain) => S::Running,
 
             (S::Running, E::WentSilent) => S::Suspended(R::Idle),
             (
@@ -231,7 +234,8 @@ impl JobState {
                 S::Succeeded | S::Failed | S::Canceled,
                 E::Start | E::BytesArrived | E::SuspendAsked | E::Resume,
             )
-            | (S::Succeeded | S::Failed, E::CancelAsked) => {
+            | (S::Succeeded | S::Failed, E::CancelAsked)
+            | (S::Waiting | S::Running | S::Suspended(_) | S::Canceling, E::RunAgain) => {
                 return Err(IllegalTransition { from: self, event });
             }
         };
@@ -241,7 +245,7 @@ impl JobState {
 
 impl JobEvent {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Start,
         Self::BytesArrived,
         Self::WentSilent,
@@ -254,6 +258,7 @@ impl JobEvent {
         Self::CleanedUp,
         Self::Succeed,
         Self::Fail,
+        Self::RunAgain,
     ];
 }
 
@@ -291,10 +296,14 @@ mod tests {
     }
 
     #[test]
-    fn final_states_are_never_left() {
-        for state in JobState::ALL.into_iter().filter(|state| state.is_final()) {
+    fn final_states_are_left_by_another_run_alone() {
+        for state in JobState::ALL {
             for event in JobEvent::ALL {
-                assert!(!matches!(state.on(event), Ok(Next::To(_))), "{state} {event:?}");
+                let moved = matches!(state.on(event), Ok(Next::To(_)));
+                if state.is_final() || event == JobEvent::RunAgain {
+                    let both = state.is_final() && event == JobEvent::RunAgain;
+                    assert_eq!(moved, both, "{state} {event:?}");
+                }
             }
         }
     }

@@ -1,11 +1,21 @@
 //! System tags that mean something to us. All others are kept and shown, nothing more.
 
-use crate::domain::image_id::{ImageId, InvalidImageId};
+use super::{
+    clock::EpochMs,
+    ids::{AccountUuid, ImageUuid, JobUuid, TagUuid},
+    image_id::{ImageId, InvalidImageId},
+    job::Stage,
+    job_state::JobState,
+    text::shown,
+    upload::UploadRecord,
+};
 
 /// Longest tag in bytes: the longest `IMAGE_ID` with its prefix, and room.
 pub const TAG_BYTES_MAX: usize = 2048;
 /// Tags that one call may carry.
 pub const TAGS_MAX: usize = 64;
+/// Tags of one kind that one resource may have.
+pub const TAGS_OF_RESOURCE_MAX: u64 = 128;
 
 /// What the system tags of a submit call declare (design.md 5).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,32 +60,176 @@ pub enum InvalidTag {
 
 /// Reads the tags of a submit call. Unknown tags are no error.
 pub fn read_tags(tags: &[String]) -> Result<Declared, InvalidTag> {
-    if tags.len() > TAGS_MAX || tags.iter().any(|tag| tag.len() > TAG_BYTES_MAX) {
+    if tags.len() > TAGS_MAX {
         return Err(InvalidTag::TooMuch);
     }
     let mut declared = Declared::default();
     for tag in tags {
-        if tag.contains('\0') {
-            return Err(InvalidTag::Nul);
-        }
-        let Some((name, value)) = tag.split_once("::") else { continue };
-        match name {
-            "uploadImage" => set(&mut declared.image_id, value.parse()?, "uploadImage")?,
-            "imageSize" => {
-                let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
-                let size = value.parse().ok().filter(|_| digits);
-                let size =
-                    size.ok_or_else(|| InvalidTag::Size(value.chars().take(32).collect()))?;
-                set(&mut declared.size_bytes, size, "imageSize")?;
-            }
-            "imageMd5" => set(&mut declared.md5, digest(value, "imageMd5")?, "imageMd5")?,
-            "imageSha256" => {
-                set(&mut declared.sha256, digest(value, "imageSha256")?, "imageSha256")?;
-            }
-            _ => {}
+        match Steering::read(tag)? {
+            Some(Steering::ImageId(id)) => set(&mut declared.image_id, id, "uploadImage")?,
+            Some(Steering::SizeBytes(size)) => set(&mut declared.size_bytes, size, "imageSize")?,
+            Some(Steering::Md5(md5)) => set(&mut declared.md5, md5, "imageMd5")?,
+            Some(Steering::Sha256(sha256)) => set(&mut declared.sha256, sha256, "imageSha256")?,
+            None => {}
         }
     }
     Ok(declared)
+}
+
+/// What one system tag of a long job says about its upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Steering {
+    /// `uploadImage::<IMAGE_ID>`: the name by which the upload is found.
+    ImageId(ImageId),
+    /// `imageSize::<bytes>`: the length of the whole.
+    SizeBytes(u64),
+    /// `imageMd5::<hex>`: what the whole hashes to.
+    Md5([u8; 16]),
+    /// `imageSha256::<hex>`: what the whole hashes to.
+    Sha256([u8; 32]),
+}
+
+impl Steering {
+    /// Reads one tag; `None` if it is none of ours.
+    pub fn read(tag: &str) -> Result<Option<Self>, InvalidTag> {
+        if tag.len() > TAG_BYTES_MAX {
+            return Err(InvalidTag::TooMuch);
+        }
+        if tag.contains('\0') {
+            return Err(InvalidTag::Nul);
+        }
+        let Some((name, value)) = tag.split_once("::") else { return Ok(None) };
+        Ok(Some(match name {
+            "uploadImage" => Self::ImageId(value.parse()?),
+            "imageSize" => {
+                let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
+                let size = value.parse().ok().filter(|_| digits);
+                Self::SizeBytes(size.ok_or_else(|| InvalidTag::Size(shown(value)))?)
+            }
+            "imageMd5" => Self::Md5(digest(value, "imageMd5")?),
+            "imageSha256" => Self::Sha256(digest(value, "imageSha256")?),
+            _ => return Ok(None),
+        }))
+    }
+
+    /// Name of the tag.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::ImageId(_) => "uploadImage",
+            Self::SizeBytes(_) => "imageSize",
+            Self::Md5(_) => "imageMd5",
+            Self::Sha256(_) => "imageSha256",
+        }
+    }
+
+    /// Whether a job in this state and stage still heeds the tag: a name can be given until the job has ended, everything else
+    /// until its bytes are verified.
+    pub fn is_heeded(&self, job: JobState, at: Stage) -> bool {
+        match self {
+            Self::ImageId(_) => !job.is_final(),
+            Self::SizeBytes(_) | Self::Md5(_) | Self::Sha256(_) => {
+                !job.is_final() && at == Stage::Receiving
+            }
+        }
+    }
+
+    /// Writes it into the upload's record. What was said before stands: something else is an error, and changes nothing.
+    pub fn apply(&self, upload: &mut UploadRecord) -> Result<(), InvalidTag> {
+        let expected = &mut upload.expected;
+        match self {
+            Self::ImageId(id) => set(&mut upload.image_id, id.clone(), self.name()),
+            Self::SizeBytes(size) => set(&mut upload.declared_length, *size, self.name()),
+            Self::Md5(md5) => set(&mut expected.md5, *md5, self.name()),
+            Self::Sha256(sha256) => set(&mut expected.sha256, *sha256, self.name()),
+        }
+    }
+
+    /// Takes it out of the upload's record. `false` for a length, which never changes once it is known.
+    #[must_use]
+    pub fn withdraw(&self, upload: &mut UploadRecord) -> bool {
+        match self {
+            Self::ImageId(_) => upload.image_id = None,
+            Self::SizeBytes(_) => return false,
+            Self::Md5(_) => upload.expected.md5 = None,
+            Self::Sha256(_) => upload.expected.sha256 = None,
+        }
+        true
+    }
+}
+
+/// Whether a tag was given for the service or for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TagKind {
+    /// `name::value` by convention; a few of them steer uploads.
+    System,
+    /// Free text.
+    User,
+}
+
+impl TagKind {
+    /// ZStack's name of it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::System => "System",
+            Self::User => "User",
+        }
+    }
+}
+
+/// What a tag is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// A long job.
+    Job(JobUuid),
+    /// An image.
+    Image(ImageUuid),
+}
+
+impl Resource {
+    /// ZStack's names of the kinds of resources that have tags here.
+    pub const TYPES: [&str; 2] = ["ImageVO", "LongJobVO"];
+
+    /// The resource of this type; `None` for a type that has no tags here, or an identifier that is none.
+    pub fn read(resource_type: &str, uuid: &str) -> Option<Self> {
+        match resource_type {
+            "ImageVO" => uuid.parse().ok().map(Self::Image),
+            "LongJobVO" => uuid.parse().ok().map(Self::Job),
+            _ => None,
+        }
+    }
+
+    /// ZStack's name of its type.
+    pub const fn type_name(self) -> &'static str {
+        match self {
+            Self::Job(_) => "LongJobVO",
+            Self::Image(_) => "ImageVO",
+        }
+    }
+
+    /// Its identifier.
+    pub fn uuid(self) -> String {
+        match self {
+            Self::Job(uuid) => uuid.to_string(),
+            Self::Image(uuid) => uuid.to_string(),
+        }
+    }
+}
+
+/// A tag. It never changes; it goes by itself, or with its resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagRecord {
+    /// Its identifier.
+    pub uuid: TagUuid,
+    /// Whose it is: its resource's account.
+    pub account: AccountUuid,
+    /// What it is on.
+    pub resource: Resource,
+    /// For whom it was given.
+    pub kind: TagKind,
+    /// The text, at most [`TAG_BYTES_MAX`] bytes.
+    pub tag: String,
+    /// When it was given.
+    pub created_ms: EpochMs,
 }
 
 fn digest<const N: usize>(value: &str, name: &'static str) -> Result<[u8; N], InvalidTag> {

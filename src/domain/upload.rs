@@ -4,6 +4,7 @@ use super::{
     clock::EpochMs,
     ids::{AccountUuid, ImageUuid, JobUuid, NodeUuid, UploadUuid},
     image_id::ImageId,
+    job::Run,
 };
 
 /// When an upload has all its bytes; fixed at creation.
@@ -22,7 +23,7 @@ pub enum UploadFate {
     Open,
     /// Its bytes are an image.
     Published,
-    /// Its bytes are gone: canceled, failed or replaced by a rerun.
+    /// Its bytes are gone: canceled, failed, replaced by a rerun, or an image that was expunged.
     Discarded,
     /// Its bytes are gone because none came for too long.
     Expired,
@@ -109,4 +110,11 @@ pub struct UploadRecord {
     pub created_ms: EpochMs,
     /// When the last byte arrived, if one ever did. Expiry counts from here.
     pub last_byte_ms: Option<EpochMs>,
+}
+
+impl UploadRecord {
+    /// The run of its job that it is the upload of.
+    pub const fn run(&self) -> Run {
+        Run { job: self.job, upload: self.uuid }
+    }
 }

@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{error::PayloadError, web::Payload};
+use actix_web::{HttpRequest, error::PayloadError, web::Payload};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::HttpSettings;
-use crate::uploads::BodyError;
+use super::{App, HttpSettings};
+use crate::uploads::{BodyError, Party};
 
 /// How long a body may be silent, and how slow.
 #[derive(Debug, Clone, Copy)]
@@ -187,6 +187,20 @@ where
         true
     };
     tokio::time::timeout(wait_max, drained).await.unwrap_or(false)
+}
+
+/// The same for a body that is refused, as long as its address has not too many of them: then the connection is closed at once.
+pub async fn drain_refused(
+    app: &App,
+    request: &HttpRequest,
+    body: &mut RequestBody,
+    bytes_max: u64,
+    wait_max: Duration,
+) {
+    let party = Party::Refused(app.settings.trusted_proxies.client(request));
+    if let Ok(_admission) = app.uploads.admit_request(party) {
+        drain_rest(body, bytes_max, wait_max).await;
+    }
 }
 
 #[cfg(test)]

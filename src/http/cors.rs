@@ -1,8 +1,8 @@
 //! Which browsers may use the control plane: those of the origins that the operator named, without cookies.
 
 use actix_web::{
-    Error, HttpResponse,
-    body::{EitherBody, MessageBody},
+    Error,
+    body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     http::{
         Method,
@@ -16,29 +16,26 @@ use super::App;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE");
 const HEADERS: HeaderValue = HeaderValue::from_static(
-    "Authorization, Content-Type, X-Job-UUID, X-JSON-Schema, X-Request-Id",
+    "Authorization, Content-Type, X-API-Timeout, X-Job-UUID, X-JSON-Schema, X-Request-Id, X-Web-Hook",
 );
 const EXPOSED: HeaderValue = HeaderValue::from_static("X-Request-Id");
 const MAX_AGE_SECS: HeaderValue = HeaderValue::from_static("600");
 
-/// Middleware: answers OPTIONS, and tells browsers of allowed origins that they may read the answer.
+/// Middleware: tells browsers of allowed origins what they may send, and that they may read the answer.
 pub async fn allow_origins<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+) -> Result<ServiceResponse<B>, Error> {
     let origin = allowed_origin(&request);
-    let mut response = if request.method() == Method::OPTIONS {
-        let mut answer = HttpResponse::NoContent();
-        if origin.is_some() {
-            answer.insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, METHODS));
-            answer.insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, HEADERS));
-            answer.insert_header((header::ACCESS_CONTROL_MAX_AGE, MAX_AGE_SECS));
-        }
-        request.into_response(answer.finish()).map_into_right_body()
-    } else {
-        next.call(request).await?.map_into_left_body()
-    };
-    tell(response.headers_mut(), origin);
+    let is_preflight = request.method() == Method::OPTIONS;
+    let mut response = next.call(request).await?;
+    let headers = response.headers_mut();
+    if is_preflight && origin.is_some() {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE_SECS);
+    }
+    tell(headers, origin);
     Ok(response)
 }
 

@@ -13,18 +13,19 @@ use super::{
     caller::caller,
     headers::{digest, disposition::attachment, etag, list, range, text},
     problem::{self, Fault, RequestFault},
+    refuse_method,
     request_id::RequestId,
+    routes::{Table, at, get, head},
 };
 use crate::{
     domain::{ids::ImageUuid, image::ImageRecord},
     uploads::UploadError,
 };
 
-const METHODS: &str = "GET, HEAD";
-
-/// Mounts the download.
-pub fn configure(config: &mut web::ServiceConfig) {
-    config.service(web::resource("/images/{uuid}/content").default_service(web::to(content)));
+/// The download.
+pub(super) fn routes() -> Table {
+    Table::flat(refuse_method)
+        .service(at("/images/{uuid}/content", [get().to(content), head().to(content)]))
 }
 
 async fn content(
@@ -37,20 +38,18 @@ async fn content(
 }
 
 async fn send(app: &App, request: &HttpRequest, uuid: &str) -> Result<HttpResponse, Fault> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return Err(RequestFault::Method { allow: METHODS }.into());
-    }
     let caller = caller(app, request).await?;
     let uuid: ImageUuid = uuid.parse().map_err(|_| RequestFault::NoImage)?;
     let found = app.uploads.ready_image(caller, uuid).await;
-    let (image, length) = found.map_err(|error| match error {
+    let found = found.map_err(|error| match error {
         UploadError::NotFound => Fault::from(RequestFault::NoImage),
         other => other.into(),
     })?;
-    let tag = entity_tag(&image);
+    let (image, length) = (&found.record, found.length);
+    let tag = entity_tag(image);
     let plan = Plan::of(request, length, &tag)?;
     let mut response = HttpResponse::build(plan.status());
-    describe(&mut response, &image, &tag);
+    describe(&mut response, image, &tag);
     let range = match plan {
         Plan::Unchanged | Plan::Changed => return Ok(response.finish()),
         Plan::Unsatisfiable => {
@@ -72,7 +71,7 @@ async fn send(app: &App, request: &HttpRequest, uuid: &str) -> Result<HttpRespon
         );
     }
     let id = RequestId::of(request);
-    let stream = app.uploads.image_bytes(uuid, range).inspect(move |block| {
+    let stream = app.uploads.image_bytes(caller, &found, range)?.inspect(move |block| {
         // Too late for a status: the connection is closed before the announced end, and the client sees that.
         if let Err(error) = block {
             tracing::warn!(request_id = %id, image = %uuid, %error, "a download broke off");
@@ -121,12 +120,12 @@ impl Plan {
     }
 }
 
-/// Strong: the content never changes under it.
+/// Strong: the content never changes under it. A uuid alone would not say that: a job that runs again makes another image under it.
 fn entity_tag(image: &ImageRecord) -> String {
-    image
-        .sha256
-        .as_ref()
-        .map_or_else(|| format!("\"{}\"", image.uuid), |sha256| format!("\"{sha256}\""))
+    image.sha256.as_ref().map_or_else(
+        || format!("\"{}-{}\"", image.uuid, image.created_ms),
+        |sha256| format!("\"{sha256}\""),
+    )
 }
 
 /// The headers that go with every answer about an image. Users' bytes are never shown as a page.
@@ -188,5 +187,38 @@ mod tests {
         let head =
             TestRequest::default().method(Method::HEAD).insert_header(range).to_http_request();
         assert_eq!(Plan::of(&head, 10, "\"abc\"").unwrap(), Plan::Whole);
+    }
+
+    #[test]
+    fn another_image_under_the_same_uuid_has_another_tag() {
+        let image = |created_ms, sha256: Option<&str>| ImageRecord {
+            uuid: "0123456789ab4def8123456789abcdef".parse().unwrap(),
+            account: crate::domain::ids::AccountUuid::random(),
+            name: "debian".to_owned(),
+            description: None,
+            enabled: true,
+            status: crate::domain::image::ImageStatus::Ready,
+            size: 1,
+            actual_size: 1,
+            md5: None,
+            sha256: sha256.map(str::to_owned),
+            url: "upload://d".to_owned(),
+            media_type: crate::domain::image::MediaType::RootVolumeTemplate,
+            guest_os_type: None,
+            platform: "Linux".to_owned(),
+            architecture: None,
+            format: "raw".to_owned(),
+            system: false,
+            virtio: true,
+            storage: crate::domain::ids::StorageUuid::random(),
+            created_ms,
+            last_op_ms: created_ms,
+            deleted_ms: None,
+        };
+        let (first, second) = (entity_tag(&image(1, None)), entity_tag(&image(2, None)));
+        assert_ne!(first, second, "it was made anew by another run");
+        assert_eq!(first, entity_tag(&image(1, None)));
+        // What the content is goes before when it came.
+        assert_eq!(entity_tag(&image(1, Some("ab"))), entity_tag(&image(2, Some("ab"))));
     }
 }

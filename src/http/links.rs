@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 
-use super::App;
+use super::{App, peer::TrustedProxies};
 use crate::{
     accounts::Capability,
     domain::ids::{ApiId, UploadUuid},
@@ -18,16 +18,14 @@ pub struct BadHost;
 pub struct Base(String);
 
 impl Base {
-    /// As the client sees us: proxies tell it by `Forwarded` or `X-Forwarded-Host` and `-Proto`.
-    pub fn of(request: &HttpRequest) -> Result<Self, BadHost> {
-        let connection = request.connection_info();
-        let host = connection.host();
+    /// As the client sees us: trusted proxies tell it by `Forwarded` or `X-Forwarded-Host` and `-Proto`.
+    pub fn of(request: &HttpRequest, proxies: &TrustedProxies) -> Result<Self, BadHost> {
+        let (scheme, host) = proxies.called(request);
         // The text goes into JSON strings inside JSON strings: nothing in it may need escaping.
         let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
         if host.is_empty() || host.len() > 261 || !host.bytes().all(is_plain) {
             return Err(BadHost);
         }
-        let scheme = if connection.scheme() == "https" { "https" } else { "http" };
         Ok(Self(format!("{scheme}://{host}")))
     }
 
@@ -58,7 +56,8 @@ mod tests {
     #[test]
     fn the_base_is_what_the_client_called() {
         let base = |host: &'static str| {
-            Base::of(&TestRequest::default().insert_header(("Host", host)).to_http_request())
+            let request = TestRequest::default().insert_header(("Host", host)).to_http_request();
+            Base::of(&request, &TrustedProxies::default())
         };
         let id = ApiId::random();
         assert_eq!(
@@ -72,7 +71,11 @@ mod tests {
         let behind_tls = TestRequest::default()
             .insert_header(("Host", "a"))
             .insert_header(("X-Forwarded-Proto", "https"))
+            .peer_addr("127.0.0.1:1".parse().unwrap())
             .to_http_request();
-        assert_eq!(Base::of(&behind_tls), Ok(Base("https://a".to_owned())));
+        let proxies = TrustedProxies::new(vec!["127.0.0.0/8".parse().unwrap()]);
+        assert_eq!(Base::of(&behind_tls, &proxies), Ok(Base("https://a".to_owned())));
+        let none = TrustedProxies::default();
+        assert_eq!(Base::of(&behind_tls, &none), Ok(Base("http://a".to_owned())));
     }
 }

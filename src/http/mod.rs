@@ -11,8 +11,10 @@ pub mod links;
 pub mod multipart;
 pub mod native;
 pub mod ops;
+pub mod peer;
 pub mod problem;
 pub mod request_id;
+mod routes;
 pub mod session;
 pub mod target;
 pub mod zstack;
@@ -24,7 +26,7 @@ use problem::RequestFault;
 
 use crate::{
     accounts::{Accounts, Capabilities},
-    jobs::{ApiCalls, JobError, Jobs},
+    jobs::{ApiCalls, JobError, Jobs, WebHooks},
     telemetry::Metrics,
     uploads::Uploads,
 };
@@ -40,6 +42,8 @@ pub struct App {
     pub jobs: Arc<Jobs>,
     /// Asynchronous calls and their results.
     pub calls: Arc<ApiCalls>,
+    /// Calls that are told instead of polled.
+    pub hooks: Arc<WebHooks>,
     /// The data plane.
     pub uploads: Arc<Uploads>,
     /// Bounds and names.
@@ -60,6 +64,7 @@ impl App {
         let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         metrics.open_uploads.set(gauge(self.uploads.all_live().len() as u64));
         metrics.promised_bytes.set(gauge(self.uploads.promised_bytes()));
+        metrics.unreadable_jobs.set(gauge(self.jobs.unreadable().rows));
         let store = self.uploads.statistics();
         metrics.buffer_bytes.set(gauge(store.buffer_bytes));
         let (db_writes, db_commits) = (self.db_counts)();
@@ -101,17 +106,34 @@ pub struct HttpSettings {
     pub body_rate_window: Duration,
     /// Whether `/metrics` answers beyond loopback.
     pub metrics_public: bool,
+    /// Who may say which host and which client a request is of.
+    pub trusted_proxies: peer::TrustedProxies,
+}
+
+pub use routes::{Access, Route};
+
+/// Every route of every dialect.
+fn tables() -> [routes::Table; 5] {
+    [ops::routes(), zstack::routes(), imagestore::routes(), native::routes(), download::routes()]
+}
+
+/// All that the service answers, besides OPTIONS, which every path answers.
+pub fn routes() -> Vec<Route> {
+    tables().iter().flat_map(routes::Table::rows).collect()
 }
 
 /// Mounts every route. Handlers find [`App`] as `web::Data<App>`; [`request_id::observe`] is to be wrapped around it all.
 pub fn configure(config: &mut web::ServiceConfig) {
-    config
-        .configure(ops::configure)
-        .configure(zstack::configure)
-        .configure(imagestore::configure)
-        .configure(native::configure)
-        .configure(download::configure)
-        .default_service(web::to(unknown_path));
+    for table in tables() {
+        table.mount(config);
+    }
+    config.default_service(web::to(unknown_path));
+}
+
+/// How a path refuses a method, in our own dialect.
+fn refuse_method(request: &HttpRequest, allow: &str) -> HttpResponse {
+    let fault = RequestFault::Method { allow: allow.to_owned() };
+    problem::answer(&fault.into(), request_id::RequestId::of(request))
 }
 
 async fn unknown_path(request: HttpRequest) -> HttpResponse {

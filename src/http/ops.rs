@@ -2,31 +2,23 @@
 
 use std::{fmt::Write, net::IpAddr};
 
-use actix_web::{HttpRequest, HttpResponse, Route, http::header, web};
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use serde::Serialize;
 
 use super::{
-    App,
-    problem::{self, RequestFault},
-    request_id::RequestId,
+    App, refuse_method,
+    routes::{Access, Table, at, get, head},
 };
 use crate::telemetry::CONTENT_TYPE;
 
-/// Mounts the operational routes.
-pub fn configure(config: &mut web::ServiceConfig) {
-    let readable = |path, get: Route, head: Route| {
-        web::resource(path).route(get).route(head).default_service(web::to(only_read))
-    };
-    config
-        .service(readable("/", web::get().to(status_page), web::head().to(status_page)))
-        .service(readable("/healthz", web::get().to(healthz), web::head().to(healthz)))
-        .service(readable("/readyz", web::get().to(readyz), web::head().to(readyz)))
-        .service(readable("/metrics", web::get().to(metrics), web::head().to(metrics)));
-}
-
-async fn only_read(request: HttpRequest) -> HttpResponse {
-    let fault = RequestFault::Method { allow: "GET, HEAD" };
-    problem::answer(&fault.into(), RequestId::of(&request))
+/// The operational routes.
+pub(super) fn routes() -> Table {
+    let local = Access::Loopback;
+    Table::flat(refuse_method)
+        .service(at("/", [get().open().to(status_page), head().open().to(status_page)]))
+        .service(at("/healthz", [get().open().to(healthz), head().open().to(healthz)]))
+        .service(at("/readyz", [get().open().to(readyz), head().open().to(readyz)]))
+        .service(at("/metrics", [get().by(local).to(metrics), head().by(local).to(metrics)]))
 }
 
 /// `GET /healthz`: the process answers. Nothing else is asked, so that a slow disk does not get it killed.
@@ -35,9 +27,12 @@ async fn healthz() -> HttpResponse {
 }
 
 #[derive(Serialize)]
-struct Ready {
+struct Readiness {
     ready: bool,
     checks: Vec<ReadyCheck>,
+    /// What somebody has to look at although uploads can be taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -63,12 +58,30 @@ async fn readyz(app: web::Data<App>) -> HttpResponse {
         .collect();
     let ready = checks.iter().all(|check| check.ok);
     let mut answer = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    answer.insert_header((header::CACHE_CONTROL, "no-store")).json(Ready { ready, checks })
+    answer.insert_header((header::CACHE_CONTROL, "no-store")).json(Readiness {
+        ready,
+        checks,
+        warnings: warnings(&app),
+    })
 }
 
-/// `GET /metrics`: to callers on this machine, or to all if `http.metrics_public` is set.
+/// One row that cannot be read is no reason to send everybody elsewhere.
+fn warnings(app: &App) -> Vec<String> {
+    let unreadable = app.jobs.unreadable();
+    let named = unreadable.first.into_iter();
+    let mut words: Vec<_> =
+        named.map(|row| format!("{row}: its job is left as it is; mend the row")).collect();
+    let more = unreadable.rows.saturating_sub(words.len() as u64);
+    if more > 0 {
+        words.push(format!("{more} more unfinished jobs cannot be read"));
+    }
+    words
+}
+
+/// `GET /metrics`: to callers on this machine, or to all if `http.metrics_public` is set. A trusted proxy is asked whom it calls for.
 async fn metrics(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
-    let local = request.peer_addr().is_some_and(|peer| is_loopback(peer.ip()));
+    // Behind a proxy on this machine every request comes from this machine: whom it asks for counts.
+    let local = is_loopback(app.settings.trusted_proxies.client(&request));
     if !local && !app.settings.metrics_public {
         return HttpResponse::Forbidden().content_type("text/plain; charset=utf-8").body(
             "metrics are answered on this machine only; set http.metrics_public to change that\n",

@@ -61,7 +61,7 @@ pub enum RequestFault {
     #[error("the method is not offered here; use {allow}")]
     Method {
         /// The methods that it has.
-        allow: &'static str,
+        allow: String,
     },
     /// No such image, or it is not Ready.
     #[error("there is no such image")]
@@ -73,6 +73,12 @@ pub enum RequestFault {
     #[error("the image was refused: {detail}")]
     Failed {
         /// What is wrong with it.
+        detail: String,
+    },
+    /// The bytes were complete, and the upload came to nothing all the same.
+    #[error("the upload came to nothing: {detail}")]
+    Ended {
+        /// Why.
         detail: String,
     },
     /// Its digest was declared differently before, or cannot be declared any more.
@@ -124,7 +130,7 @@ pub fn answer(fault: &Fault, request_id: String) -> HttpResponse {
         response.insert_header((header::WWW_AUTHENTICATE, "OAuth"));
     }
     if let Fault::Request(RequestFault::Method { allow }) = fault {
-        response.insert_header((header::ALLOW, *allow));
+        response.insert_header((header::ALLOW, allow.as_str()));
     }
     if closes(fault) {
         response.force_close();
@@ -141,7 +147,8 @@ pub fn retry_after_secs(after_ms: u64) -> String {
 /// What the request that sent the last byte has to be told of an upload that came to nothing.
 pub fn bad_end(verdict: Option<&Verdict>) -> Option<Fault> {
     match verdict? {
-        Verdict::Failed { detail } => Some(RequestFault::Failed { detail: detail.clone() }.into()),
+        Verdict::Refused { detail } => Some(RequestFault::Failed { detail: detail.clone() }.into()),
+        Verdict::Failed { detail } => Some(RequestFault::Ended { detail: detail.clone() }.into()),
         Verdict::Stopped {
             state: state @ (JobState::Canceling | JobState::Canceled | JobState::Failed),
         } => Some(UploadError::NotTaking { state: *state }.into()),

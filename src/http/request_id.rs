@@ -13,12 +13,11 @@ use actix_web::{
     middleware::Next,
     web,
 };
-use percent_encoding::percent_decode_str;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use super::App;
-use crate::telemetry::redact_path;
+use crate::telemetry::{fully_decoded, redact_path};
 
 /// Name of the header, both ways.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -77,9 +76,10 @@ fn shown(target: &Uri) -> String {
     let mut follows_sessions = false;
     let segments = path.split('/').map(|segment| {
         let is_session = std::mem::take(&mut follows_sessions) && !segment.is_empty();
-        let decoded = percent_decode_str(segment).decode_utf8_lossy();
-        follows_sessions = decoded.eq_ignore_ascii_case(SESSIONS);
-        if is_session { "[session]" } else { segment }
+        let decoded = fully_decoded(segment).unwrap_or_default().to_ascii_lowercase();
+        follows_sessions = decoded.rsplit('/').next() == Some(SESSIONS);
+        let holds_one = decoded.contains("sessions/");
+        if is_session || holds_one { "[session]" } else { segment }
     });
     let path = segments.collect::<Vec<_>>().join("/");
     redact_path(&format!("{path}{query}")).into_owned()
@@ -112,6 +112,12 @@ mod tests {
                 "/zstack/v1/%61ccounts/session%73/0123/valid",
                 "/zstack/v1/%61ccounts/session%73/[session]/valid",
             ),
+            (
+                "/zstack/v1/accounts/session%2573/0123/valid",
+                "/zstack/v1/accounts/session%2573/[session]/valid",
+            ),
+            ("/zstack/v1/accounts/sessions%2F0123/valid", "/zstack/v1/accounts/[session]/valid"),
+            ("/zstack/v1/accounts%252Fsessions/0123", "/zstack/v1/accounts%252Fsessions/[session]"),
             (&format!("/imagestore/upload/{key}"), "/imagestore/upload/[capability]"),
             ("/zstack/v1/longjobs?limit=5", "/zstack/v1/longjobs?limit=5"),
         ] {

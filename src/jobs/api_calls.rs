@@ -3,11 +3,12 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     future::Future,
+    ops::RangeInclusive,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::{runtime::Handle, sync::Semaphore, task::JoinHandle};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -22,7 +23,9 @@ use crate::{
 pub const RESULT_KEPT_MS: i64 = 10_800_000;
 /// How long a call may take; also what clients are told.
 pub const CALL_TIMEOUT: Duration = Duration::from_mins(30);
-/// Calls at work at once. They are short; so many at once mean that the database stands still.
+/// What a caller may ask for instead, in seconds: at most the three days that ZStack gives an image.
+pub const CALL_TIMEOUT_SECS: RangeInclusive<u64> = 1..=259_200;
+/// Calls at work at once, those that nobody waits for any more among them. They are short; so many at once mean that the database stands still.
 const RUNNING_MAX: usize = 1024;
 /// Results held in memory; the oldest goes first.
 const IN_MEMORY_MAX: usize = 2000;
@@ -34,8 +37,30 @@ const PRUNE_EVERY_MS: i64 = 600_000;
 pub enum Kept {
     /// In the records: it survives a restart.
     Durably,
-    /// In memory alone: it holds a session, or the caller is not known to us and must not fill the records.
+    /// In memory alone, because it holds a session; that there was the call is in the records, so that its id stays taken. After a
+    /// restart it is told as interrupted.
+    Secretly,
+    /// In memory alone: the caller is not known to us and must not fill the records.
     InMemory,
+}
+
+/// Told when a call has ended, after its result can be looked up.
+pub type OnEnd = Box<dyn FnOnce(&ApiJobResult) + Send>;
+
+/// How a call runs.
+pub struct Terms {
+    /// Where its result is kept.
+    pub kept: Kept,
+    /// How long it may take until it is told as [`CallFailure::TimedOut`].
+    pub timeout: Duration,
+    /// Who is told of its end.
+    pub on_end: Option<OnEnd>,
+}
+
+impl From<Kept> for Terms {
+    fn from(kept: Kept) -> Self {
+        Self { kept, timeout: CALL_TIMEOUT, on_end: None }
+    }
 }
 
 /// Whether a call has begun.
@@ -55,7 +80,7 @@ pub enum Begun {
 pub enum CallFailure {
     /// It crashed: a defect of ours.
     Crashed,
-    /// It took longer than [`CALL_TIMEOUT`]; it is still at work, and what it does is not undone.
+    /// It took longer than it may; it is still at work, and what it does is not undone.
     TimedOut,
     /// The service was stopped while it was at work.
     Interrupted,
@@ -83,47 +108,71 @@ pub struct ApiCalls {
     runtime: Handle,
     tasks: TaskTracker,
     memory: Mutex<Memory>,
+    working: Arc<Semaphore>,
 }
 
 #[derive(Default)]
 struct Memory {
     running: HashSet<ApiId>,
-    ended: HashMap<ApiId, ApiJobResult>,
-    ended_order: VecDeque<(ApiId, EpochMs)>,
+    /// What is nowhere else.
+    kept: Results,
+    /// What was told to callers that are not known to us: apart, so that they push out nobody's result but their own.
+    strangers: Results,
+    /// What is in the records as well: the newest are asked for most.
+    cached: Results,
     pruned_ms: EpochMs,
+}
+
+/// The newest results, at most [`IN_MEMORY_MAX`].
+#[derive(Default)]
+struct Results {
+    by_id: HashMap<ApiId, (ApiJobResult, EpochMs)>,
+    order: VecDeque<(ApiId, EpochMs)>,
 }
 
 impl ApiCalls {
     /// Over these records; calls run on the runtime that this is called on, as `tasks` that an orderly stop waits for.
     pub fn new(db: Arc<dyn Database>, clock: Arc<dyn Clock>, tasks: TaskTracker) -> Self {
-        Self { db, clock, runtime: Handle::current(), tasks, memory: Mutex::default() }
+        Self {
+            db,
+            clock,
+            runtime: Handle::current(),
+            tasks,
+            memory: Mutex::default(),
+            working: Arc::new(Semaphore::new(RUNNING_MAX)),
+        }
     }
 
-    /// Begins a call. When this answers `Started`, [`Self::look_up`] knows it, also for other requests.
+    /// Begins a call. When this answers `Started`, [`Self::look_up`] knows it, also for other requests. Of several that begin with
+    /// one id, one is started.
     pub async fn start<F>(
         self: &Arc<Self>,
         id: ApiId,
-        kept: Kept,
+        terms: impl Into<Terms>,
         tell: TellFailure,
         work: F,
     ) -> Result<Begun, DbError>
     where
         F: Future<Output = ApiJobResult> + Send + 'static,
     {
-        {
+        let Terms { kept, timeout, on_end } = terms.into();
+        let permit = {
             let mut memory = self.memory();
-            if memory.ended.contains_key(&id) || memory.running.contains(&id) {
+            if memory.knows(id) {
                 return Ok(Begun::Duplicate);
             }
-            if memory.running.len() >= RUNNING_MAX {
+            let Ok(permit) = Arc::clone(&self.working).try_acquire_owned() else {
                 return Ok(Begun::Busy);
-            }
+            };
             // Before the records know it: whoever reads `running` there and not here takes the call for one of a process that is gone.
             memory.running.insert(id);
-        }
+            permit
+        };
         let place = Place { calls: self, id };
         let is_new = match kept {
-            Kept::Durably => self.db.begin_api_job(id, self.clock.now_ms()).await?,
+            Kept::Durably | Kept::Secretly => {
+                self.db.begin_api_job(id, self.clock.now_ms()).await?
+            }
             Kept::InMemory => self.db.api_job(id).await?.is_none(),
         };
         if !is_new {
@@ -131,33 +180,42 @@ impl ApiCalls {
         }
         // From here on nothing waits: the task below gives the place back.
         std::mem::forget(place);
-        let work = self.tasks.spawn_on(work, &self.runtime);
+        let work = self.tasks.spawn_on(
+            async move {
+                // With the work and not with the wait for it: what goes on unwatched still counts.
+                let _permit = permit;
+                work.await
+            },
+            &self.runtime,
+        );
         let calls = Arc::clone(self);
         self.tasks.spawn_on(
             async move {
-                let result = ended(work, tell).await;
-                calls.finish(id, kept, result).await;
+                let result = ended(work, timeout, tell).await;
+                calls.finish(id, kept, result.clone()).await;
+                if let Some(on_end) = on_end {
+                    on_end(&result);
+                }
             },
             &self.runtime,
         );
         Ok(Begun::Started)
     }
 
-    /// What is known of a call. One that was cut off by a restart is told as `Interrupted`.
+    /// What is known of a call. One that was cut off by a restart is told as `Interrupted`: what runs in the records and not here
+    /// ran in a process that is gone. That holds for one process over one database; several would have to say which runs what.
     pub async fn look_up(&self, id: ApiId, tell: TellFailure) -> Result<CallState, DbError> {
-        {
-            let memory = self.memory();
-            if let Some(result) = memory.ended.get(&id) {
-                return Ok(CallState::Ended(result.clone()));
-            }
-            if memory.running.contains(&id) {
-                return Ok(CallState::Running);
-            }
+        if let Some(state) = self.remembered(id) {
+            return Ok(state);
         }
         match self.db.api_job(id).await? {
             None => Ok(CallState::Unknown),
             Some(Some(result)) => Ok(CallState::Ended(result)),
             Some(None) => {
+                // It may have begun between the two looks: what is at work here is not to be written down as cut off.
+                if let Some(state) = self.remembered(id) {
+                    return Ok(state);
+                }
                 let result = tell(CallFailure::Interrupted);
                 self.db.finish_api_job(id, result.clone(), self.clock.now_ms()).await?;
                 Ok(CallState::Ended(result))
@@ -165,10 +223,21 @@ impl ApiCalls {
         }
     }
 
+    /// What this process knows without the records.
+    fn remembered(&self, id: ApiId) -> Option<CallState> {
+        let memory = self.memory();
+        let Some((result, ended_ms)) = memory.result(id) else {
+            return memory.running.contains(&id).then_some(CallState::Running);
+        };
+        // Old ones are swept when others end, which may be long after their time.
+        let is_kept = self.clock.now_ms() - ended_ms < RESULT_KEPT_MS;
+        Some(if is_kept { CallState::Ended(result.clone()) } else { CallState::Unknown })
+    }
+
     async fn finish(&self, id: ApiId, kept: Kept, result: ApiJobResult) {
         let now_ms = self.clock.now_ms();
         let durable = match kept {
-            Kept::InMemory => false,
+            Kept::InMemory | Kept::Secretly => false,
             Kept::Durably => match self.db.finish_api_job(id, result.clone(), now_ms).await {
                 Ok(()) => true,
                 Err(error) => {
@@ -180,11 +249,13 @@ impl ApiCalls {
         let prune = {
             let mut memory = self.memory();
             memory.running.remove(&id);
-            memory.forget(now_ms);
-            if !durable {
-                memory.ended.insert(id, result);
-                memory.ended_order.push_back((id, now_ms));
-            }
+            let Memory { kept: only_here, strangers, cached, .. } = &mut *memory;
+            let results = match kept {
+                Kept::InMemory => strangers,
+                Kept::Durably if durable => cached,
+                Kept::Durably | Kept::Secretly => only_here,
+            };
+            results.add(id, result, now_ms);
             let due = now_ms - memory.pruned_ms >= PRUNE_EVERY_MS;
             if due {
                 memory.pruned_ms = now_ms;
@@ -215,21 +286,43 @@ impl Drop for Place<'_> {
 }
 
 impl Memory {
+    fn knows(&self, id: ApiId) -> bool {
+        self.running.contains(&id) || self.result(id).is_some()
+    }
+
+    /// A result, and when it came.
+    fn result(&self, id: ApiId) -> Option<&(ApiJobResult, EpochMs)> {
+        let held = [&self.kept, &self.strangers, &self.cached];
+        held.into_iter().find_map(|results| results.by_id.get(&id))
+    }
+}
+
+impl Results {
+    fn add(&mut self, id: ApiId, result: ApiJobResult, now_ms: EpochMs) {
+        self.forget(now_ms);
+        self.by_id.insert(id, (result, now_ms));
+        self.order.push_back((id, now_ms));
+    }
+
     /// Makes room for one more result, and drops those that are too old.
     fn forget(&mut self, now_ms: EpochMs) {
-        while let Some((id, ended_ms)) = self.ended_order.front().copied() {
-            if self.ended_order.len() < IN_MEMORY_MAX && now_ms - ended_ms < RESULT_KEPT_MS {
+        while let Some((id, ended_ms)) = self.order.front().copied() {
+            if self.order.len() < IN_MEMORY_MAX && now_ms - ended_ms < RESULT_KEPT_MS {
                 break;
             }
-            self.ended_order.pop_front();
-            self.ended.remove(&id);
+            self.order.pop_front();
+            self.by_id.remove(&id);
         }
     }
 }
 
 /// The work goes on after its time is over: dropping it half way could leave a verb half done.
-async fn ended(mut work: JoinHandle<ApiJobResult>, tell: TellFailure) -> ApiJobResult {
-    match tokio::time::timeout(CALL_TIMEOUT, &mut work).await {
+async fn ended(
+    mut work: JoinHandle<ApiJobResult>,
+    limit: Duration,
+    tell: TellFailure,
+) -> ApiJobResult {
+    match tokio::time::timeout(limit, &mut work).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => tell(CallFailure::Crashed),
         Err(_) => tell(CallFailure::TimedOut),

@@ -5,15 +5,14 @@
 
 use super::{
     JobError, JobView, Jobs,
-    moves::{Moved, Step, interrupted},
+    moves::{Moved, Step, interrupted, superseded},
 };
 use crate::{
     db::Deleted,
     domain::{
         account::{Caller, Scope},
-        ids::{ImageUuid, JobUuid},
-        image::ImageStatus,
-        job::{JobResult, LongJob, Stage},
+        ids::JobUuid,
+        job::{JobResult, LongJob, Run, Stage},
         job_state::{JobEvent, JobState},
         upload::{UploadFate, UploadRecord},
     },
@@ -71,17 +70,24 @@ impl Jobs {
     /// `WrongState` with ZStack's words.
     pub async fn resume(&self, caller: Caller, uuid: JobUuid) -> Result<JobView, JobError> {
         let scope = caller.scope();
-        let job = self.whole(move |jobs| async move { jobs.resume_job(uuid, scope).await }).await?;
+        let resumed =
+            self.whole(move |jobs| async move { jobs.resume_job(uuid, scope, |_| true).await });
+        let job = resumed.await?;
         self.view(job).await
     }
 
+    /// Resumes a job that is `wanted` as it is found; one that is not is left as it is.
     pub(super) async fn resume_job(
         &self,
         uuid: JobUuid,
         scope: Scope,
+        wanted: impl Fn(&LongJob) -> bool + Send + Sync,
     ) -> Result<LongJob, JobError> {
         let _alone = self.lock(uuid).await;
         let moved = self.move_job(uuid, scope, |now| {
+            if !wanted(now) {
+                return Ok(None);
+            }
             let step = Step::new(JobEvent::Resume).result(JobResult::Event);
             Ok(Some(match now.stage {
                 // The crash came while its bytes became the image: only this stage says so.
@@ -91,7 +97,10 @@ impl Jobs {
                 }
             }))
         });
-        let job = moved.await?.job();
+        let job = match moved.await? {
+            Moved::Now(job) => job,
+            Moved::Unchanged(job) => return Ok(job),
+        };
         if let Some(upload) = self.upload_of(&job).await? {
             self.take_bytes(&job, &upload).await?;
         }
@@ -100,9 +109,29 @@ impl Jobs {
 
     /// Cancels a job: its bytes are gone and it is Canceled when this returns. Canceled already: success.
     pub async fn cancel(&self, caller: Caller, uuid: JobUuid) -> Result<(), JobError> {
+        self.cancel_if(caller, uuid, |_| Ok(())).await
+    }
+
+    /// [`cancel`](Self::cancel) for whoever means one run of the job: if another has taken its place, that one goes on and this
+    /// one's upload is `Gone`.
+    pub async fn cancel_run(&self, caller: Caller, run: Run) -> Result<(), JobError> {
+        let is_meant =
+            move |now: &LongJob| if now.run() == run { Ok(()) } else { Err(superseded()) };
+        self.cancel_if(caller, run.job, is_meant).await
+    }
+
+    async fn cancel_if(
+        &self,
+        caller: Caller,
+        uuid: JobUuid,
+        is_meant: impl Fn(&LongJob) -> Result<(), JobError> + Send + Sync + 'static,
+    ) -> Result<(), JobError> {
         let scope = caller.scope();
         self.whole(move |jobs| async move {
-            let asked = |_: &LongJob| Ok(Some(Step::new(JobEvent::CancelAsked)));
+            let asked = |now: &LongJob| {
+                is_meant(now)?;
+                Ok(Some(Step::new(JobEvent::CancelAsked)))
+            };
             let moved = jobs.move_job(uuid, scope, asked).await?;
             jobs.clean_up(moved.job()).await
         })
@@ -126,7 +155,7 @@ impl Jobs {
             self.parts.uploads.discard(upload).await?;
         }
         let detail = format!("long job[uuid:{}] has been canceled", job.uuid);
-        let moved = self.move_job(job.uuid, Scope::All, |_| {
+        let moved = self.move_run(job.run(), |_| {
             Ok(Some(Step::new(JobEvent::CleanedUp).without_bytes(UploadFate::Discarded).result(
                 JobResult::Error {
                     detail: detail.clone(),
@@ -152,32 +181,21 @@ impl Jobs {
         Ok(())
     }
 
-    /// Ends a job as Failed: its bytes and its image's record are gone, the reason stays. A job that has ended is left alone.
-    pub(super) async fn fail(
-        &self,
-        uuid: JobUuid,
-        detail: String,
-        cause: String,
-        fate: UploadFate,
-    ) -> Result<LongJob, JobError> {
-        let _alone = self.lock(uuid).await;
-        self.fail_alone(uuid, detail, cause, fate).await
+    /// Ends a run as Failed: its bytes and its image's record are gone, the reason stays. One that has ended is left alone.
+    pub(super) async fn fail(&self, run: Run, failure: Failure) -> Result<LongJob, JobError> {
+        let _alone = self.lock(run.job).await;
+        self.fail_alone(run, failure).await
     }
 
     /// [`fail`](Self::fail) for whoever holds the job's lock.
-    pub(super) async fn fail_alone(
-        &self,
-        uuid: JobUuid,
-        detail: String,
-        cause: String,
-        fate: UploadFate,
-    ) -> Result<LongJob, JobError> {
-        let before = self.parts.db.job(uuid, Scope::All).await?;
-        let before = before.ok_or_else(|| not_found(uuid))?;
-        // Looked up before the move: afterwards the uuid of the image is free, and may be another job's.
-        let upload = self.upload_of(&before).await?;
-        self.remove_unrecorded_image(&before).await?;
-        let moved = self.move_job(uuid, Scope::All, |_| {
+    pub(super) async fn fail_alone(&self, run: Run, failure: Failure) -> Result<LongJob, JobError> {
+        let uuid = run.job;
+        let Failure { detail, cause, fate, foreign_image } = failure;
+        if !foreign_image && let Some(before) = self.current(run).await? {
+            self.remove_unrecorded_image(&before).await?;
+        }
+        let upload = self.parts.db.upload(run.upload).await?;
+        let moved = self.move_run(run, |_| {
             Ok(Some(
                 Step::new(JobEvent::Fail)
                     .without_bytes(fate)
@@ -211,44 +229,37 @@ impl Jobs {
         }
     }
 
-    /// Deletes a Ready image: kept for a while as Deleted, or removed at once if `enforcing`. One that is deleted already is
-    /// success.
-    pub async fn delete_image(
-        &self,
-        caller: Caller,
-        uuid: ImageUuid,
-        enforcing: bool,
-    ) -> Result<(), JobError> {
-        let image = self.parts.db.image(uuid, caller.scope()).await?;
-        let image = image.ok_or_else(|| JobError::ImageNotFound { uuid: uuid.to_string() })?;
-        match image.status {
-            ImageStatus::Downloading => {
-                return Err(JobError::Invalid(format!(
-                    "image[uuid:{uuid}] is being uploaded: cancel its long job instead"
-                )));
-            }
-            ImageStatus::Ready => {
-                let now_ms = self.parts.clock.now_ms();
-                self.parts.db.mark_image_deleted(uuid, caller.scope(), now_ms).await?;
-            }
-            ImageStatus::Deleted => {}
-        }
-        if enforcing {
-            self.expunge(uuid).await?;
-        }
-        Ok(())
-    }
-
-    /// Removes a deleted image for good: the bytes first, so that a crash leaves a record to try again from.
-    pub(super) async fn expunge(&self, image: ImageUuid) -> Result<(), JobError> {
-        self.parts.uploads.delete_image(image).await?;
-        Ok(self.parts.db.remove_image(image).await?)
-    }
-
-    /// The newest upload of a job's image, if it is this job's.
+    /// The upload of a job's current run.
     pub(super) async fn upload_of(&self, job: &LongJob) -> Result<Option<UploadRecord>, JobError> {
-        let upload = self.parts.db.upload_of_image(job.image).await?;
-        Ok(upload.filter(|upload| upload.job == job.uuid))
+        Ok(self.parts.db.upload(job.upload).await?)
+    }
+}
+
+/// Why a run fails, and what becomes of its bytes.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    detail: String,
+    cause: String,
+    fate: UploadFate,
+    /// The image that the store has under this name is another's: it stays.
+    foreign_image: bool,
+}
+
+impl Failure {
+    /// The bytes are discarded.
+    pub(super) fn new(detail: impl Into<String>, cause: impl Into<String>) -> Self {
+        let (detail, cause) = (detail.into(), cause.into());
+        Self { detail, cause, fate: UploadFate::Discarded, foreign_image: false }
+    }
+
+    /// It took too long.
+    pub(super) fn expired(self) -> Self {
+        Self { fate: UploadFate::Expired, ..self }
+    }
+
+    /// Something else has its image's name in the store.
+    pub(super) fn beside_a_foreign_image(self) -> Self {
+        Self { foreign_image: true, ..self }
     }
 }
 

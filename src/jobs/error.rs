@@ -17,6 +17,12 @@ pub enum JobError {
         /// What was asked for.
         uuid: String,
     },
+    /// No such tag that the caller may see.
+    #[error("invalid field[uuid], resource[uuid:{uuid}, type:TagVO] not found")]
+    TagNotFound {
+        /// What was asked for.
+        uuid: String,
+    },
     /// A field cannot be taken (code SYS.1007); the words name it.
     #[error("{0}")]
     Invalid(String),
@@ -28,6 +34,9 @@ pub enum JobError {
         /// ZStack's words where it has some.
         words: String,
     },
+    /// The call does not fit this job at all (code LONG_JOB.1003).
+    #[error("{0}")]
+    Unsupported(String),
     /// Nothing can store the image now (code SYS.1006).
     #[error("{0}")]
     NoStorage(String),

@@ -8,7 +8,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use super::{
-    JobError, Jobs, locked,
+    JobError, Jobs,
+    control::Failure,
+    locked,
     moves::{Step, interrupted},
 };
 use crate::{
@@ -16,10 +18,10 @@ use crate::{
         account::Scope,
         ids::{JobUuid, UploadUuid},
         image::{ImageRecord, ImageStatus, MediaType},
-        job::{JobResult, LongJob, Stage, TaskProgress},
+        job::{JobResult, LongJob, Run, Stage, TaskProgress},
         job_state::{JobEvent, JobState, SuspendReason},
         tag::hex,
-        upload::{UploadFate, UploadRecord},
+        upload::UploadRecord,
     },
     uploads::{Finished, Found, JobSignals, Live, Probed, StoreError, UploadError, Verdict},
 };
@@ -29,23 +31,23 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// Attempts in a row; after that housekeeping tries again, once a minute, so that a store that never heals costs no processor.
 const ATTEMPTS_MAX: usize = 3;
 
-/// A job that is being finished.
+/// An upload that is being finished.
 pub(super) struct Finishing {
     verdict: watch::Receiver<Option<Verdict>>,
     /// Somebody found all bytes there after this had begun.
     asked_again: bool,
 }
 
-/// Takes a job out of the map of those that are being finished, whatever ends its task.
+/// Takes an upload out of the map of those that are being finished, whatever ends its task.
 struct Entry<'j> {
     jobs: &'j Jobs,
-    job: JobUuid,
+    upload: UploadUuid,
 }
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            locked(&self.jobs.finishing).remove(&self.job);
+            locked(&self.jobs.finishing).remove(&self.upload);
         }
     }
 }
@@ -68,29 +70,25 @@ impl<E: Into<JobError>> From<E> for Halt {
 
 impl Jobs {
     /// Starts finishing a complete upload, or joins who is at it.
-    pub(super) fn begin_finishing(
-        self: Arc<Self>,
-        job: JobUuid,
-        upload: UploadUuid,
-    ) -> watch::Receiver<Option<Verdict>> {
+    pub(super) fn begin_finishing(self: Arc<Self>, run: Run) -> watch::Receiver<Option<Verdict>> {
         let (sender, receiver) = watch::channel(None);
         {
             let mut finishing = locked(&self.finishing);
-            if let Some(already) = finishing.get_mut(&job) {
+            if let Some(already) = finishing.get_mut(&run.upload) {
                 already.asked_again = true;
                 return already.verdict.clone();
             }
             let verdict = receiver.clone();
-            finishing.insert(job, Finishing { verdict, asked_again: false });
+            finishing.insert(run.upload, Finishing { verdict, asked_again: false });
         }
         let (tasks, runtime) = (self.parts.tasks.clone(), self.parts.runtime.clone());
         let work = async move {
             // Also when this panics or its runtime ends: a job that seems to be finished for ever would never be.
-            let _entry = Entry { jobs: &self, job };
+            let _entry = Entry { jobs: &self, upload: run.upload };
             let mut attempts = 1;
             let verdict = loop {
-                let verdict = self.finish(job, upload).await;
-                if !self.is_asked_again(job, &verdict, attempts) {
+                let verdict = self.finish(run).await;
+                if !self.is_asked_again(run.upload, &verdict, attempts) {
                     break verdict;
                 }
                 attempts += 1;
@@ -104,9 +102,9 @@ impl Jobs {
 
     /// Whether somebody asked while an attempt was ending that came to nothing: the job may have been resumed since that
     /// attempt looked, and nobody else will begin another. If not, the attempt leaves the map in the same step.
-    fn is_asked_again(&self, job: JobUuid, verdict: &Verdict, attempts: usize) -> bool {
+    fn is_asked_again(&self, upload: UploadUuid, verdict: &Verdict, attempts: usize) -> bool {
         let mut finishing = locked(&self.finishing);
-        if let Some(entry) = finishing.get_mut(&job)
+        if let Some(entry) = finishing.get_mut(&upload)
             && entry.asked_again
             && attempts < ATTEMPTS_MAX
             && matches!(verdict, Verdict::Stopped { .. })
@@ -114,46 +112,50 @@ impl Jobs {
             entry.asked_again = false;
             return true;
         }
-        finishing.remove(&job);
+        finishing.remove(&upload);
         false
     }
 
-    /// Whether a job is being finished at this moment: its silence is work, not idleness.
-    pub(super) fn is_finishing(&self, job: JobUuid) -> bool {
-        locked(&self.finishing).contains_key(&job)
+    /// Whether an upload is being finished at this moment: its silence is work, not idleness.
+    pub(super) fn is_finishing(&self, upload: UploadUuid) -> bool {
+        locked(&self.finishing).contains_key(&upload)
     }
 
-    async fn finish(&self, job: JobUuid, upload: UploadUuid) -> Verdict {
-        let halt = match self.make_image(job, upload).await {
+    async fn finish(&self, run: Run) -> Verdict {
+        let Run { job, upload } = run;
+        let halt = match self.make_image(run).await {
             Ok(verdict) => return verdict,
             Err(halt) => halt,
         };
         match halt {
-            Halt::Left(state) => self.verdict_of(job, state).await,
+            Halt::Left(state) => self.verdict_of(run, state).await,
             Halt::Wrong { detail, cause } => {
                 tracing::warn!(%job, %upload, cause, "an upload was refused");
-                match self.fail(job, detail.clone(), cause, UploadFate::Discarded).await {
-                    Ok(_) => Verdict::Failed { detail },
-                    Err(error) => self.set_back(job, error).await,
+                match self.fail(run, Failure::new(detail.clone(), cause)).await {
+                    Ok(_) => Verdict::Refused { detail },
+                    Err(error) => self.set_back(run, error).await,
                 }
             }
-            Halt::Broken(error) => self.set_back(job, error).await,
+            Halt::Broken(error) => self.set_back(run, error).await,
         }
     }
 
     /// The steps. Each `?` leaves a state from which the same steps can be taken again.
-    async fn make_image(&self, job: JobUuid, upload: UploadUuid) -> Result<Verdict, Halt> {
+    async fn make_image(&self, run: Run) -> Result<Verdict, Halt> {
+        let Run { job, upload } = run;
         let live = match self.parts.uploads.open(upload).await? {
             Found::Open(live) => live,
             Found::Published(record) => return Ok(self.ready(&record).await?),
         };
-        if self.adopt_published(job, &live.record()).await? {
+        if self.adopt_published(run, &live.record()).await? {
             return Ok(self.ready(&live.record()).await?);
         }
-        self.enter(job, Stage::Verifying, None).await?;
-        let finished = self.verify(job, &live).await?;
-        compare(&live.record(), &finished)?;
-        self.enter(job, Stage::Inspecting, None).await?;
+        self.enter(run, Stage::Verifying, None).await?;
+        let finished = self.verify(run, &live).await?;
+        // From the records, not from memory: tags may have declared digests until the verification began.
+        let declared = self.parts.db.upload(upload).await?.ok_or(UploadError::NotFound)?;
+        compare(&declared, &finished)?;
+        self.enter(run, Stage::Inspecting, None).await?;
         let probed = self.parts.uploads.probe(&live, finished.length).await?;
 
         // Alone from here on: a cancel either comes before (and this stops) or finds the image Ready.
@@ -162,7 +164,7 @@ impl Jobs {
         let image = self.parts.db.image(record.image, Scope::All).await?;
         let image = image.ok_or(JobError::ImageNotFound { uuid: record.image.to_string() })?;
         let image = described(image, &finished, probed)?;
-        self.enter(job, Stage::Publishing, Some(image.clone())).await?;
+        self.enter(run, Stage::Publishing, Some(image.clone())).await?;
         self.parts.uploads.publish(&record, record.image).await?;
         let ready = ImageRecord {
             status: ImageStatus::Ready,
@@ -170,7 +172,7 @@ impl Jobs {
             ..image
         };
         let verdict = Verdict::Ready { md5: ready.md5.clone(), sha256: ready.sha256.clone() };
-        let moved = self.move_job(job, Scope::All, |_| {
+        let moved = self.move_run(run, |_| {
             Ok(Some(
                 Step::new(JobEvent::Succeed)
                     .image(ready.clone())
@@ -189,13 +191,8 @@ impl Jobs {
 
     /// Goes to a stage, if the job is still Running. The first stage wakes a job that waits for what bytes bring: it was suspended
     /// while its last byte was on its way, and no further one will come to wake it.
-    async fn enter(
-        &self,
-        job: JobUuid,
-        stage: Stage,
-        image: Option<ImageRecord>,
-    ) -> Result<(), Halt> {
-        let moved = self.move_job(job, Scope::All, |now| {
+    async fn enter(&self, run: Run, stage: Stage, image: Option<ImageRecord>) -> Result<(), Halt> {
+        let moved = self.move_run(run, |now| {
             let wakes = stage == Stage::Verifying
                 && now.state.suspend_reason().is_some_and(SuspendReason::bytes_resume);
             if now.state != JobState::Running && !wakes {
@@ -214,7 +211,7 @@ impl Jobs {
     }
 
     /// Brings the digests to the end, and writes the percentage down now and then if that takes a while.
-    async fn verify(&self, job: JobUuid, live: &Arc<Live>) -> Result<Finished, Halt> {
+    async fn verify(&self, run: Run, live: &Arc<Live>) -> Result<Finished, Halt> {
         let seen = Arc::clone(live);
         let progress = Arc::new(move |offset| seen.verified(offset));
         let work = self.parts.uploads.finish(live, progress);
@@ -225,14 +222,14 @@ impl Jobs {
             tokio::select! {
                 finished = &mut work => return Ok(finished?),
                 _ = tick.tick() => {
-                    self.report(job, "adding to image store", live.verified_percent()).await;
+                    self.report(run, "adding to image store", live.verified_percent()).await;
                 }
             }
         }
     }
 
-    async fn report(&self, job: JobUuid, task_name: &str, percent: i64) {
-        let Ok(Some(job)) = self.parts.db.job(job, Scope::All).await else { return };
+    async fn report(&self, run: Run, task_name: &str, percent: i64) {
+        let Ok(Some(job)) = self.current(run).await else { return };
         let progress = TaskProgress {
             api_id: job.api_id,
             task_name: task_name.to_owned(),
@@ -245,30 +242,47 @@ impl Jobs {
     }
 
     /// What can heal suspends the job with its bytes; what cannot fails it.
-    async fn set_back(&self, job: JobUuid, error: JobError) -> Verdict {
-        tracing::error!(%job, %error, "an upload could not be finished");
+    async fn set_back(&self, run: Run, error: JobError) -> Verdict {
+        tracing::error!(job = %run.job, upload = %run.upload, %error, "an upload could not be finished");
         let words = error.to_string();
         match &error {
             JobError::Upload(UploadError::Store(
                 StoreError::NotFound { .. } | StoreError::Damaged { .. },
-            )) => self.storage_lost(job, words).await,
+            )) => self.storage_lost(run, words).await,
             JobError::Upload(UploadError::Store(StoreError::NoSpace)) => {
-                self.storage_failed(job, true, words).await;
+                self.storage_failed(run, true, words).await;
             }
-            // Another process owns it now, and leads it on.
-            JobError::Upload(UploadError::Store(StoreError::Fenced { .. })) => {}
-            _ => self.storage_failed(job, false, words).await,
+            // Another process owns it now, and leads it on; or it has ended.
+            JobError::Upload(
+                UploadError::Store(StoreError::Fenced { .. }) | UploadError::Gone { .. },
+            ) => {}
+            // Trying again would never help.
+            JobError::Upload(UploadError::Store(StoreError::AlreadyExists { .. })) => {
+                self.name_is_taken(run, words).await;
+            }
+            _ => self.storage_failed(run, false, words).await,
         }
-        let state = match self.parts.db.job(job, Scope::All).await {
-            Ok(Some(job)) => job.state,
-            Ok(None) | Err(_) => JobState::Running,
-        };
-        self.verdict_of(job, state).await
+        self.verdict_of(run, JobState::Running).await
     }
 
-    async fn verdict_of(&self, job: JobUuid, state: JobState) -> Verdict {
-        let record = self.parts.db.job(job, Scope::All).await.ok().flatten();
+    /// The store has an image under this upload's name that another upload became. That image stays; this upload has no way to
+    /// its end.
+    async fn name_is_taken(&self, run: Run, words: String) {
+        let detail = "the storage has another image under this image's uuid; the bytes of this upload were removed: submit a new job, without resourceUuid";
+        let failure = Failure::new(detail, words).beside_a_foreign_image();
+        if let Err(error) = self.fail(run, failure).await {
+            tracing::error!(job = %run.job, %error, "an upload whose image's name is taken could not be failed");
+        }
+    }
+
+    /// How a run stands whose finishing came to nothing; `state` where the records do not say.
+    async fn verdict_of(&self, run: Run, state: JobState) -> Verdict {
+        let record = self.parts.db.job(run.job, Scope::All).await.ok().flatten();
         match record {
+            Some(job) if job.run() != run => Verdict::Failed {
+                detail: "this upload has ended and its job runs again; send the file to the new upload URL"
+                    .to_owned(),
+            },
             Some(LongJob {
                 state: JobState::Failed,
                 result: Some(JobResult::Error { detail, .. }),
@@ -302,13 +316,9 @@ impl Jobs {
 
     /// Records an image that is in the store already. Answers whether there was one. A job that a user suspended or canceled is
     /// left alone.
-    async fn adopt_published(
-        &self,
-        uuid: JobUuid,
-        upload: &UploadRecord,
-    ) -> Result<bool, JobError> {
-        let _alone = self.lock(uuid).await;
-        let Some(job) = self.parts.db.job(uuid, Scope::All).await? else { return Ok(false) };
+    async fn adopt_published(&self, run: Run, upload: &UploadRecord) -> Result<bool, JobError> {
+        let _alone = self.lock(run.job).await;
+        let Some(job) = self.current(run).await? else { return Ok(false) };
         let Some(image) = self.published_image(&job).await? else { return Ok(false) };
         let left = |state: JobState| match state {
             JobState::Running => false,
@@ -326,13 +336,12 @@ impl Jobs {
         self.parts.uploads.publish(upload, job.image).await?;
         let now_ms = self.parts.clock.now_ms();
         let ready = ImageRecord { status: ImageStatus::Ready, last_op_ms: now_ms, ..image };
-        let woken = self.move_job(uuid, Scope::All, |now| {
-            Ok((!left(now.state)).then(|| Step::new(JobEvent::BytesArrived)))
-        });
+        let woken = self
+            .move_run(run, |now| Ok((!left(now.state)).then(|| Step::new(JobEvent::BytesArrived))));
         if woken.await?.job().state != JobState::Running {
             return Ok(false);
         }
-        let moved = self.move_job(uuid, Scope::All, |_| {
+        let moved = self.move_run(run, |_| {
             let step = Step::new(JobEvent::Succeed).image(ready.clone());
             Ok(Some(step.published().result(JobResult::Event)))
         });

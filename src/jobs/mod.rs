@@ -4,12 +4,19 @@ mod api_calls;
 mod control;
 mod error;
 mod finish;
+mod hooks;
+mod images;
+mod join;
+mod locks;
 mod moves;
 mod query;
 mod recovery;
+mod rerun;
 mod signals;
 mod submit;
 mod supervisor;
+mod tags;
+mod unreadable;
 
 use std::{
     collections::HashMap,
@@ -21,20 +28,30 @@ use tokio::sync::OwnedMutexGuard;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use api_calls::{
-    ApiCalls, Begun, CALL_TIMEOUT, CallFailure, CallState, Kept, RESULT_KEPT_MS, TellFailure,
+    ApiCalls, Begun, CALL_TIMEOUT, CALL_TIMEOUT_SECS, CallFailure, CallState, Kept, OnEnd,
+    RESULT_KEPT_MS, TellFailure, Terms,
 };
 pub use error::JobError;
+pub use hooks::{
+    HookCall, HookFailure, HookPlace, HookRefused, HookRules, HookSender, HookUrl, HttpHooks,
+    RETRY_AFTER, WebHooks,
+};
+pub use join::Joined;
+pub use unreadable::Unreadable;
 
 pub use crate::db::{ApiJobResult, DbError};
+
+use locks::Locks;
 
 use crate::{
     db::Database,
     domain::{
         account::StorageRecord,
         add_image::AddImageRequest,
-        clock::Clock,
-        ids::{ApiId, JobUuid, NodeUuid},
+        clock::{Clock, ClockDoubt},
+        ids::{AccountUuid, ApiId, ImageUuid, JobUuid, NodeUuid, UploadUuid},
         image::ImageRecord,
+        image_id::ImageId,
         job::LongJob,
         upload::{Completion, ExpectedDigests, UploadRecord},
     },
@@ -153,11 +170,19 @@ pub struct Jobs {
     parts: JobParts,
     /// For tasks that outlive the call that starts them.
     myself: Weak<Self>,
-    /// Jobs whose last byte is here and whose verdict is not.
-    finishing: Mutex<HashMap<JobUuid, finish::Finishing>>,
+    /// Uploads whose last byte is here and whose verdict is not.
+    finishing: Mutex<HashMap<UploadUuid, finish::Finishing>>,
     /// One at a time changes a job together with what its store entry takes: without it a slice that saw the job Running could
-    /// open the gate again behind a suspension. An entry lives while somebody holds it.
-    locks: Mutex<HashMap<JobUuid, Arc<tokio::sync::Mutex<()>>>>,
+    /// open the gate again behind a suspension.
+    locks: Locks<JobUuid>,
+    /// One at a time removes or recovers a deleted image. Whoever takes a job's lock as well takes that first.
+    image_locks: Locks<ImageUuid>,
+    /// One at a time looks for the live job of an `IMAGE_ID` and makes one if there is none.
+    joining: Locks<(AccountUuid, ImageId)>,
+    /// How far the clock is ahead of what it is believed.
+    doubt: Mutex<ClockDoubt>,
+    /// Rows that the last look at all unfinished jobs could not read.
+    unreadable: Mutex<Unreadable>,
 }
 
 impl Jobs {
@@ -168,7 +193,11 @@ impl Jobs {
             parts,
             myself: Weak::clone(myself),
             finishing: Mutex::default(),
-            locks: Mutex::default(),
+            locks: Locks::default(),
+            image_locks: Locks::default(),
+            joining: Locks::default(),
+            doubt: Mutex::default(),
+            unreadable: Mutex::default(),
         });
         let signals: Arc<dyn JobSignals> = Arc::<Self>::clone(&jobs);
         uploads.connect(Arc::downgrade(&signals));
@@ -194,13 +223,12 @@ impl Jobs {
 
     /// Whoever holds this is alone in changing what the store takes, removes or publishes for a job.
     async fn lock(&self, job: JobUuid) -> OwnedMutexGuard<()> {
-        let lock = {
-            let mut locks = locked(&self.locks);
-            // Nobody waits for an entry that only the map holds.
-            locks.retain(|_, lock| Arc::strong_count(lock) > 1);
-            Arc::clone(locks.entry(job).or_default())
-        };
-        lock.lock_owned().await
+        self.locks.lock(job).await
+    }
+
+    /// Whoever holds this is alone in removing or recovering a deleted image.
+    async fn lock_image(&self, image: ImageUuid) -> OwnedMutexGuard<()> {
+        self.image_locks.lock(image).await
     }
 }
 

@@ -7,10 +7,11 @@ use crate::{
         account::Scope,
         ids::{JobUuid, NodeUuid},
         image::ImageRecord,
-        job::{JobResult, LongJob, Stage},
+        job::{JobResult, LongJob, Run, Stage},
         job_state::{JobEvent, JobState, Next},
         upload::UploadFate,
     },
+    uploads::UploadError,
 };
 
 /// Times that a lost race is decided anew. Each loss means that somebody else has moved the job, so this is only reached under
@@ -126,6 +127,25 @@ impl Jobs {
         }
         Err(JobError::Contended)
     }
+
+    /// [`move_job`](Self::move_job) for whoever speaks for one run: if another has taken its place, nothing is moved and the
+    /// upload is `Gone`.
+    pub(super) async fn move_run(
+        &self,
+        run: Run,
+        decide: impl Fn(&LongJob) -> Result<Option<Step>, JobError>,
+    ) -> Result<Moved, JobError> {
+        let moved = self.move_job(run.job, Scope::All, |job| {
+            if job.run() == run { decide(job) } else { Err(superseded()) }
+        });
+        moved.await
+    }
+
+    /// The job, while this is its current run.
+    pub(super) async fn current(&self, run: Run) -> Result<Option<LongJob>, JobError> {
+        let job = self.parts.db.job(run.job, Scope::All).await?;
+        Ok(job.filter(|job| job.run() == run))
+    }
 }
 
 fn change(job: &LongJob, next: JobState, step: Step, node: NodeUuid, now_ms: i64) -> MoveJob {
@@ -160,8 +180,13 @@ fn after(job: &LongJob, change: &MoveJob) -> LongJob {
     }
 }
 
+/// The job runs again, with another upload.
+pub(super) fn superseded() -> JobError {
+    JobError::Upload(UploadError::Gone { fate: UploadFate::Discarded })
+}
+
 /// ZStack's words for an event that a state does not take (zstack.md 2.4).
-fn refusal(job: &LongJob, event: JobEvent) -> JobError {
+pub(super) fn refusal(job: &LongJob, event: JobEvent) -> JobError {
     let words = match event {
         JobEvent::CancelAsked => {
             let ended = if job.state == JobState::Succeeded { "succeeded" } else { "failed" };
@@ -173,6 +198,9 @@ fn refusal(job: &LongJob, event: JobEvent) -> JobError {
                 "can only suspend longjob that is Running or Suspended, it is {}",
                 job.state.name()
             )
+        }
+        JobEvent::RunAgain => {
+            "rerun longjob only when it's succeeded, canceled, or failed".to_owned()
         }
         JobEvent::Start
         | JobEvent::BytesArrived

@@ -1,14 +1,19 @@
 //! Questions about jobs, images and their progress.
 
+use std::collections::HashMap;
+
 use super::{JobError, JobView, Jobs, UploadJobDetails, control::not_found};
-use crate::domain::{
-    account::{Caller, StorageRecord},
-    ids::{ApiId, JobUuid, UploadUuid},
-    image::{ImageRecord, ImageStatus},
-    image_id::ImageId,
-    job::{LongJob, TaskProgress},
-    query::{Condition, Operator, Page, Query},
-    upload::UploadRecord,
+use crate::{
+    db::StorageNow,
+    domain::{
+        account::{Caller, StorageRecord},
+        ids::{ApiId, ImageUuid, JobUuid, UploadUuid},
+        image::{ImageRecord, ImageStatus},
+        image_id::ImageId,
+        job::{LongJob, TaskProgress},
+        query::{Condition, Operator, Page, Query},
+        upload::UploadRecord,
+    },
 };
 
 impl Jobs {
@@ -22,7 +27,7 @@ impl Jobs {
     pub async fn query(&self, caller: Caller, query: &Query) -> Result<Page<JobView>, JobError> {
         let page = self.parts.db.jobs(query, caller.scope()).await?;
         let uuids: Vec<_> = page.rows.iter().map(|job| job.image).collect();
-        let mut images: std::collections::HashMap<_, _> = self
+        let images: HashMap<_, _> = self
             .parts
             .db
             .images_by_uuid(&uuids)
@@ -30,13 +35,14 @@ impl Jobs {
             .into_iter()
             .map(|image| (image.uuid, image))
             .collect();
-        let mut rows = Vec::with_capacity(page.rows.len());
-        for job in page.rows {
-            let image = images.remove(&job.image);
-            let upload = self.upload_shown(&job, image.as_ref()).await?;
-            rows.push(JobView { job, image, upload });
-        }
-        Ok(Page { rows, total: page.total })
+        let uploads = self.uploads_of(images.values()).await?;
+        // Several jobs may have tried to make one image.
+        let rows = page.rows.into_iter().map(|job| {
+            let image = images.get(&job.image).cloned();
+            let upload = uploads.get(&job.image).filter(|upload| upload.uuid == job.upload);
+            JobView { image, upload: upload.cloned(), job }
+        });
+        Ok(Page { rows: rows.collect(), total: page.total })
     }
 
     /// Images that match, with the upload of those that are not Ready.
@@ -46,15 +52,26 @@ impl Jobs {
         query: &Query,
     ) -> Result<Page<(ImageRecord, Option<UploadRecord>)>, JobError> {
         let page = self.parts.db.images(query, caller.scope()).await?;
-        let mut rows = Vec::with_capacity(page.rows.len());
-        for image in page.rows {
-            let upload = match image.status {
-                ImageStatus::Downloading => self.parts.db.upload_of_image(image.uuid).await?,
-                ImageStatus::Ready | ImageStatus::Deleted => None,
-            };
-            rows.push((image, upload));
-        }
-        Ok(Page { rows, total: page.total })
+        let mut uploads = self.uploads_of(&page.rows).await?;
+        let rows = page.rows.into_iter().map(|image| {
+            let upload = uploads.remove(&image.uuid);
+            (image, upload)
+        });
+        Ok(Page { rows: rows.collect(), total: page.total })
+    }
+
+    /// The uploads of those images that are on their way, one look-up for all.
+    async fn uploads_of<'i>(
+        &self,
+        images: impl IntoIterator<Item = &'i ImageRecord> + Send,
+    ) -> Result<HashMap<ImageUuid, UploadRecord>, JobError> {
+        let on_their_way = images.into_iter().filter(|image| match image.status {
+            ImageStatus::Downloading => true,
+            ImageStatus::Ready | ImageStatus::Deleted => false,
+        });
+        let uuids: Vec<_> = on_their_way.map(|image| image.uuid).collect();
+        let uploads = self.parts.db.uploads_of_images(&uuids).await?;
+        Ok(uploads.into_iter().map(|upload| (upload.image, upload)).collect())
     }
 
     /// System tags of these images or jobs: (uuid as text, tag).
@@ -62,8 +79,9 @@ impl Jobs {
         Ok(self.parts.db.system_tags(resources).await?)
     }
 
-    /// The jobs that are not final and carry this `IMAGE_ID`: largest offset first, then newest. One whose bytes the store
-    /// cannot find is left out, as ZStack leaves out one whose storage does not answer.
+    /// The jobs that are not final and carry this `IMAGE_ID`: largest offset first, then newest; the caller's own before those that
+    /// an admin sees of others. One whose bytes the store cannot find is left out, as ZStack leaves out one whose storage does not
+    /// answer.
     pub async fn details(
         &self,
         caller: Caller,
@@ -71,17 +89,16 @@ impl Jobs {
     ) -> Result<Vec<UploadJobDetails>, JobError> {
         let mut found = Vec::new();
         for (job, upload) in self.parts.db.live_jobs_of(image_id, caller.scope()).await? {
-            match self.parts.uploads.status(upload.uuid).await {
-                Ok(status) => {
-                    found.push(UploadJobDetails { job, upload, offset: status.offset });
-                }
+            match self.parts.uploads.offset(&upload).await {
+                Ok(offset) => found.push(UploadJobDetails { job, upload, offset }),
                 Err(error) => {
                     tracing::warn!(job = %job.uuid, %error, "an upload is left out of the details");
                 }
             }
         }
         found.sort_by_key(|details| {
-            std::cmp::Reverse((details.offset, details.job.created_ms, details.job.uuid))
+            let is_own = details.job.account == caller.account;
+            std::cmp::Reverse((is_own, details.offset, details.job.created_ms, details.job.uuid))
         });
         Ok(found)
     }
@@ -146,6 +163,19 @@ impl Jobs {
     pub async fn storage(&self) -> Result<(StorageRecord, u64, u64), JobError> {
         let space = self.parts.uploads.space().await?;
         Ok((self.parts.storage.clone(), space.total_bytes, space.free_bytes))
+    }
+
+    /// The one storage if it matches, with its room in bytes (total, free). `url` is where uploads go.
+    pub async fn query_storages(
+        &self,
+        url: String,
+        query: &Query,
+    ) -> Result<Page<(StorageRecord, u64, u64)>, JobError> {
+        let (_, total_bytes, free_bytes) = self.storage().await?;
+        let now = StorageNow { url, total_bytes, free_bytes };
+        let page = self.parts.db.storages(query, now).await?;
+        let rows = page.rows.into_iter().map(|storage| (storage, total_bytes, free_bytes));
+        Ok(Page { rows: rows.collect(), total: page.total })
     }
 
     pub(super) async fn view(&self, job: LongJob) -> Result<JobView, JobError> {

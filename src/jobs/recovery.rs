@@ -1,71 +1,96 @@
 //! What happens at start: nothing that was acknowledged is forgotten, nothing is left in a state that nobody leads on.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use super::{JobError, Jobs, finish::restarted, moves::Step};
+use super::{JobError, Jobs, control::Failure, finish::restarted, locked, unreadable::Unreadable};
 use crate::{
-    db::Leased,
+    db::{TakeOver, UnfinishedPage},
     domain::{
         account::Scope,
-        job::LongJob,
-        job_state::{JobEvent, JobState},
-        upload::{UploadFate, UploadRecord},
+        ids::JobUuid,
+        job::{JobResult, LongJob, Run},
+        job_state::{JobEvent, JobState, Next},
+        upload::UploadRecord,
     },
     uploads::{StoreError, UploadError},
 };
 
-/// Jobs that are recovered at once: their changes share database commits.
-const AT_ONCE: usize = 64;
+/// Jobs that one transaction takes over: each waits for the disk.
+const PAGE: u64 = 2500;
 
 impl Jobs {
     /// Before the first request: every job of this process that was at work comes back as Suspended(restart), its room is held
-    /// again. Reads rows only, no checkpoint. Jobs that another process holds are left alone.
+    /// again. Reads rows only, no checkpoint. Jobs that another process holds are left alone. A row that cannot be read is left as
+    /// it is and told ([`unreadable`](Self::unreadable)); it keeps no other job from starting.
     pub async fn recover_states(&self) -> Result<Vec<(LongJob, UploadRecord)>, JobError> {
-        let mut ours = Vec::new();
-        let mut after = None;
-        loop {
-            let page = self.parts.db.unfinished_jobs(after, AT_ONCE as u64).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(last.uuid);
-            let recovered = page.into_iter().map(|(job, upload)| self.recover_state(job, upload));
-            for recovered in futures::future::join_all(recovered).await {
-                ours.extend(recovered?);
-            }
+        // Before anything gets a new time.
+        if let Some(newest_ms) = self.parts.db.newest_change_ms().await? {
+            locked(&self.doubt).begin(newest_ms, self.parts.clock.now_ms());
         }
+        let mut ours = Vec::new();
+        let mut unreadable = Unreadable::default();
+        let mut after = String::new();
+        let mut page = self.parts.db.unfinished_jobs(None, PAGE).await?;
+        while let Some(last) = page.last.clone() {
+            unreadable.add(&page);
+            // The next page is read while this one is written: nobody is served yet, and every moment counts.
+            let next = self.parts.db.unfinished_jobs(Some(&last), PAGE);
+            let next = async { next.await.map_err(JobError::from) };
+            let taken = self.take_page_over(after, &page, &mut ours);
+            (page, ()) = futures::try_join!(next, taken)?;
+            after = last;
+        }
+        self.set_unreadable(unreadable);
+        tracing::info!(jobs = ours.len(), "unfinished jobs were taken over");
         Ok(ours)
     }
 
-    async fn recover_state(
+    async fn take_page_over(
         &self,
-        job: LongJob,
-        upload: UploadRecord,
-    ) -> Result<Option<(LongJob, UploadRecord)>, JobError> {
-        let now_ms = self.parts.clock.now_ms();
-        let until_ms = now_ms + super::millis(self.parts.uploads.limits().lease);
-        let leased = self.parts.db.lease_upload(upload.uuid, self.parts.node, now_ms, until_ms);
-        let epoch = match leased.await? {
-            Leased::Ours { epoch } => epoch,
-            Leased::Held | Leased::Missing => return Ok(None),
-        };
-        let upload = UploadRecord { owner_epoch: epoch, ..upload };
-        self.parts.uploads.restore_promise(&upload);
-        let moved = self.move_job(job.uuid, Scope::All, |now| match now.state {
-            JobState::Waiting | JobState::Running => Ok(Some(
-                Step::new(JobEvent::NodeLost)
-                    .waits_for("the missing bytes")
-                    .result(restarted(now.uuid)),
-            )),
-            JobState::Suspended(_)
-            | JobState::Canceling
-            | JobState::Succeeded
-            | JobState::Failed
-            | JobState::Canceled => Ok(None),
-        });
-        match moved.await {
-            Ok(moved) => Ok(Some((moved.job(), upload))),
-            Err(JobError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
+        after: String,
+        page: &UnfinishedPage,
+        ours: &mut Vec<(LongJob, UploadRecord)>,
+    ) -> Result<(), JobError> {
+        for range in readable_ranges(after, page) {
+            self.take_over(range, &page.jobs, ours).await?;
         }
+        Ok(())
+    }
+
+    /// Takes over the jobs of `page` whose keys are in `range`.
+    async fn take_over(
+        &self,
+        (after, through): (String, String),
+        page: &[(LongJob, UploadRecord)],
+        ours: &mut Vec<(LongJob, UploadRecord)>,
+    ) -> Result<(), JobError> {
+        let now_ms = self.parts.clock.now_ms();
+        let (detail, cause) = match restarted(JobUuid::NIL) {
+            JobResult::Error { detail, cause } => (detail, cause),
+            JobResult::Event => (String::new(), String::new()),
+        };
+        let taken = self.parts.db.take_over(TakeOver {
+            after,
+            through,
+            node: self.parts.node,
+            until_ms: now_ms + super::millis(self.parts.uploads.limits().lease),
+            moves: moves(),
+            waits_for: "the missing bytes".to_owned(),
+            detail,
+            cause,
+            now_ms,
+        });
+        let taken = taken.await?;
+        let epochs: HashMap<_, _> = taken.uploads.into_iter().collect();
+        let moved: HashMap<_, _> = taken.moved.into_iter().collect();
+        for (job, upload) in page {
+            let Some(&owner_epoch) = epochs.get(&upload.uuid) else { continue };
+            let upload = UploadRecord { owner_epoch, ..upload.clone() };
+            self.parts.uploads.restore_promise(&upload);
+            let state = moved.get(&job.uuid).copied().unwrap_or(job.state);
+            ours.push((LongJob { state, ..job.clone() }, upload));
+        }
+        Ok(())
     }
 
     /// While requests are served already: finishes what has all its bytes, ends what was being canceled, tells what the
@@ -96,34 +121,64 @@ impl Jobs {
             return self.clean_up(job.clone()).await;
         }
         match self.parts.uploads.is_complete(upload.uuid).await {
-            Ok(true) if by_itself(job.state) => self.lead_on(job).await,
+            Ok(true) if by_itself(job.state) => self.lead_on(upload.run()).await,
             Ok(_) => Ok(()),
             Err(UploadError::Store(
                 error @ (StoreError::NotFound { .. } | StoreError::Damaged { .. }),
             )) => {
                 // As it is now: a client that was faster may have led it on.
-                let now = self.parts.db.job(job.uuid, Scope::All).await?;
-                let Some(now) = now else { return Ok(()) };
+                let Some(now) = self.current(upload.run()).await? else { return Ok(()) };
                 if self.published_image(&now).await?.is_some() {
-                    return if by_itself(now.state) { self.lead_on(&now).await } else { Ok(()) };
+                    return self.lead_on(upload.run()).await;
                 }
                 let detail = "the storage has lost the bytes of this upload; start a new one";
                 let cause = format!("found when the service started: {error}");
-                let failed = self.fail(job.uuid, detail.to_owned(), cause, UploadFate::Discarded);
-                failed.await.map(drop)
+                self.fail(upload.run(), Failure::new(detail, cause)).await.map(drop)
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Resumes a job that waits although all its bytes are here.
-    pub(super) async fn lead_on(&self, job: &LongJob) -> Result<(), JobError> {
-        match self.resume_job(job.uuid, Scope::All).await {
-            // A slice woke it while this was looking: it will be finished by that one.
-            Ok(_) | Err(JobError::WrongState { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
+    /// Resumes a run that waits although all its bytes are here, unless a user has said that it shall.
+    pub(super) async fn lead_on(&self, run: Run) -> Result<(), JobError> {
+        let mine = |now: &LongJob| now.run() == run && by_itself(now.state);
+        // What a slice woke while this was looking will be finished by that one.
+        self.resume_job(run.job, Scope::All, mine).await.map(drop)
     }
+}
+
+/// What becomes of jobs that were at work when their process was lost.
+fn moves() -> Vec<(JobState, JobState)> {
+    let at_work = JobState::ALL.into_iter().filter(|state| match state {
+        JobState::Waiting | JobState::Running => true,
+        JobState::Suspended(_)
+        | JobState::Canceling
+        | JobState::Succeeded
+        | JobState::Failed
+        | JobState::Canceled => false,
+    });
+    let next = at_work.filter_map(|from| match from.on(JobEvent::NodeLost) {
+        Ok(Next::To(to)) => Some((from, to)),
+        Ok(Next::Stay) | Err(_) => None,
+    });
+    next.collect()
+}
+
+/// The ranges of keys (after, through) that hold the jobs of a page and none of the rows that cannot be read.
+fn readable_ranges(begin: String, page: &UnfinishedPage) -> Vec<(String, String)> {
+    let mut ranges = Vec::with_capacity(page.unreadable.len() + 1);
+    let mut keys = page.jobs.iter().map(|(job, _)| job.uuid.to_string()).peekable();
+    let mut after = begin;
+    for (unreadable, _) in &page.unreadable {
+        let mut through = None;
+        while let Some(key) = keys.next_if(|key| key < unreadable) {
+            through = Some(key);
+        }
+        ranges.extend(through.map(|through| (after.clone(), through)));
+        after.clone_from(unreadable);
+    }
+    ranges.extend(keys.last().map(|through| (after, through)));
+    ranges
 }
 
 /// Whether a suspended job with all its bytes is finished without being asked: not if a user suspended it.

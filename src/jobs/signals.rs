@@ -5,16 +5,15 @@ use tokio::sync::watch;
 
 use super::{
     JobError, Jobs,
-    control::not_found,
-    moves::{Step, interrupted},
+    control::Failure,
+    moves::{Moved, Step, interrupted},
 };
 use crate::{
     domain::{
-        account::Scope,
-        ids::{JobUuid, UploadUuid},
-        job::{JobResult, LongJob, Stage},
+        ids::JobUuid,
+        job::{JobResult, LongJob, Run, Stage},
         job_state::{JobEvent, JobState},
-        upload::{UploadFate, UploadRecord},
+        upload::UploadRecord,
     },
     uploads::{JobSignals, StoreError, UploadError, Verdict},
 };
@@ -22,9 +21,9 @@ use crate::{
 /// Jobs as the data plane sees them.
 #[async_trait]
 impl JobSignals for Jobs {
-    async fn bytes_arrived(&self, job: JobUuid) -> Result<(), UploadError> {
-        let _alone = self.lock(job).await;
-        let moved = self.move_job(job, Scope::All, |now| {
+    async fn bytes_arrived(&self, run: Run) -> Result<(), UploadError> {
+        let _alone = self.lock(run.job).await;
+        let moved = self.move_run(run, |now| {
             let step = Step::new(JobEvent::BytesArrived).result(JobResult::Event);
             Ok(Some(match (now.state, now.stage) {
                 // The crash came while its bytes became the image: only this stage says so.
@@ -32,7 +31,7 @@ impl JobSignals for Jobs {
                 _ => step.stage(Stage::Receiving).waits_for("the missing bytes"),
             }))
         });
-        let job = moved.await.map_err(|error| as_upload_error(job, error))?.job();
+        let job = moved.await.map_err(|error| as_upload_error(run.job, error))?.job();
         let upload = self.upload_of(&job).await;
         let upload = upload.map_err(|error| as_upload_error(job.uuid, error))?;
         let upload = upload.ok_or(UploadError::NotFound)?;
@@ -40,20 +39,20 @@ impl JobSignals for Jobs {
         taken.map_err(|error| as_upload_error(job.uuid, error))
     }
 
-    fn complete(&self, job: JobUuid, upload: UploadUuid) -> watch::Receiver<Option<Verdict>> {
+    fn complete(&self, run: Run) -> watch::Receiver<Option<Verdict>> {
         // Only while the process is being taken down is there nobody left to finish it; recovery will.
         let jobs = self.myself.upgrade();
-        jobs.map_or_else(|| watch::channel(None).1, |jobs| jobs.begin_finishing(job, upload))
+        jobs.map_or_else(|| watch::channel(None).1, |jobs| jobs.begin_finishing(run))
     }
 
-    async fn storage_failed(&self, job: JobUuid, full: bool, words: String) {
-        let _alone = self.lock(job).await;
-        self.storage_failed_alone(job, full, words).await;
+    async fn storage_failed(&self, run: Run, full: bool, words: String) {
+        let _alone = self.lock(run.job).await;
+        self.storage_failed_alone(run, full, words).await;
     }
 
-    async fn storage_lost(&self, job: JobUuid, words: String) {
-        let _alone = self.lock(job).await;
-        self.storage_lost_alone(job, words).await;
+    async fn storage_lost(&self, run: Run, words: String) {
+        let _alone = self.lock(run.job).await;
+        self.storage_lost_alone(run, words).await;
     }
 }
 
@@ -70,9 +69,9 @@ impl Jobs {
             let words = store.to_string();
             let full = matches!(store, StoreError::NoSpace);
             if matches!(store, StoreError::NotFound { .. } | StoreError::Damaged { .. }) {
-                self.storage_lost_alone(job.uuid, words).await;
+                self.storage_lost_alone(upload.run(), words).await;
             } else if full || matches!(store, StoreError::Io { .. }) {
-                self.storage_failed_alone(job.uuid, full, words).await;
+                self.storage_failed_alone(upload.run(), full, words).await;
             }
         }
         taken
@@ -88,52 +87,48 @@ impl Jobs {
             uploads.reopen(upload).await?;
         }
         if publishing || uploads.is_complete(upload.uuid).await? {
-            drop(self.complete(job.uuid, upload.uuid));
+            drop(self.complete(upload.run()));
         }
         Ok(())
     }
 
     /// [`JobSignals::storage_failed`] for whoever holds the job's lock.
-    pub(super) async fn storage_failed_alone(&self, job: JobUuid, full: bool, words: String) {
+    pub(super) async fn storage_failed_alone(&self, run: Run, full: bool, words: String) {
         let event = if full { JobEvent::StorageFull } else { JobEvent::StorageFailed };
         let waits_for = if full { "room in the storage" } else { "the storage to work again" };
-        let moved = self.move_job(job, Scope::All, |_| {
+        let moved = self.move_run(run, |_| {
             let step = Step::new(event).waits_for(waits_for);
-            Ok(Some(step.result(interrupted(job, words.clone()))))
+            Ok(Some(step.result(interrupted(run.job, words.clone()))))
         });
         match moved.await {
-            Ok(moved) => {
-                if let Ok(Some(upload)) = self.upload_of(&moved.job()).await
-                    && let Some(live) = self.parts.uploads.touched(upload.uuid)
-                {
+            Ok(Moved::Now(_) | Moved::Unchanged(_)) => {
+                if let Some(live) = self.parts.uploads.touched(run.upload) {
                     live.close_gate();
                 }
             }
             Err(error) => {
-                tracing::error!(%job, %error, "a job could not be suspended after {words}");
+                tracing::error!(job = %run.job, %error, "a job could not be suspended after {words}");
             }
         }
     }
 
     /// [`JobSignals::storage_lost`] for whoever holds the job's lock.
-    pub(super) async fn storage_lost_alone(&self, job: JobUuid, words: String) {
+    pub(super) async fn storage_lost_alone(&self, run: Run, words: String) {
         let lost = async {
-            let now = self.parts.db.job(job, Scope::All).await?;
-            let now = now.ok_or_else(|| not_found(job))?;
+            // Of a run that is over the store has nothing to lose.
+            let Some(now) = self.current(run).await? else { return Ok(()) };
             if self.published_image(&now).await?.is_some() {
                 // Not lost: it is the image already, and finishing it records that.
-                if let Some(upload) = self.upload_of(&now).await? {
-                    drop(self.complete(job, upload.uuid));
-                }
+                drop(self.complete(run));
                 return Ok(());
             }
             let detail = "the storage has lost the bytes of this upload; start a new one";
-            let fate = UploadFate::Discarded;
-            self.fail_alone(job, detail.to_owned(), words.clone(), fate).await.map(drop)
+            let failure = Failure::new(detail, words.clone());
+            self.fail_alone(run, failure).await.map(drop)
         };
         if let Err(error) = lost.await {
             let error: JobError = error;
-            tracing::error!(%job, %error, "a lost upload could not be recorded as failed: {words}");
+            tracing::error!(job = %run.job, %error, "a lost upload could not be recorded as failed: {words}");
         }
     }
 }
@@ -145,7 +140,9 @@ fn as_upload_error(job: JobUuid, error: JobError) -> UploadError {
         JobError::Upload(error) => error,
         JobError::Db(error) => error.into(),
         JobError::ImageNotFound { .. }
+        | JobError::TagNotFound { .. }
         | JobError::Invalid(_)
+        | JobError::Unsupported(_)
         | JobError::NoStorage(_)
         | JobError::Quota(_)
         | JobError::Contended => {

@@ -1,90 +1,152 @@
 //! From a request for an image to a job that takes bytes.
 
-use super::{JobError, JobView, Jobs, NewJob};
+use super::{JobError, JobView, Jobs, NewJob, rerun::Again};
 use crate::{
     db::{Created, NewUploadJob},
     domain::{
         account::Caller,
         add_image::AddImageRequest,
         clock::EpochMs,
-        ids::{ImageUuid, JobUuid, UploadUuid},
+        ids::{AccountUuid, ImageUuid, JobUuid, UploadUuid},
         image::{ImageRecord, ImageStatus},
+        image_id::ImageId,
         job::{ADD_IMAGE_JOB, JobResult, LongJob, Stage},
         job_state::JobState,
-        tag::{Declared, read_tags},
-        upload::{ExpectedDigests, UploadFate, UploadRecord},
+        tag::read_tags,
+        text::shown,
+        upload::{Completion, ExpectedDigests, UploadFate, UploadRecord},
     },
     uploads::{DigestChoice, UploadError},
 };
 
-/// The identifiers of one new job.
+/// The identifiers of one run of a job.
 #[derive(Clone, Copy)]
-struct Named {
-    job: JobUuid,
-    image: ImageUuid,
-    upload: UploadUuid,
+pub(super) struct Named {
+    pub(super) account: AccountUuid,
+    pub(super) job: JobUuid,
+    pub(super) image: ImageUuid,
+    pub(super) upload: UploadUuid,
+}
+
+/// What a run is to make: checked, with defaults filled in.
+pub(super) struct Plan {
+    pub(super) request: AddImageRequest,
+    pub(super) image: ImageUuid,
+    image_id: Option<ImageId>,
+    completion: Completion,
+    length: Option<u64>,
+    expected: ExpectedDigests,
+}
+
+/// The records of one run.
+pub(super) struct Records {
+    pub(super) job: LongJob,
+    pub(super) image: ImageRecord,
+    pub(super) upload: UploadRecord,
 }
 
 impl Jobs {
     /// Records a job, its image and its upload, and starts it: the answer is Running and has its upload. Everything is there
-    /// when this returns, durable, or nothing is.
+    /// when this returns, durable, or nothing is. A uuid of a job of the caller's that is over lets that one run again
+    /// (zstack.md 2.4), as [`rerun`](Self::rerun) does; of one that is not over it is `WrongState`.
     pub async fn submit(&self, caller: Caller, new: NewJob) -> Result<JobView, JobError> {
         self.whole(move |jobs| async move { jobs.submit_whole(caller, new).await }).await
     }
 
-    async fn submit_whole(&self, caller: Caller, new: NewJob) -> Result<JobView, JobError> {
+    pub(super) async fn submit_whole(
+        &self,
+        caller: Caller,
+        new: NewJob,
+    ) -> Result<JobView, JobError> {
+        let plan = self.plan(&new)?;
+        let named = Named {
+            account: caller.account,
+            job: new.uuid.unwrap_or_else(JobUuid::random),
+            image: plan.image,
+            upload: UploadUuid::random(),
+        };
+        // Whoever finds the record before this has ended, and cancels it, waits until it is in memory to be taken out.
+        let _alone = self.lock(named.job).await;
+        if new.uuid.is_some()
+            && let Some(before) = self.parts.db.job(named.job, caller.scope()).await?
+        {
+            let again = Again::Submitted { new: Box::new(new), plan: Box::new(plan) };
+            return self.run_again(before, again).await;
+        }
+        let records = self.records(named, &new, &plan)?;
+        self.parts.uploads.prepare(&records.upload, self.following(&plan)).await?;
+        if let Err(error) = self.record(new, &records).await {
+            self.parts.uploads.abandon(&records.upload).await;
+            return Err(error);
+        }
+        Ok(self.begun(records))
+    }
+
+    /// Checks everything that can be checked before anything is made.
+    pub(super) fn plan(&self, new: &NewJob) -> Result<Plan, JobError> {
         let invalid = |error: &dyn std::fmt::Display| JobError::Invalid(error.to_string());
         let mut request = new.image.clone().checked().map_err(|error| invalid(&error))?;
         let declared = read_tags(&new.system_tags).map_err(|error| invalid(&error))?;
-        check_texts(&new)?;
+        check_texts(new)?;
         self.check_storage(&mut request)?;
-        let length = agree("imageSize", new.length, declared.size_bytes)?;
         let expected = ExpectedDigests {
             md5: agree("imageMd5", new.expected.md5, declared.md5)?,
             sha256: agree("imageSha256", new.expected.sha256, declared.sha256)?,
         };
-
-        let named = Named {
-            job: new.uuid.unwrap_or_else(JobUuid::random),
-            image: image_uuid(&request)?,
-            upload: UploadUuid::random(),
-        };
-        request.resource_uuid = Some(named.image.to_string());
-        let now_ms = self.parts.clock.now_ms();
-        let image = self.image_record(caller, named, &request, now_ms);
-        let upload = self.upload_record(caller, named, &new, declared, length, expected, now_ms);
-        let job = self.job_record(caller, named, &new, &request, now_ms)?;
-
-        // Whoever finds the record before this has ended, and cancels it, waits until it is in memory to be taken out.
-        let _alone = self.lock(named.job).await;
-        let digests = following(self.parts.digests, &expected);
-        self.parts.uploads.prepare(&upload, digests).await?;
-        let created = self.record(new, job.clone(), image.clone(), upload.clone()).await;
-        if let Err(error) = created {
-            self.parts.uploads.abandon(&upload).await;
-            return Err(error);
-        }
-        self.parts.uploads.begin(upload.clone());
-        tracing::info!(job = %job.uuid, image = %image.uuid, upload = %upload.uuid, length, "upload job submitted");
-        Ok(JobView { job, image: Some(image), upload: Some(upload) })
+        let image = image_uuid(&request)?;
+        request.resource_uuid = Some(image.to_string());
+        Ok(Plan {
+            request,
+            image,
+            image_id: declared.image_id,
+            completion: new.completion,
+            length: agree("imageSize", new.length, declared.size_bytes)?,
+            expected,
+        })
     }
 
-    async fn record(
+    /// The records of a run that begins now.
+    pub(super) fn records(
         &self,
-        new: NewJob,
-        job: LongJob,
-        image: ImageRecord,
-        upload: UploadRecord,
-    ) -> Result<(), JobError> {
+        named: Named,
+        new: &NewJob,
+        plan: &Plan,
+    ) -> Result<Records, JobError> {
+        let now_ms = self.parts.clock.now_ms();
+        Ok(Records {
+            job: self.job_record(named, new, &plan.request, now_ms)?,
+            image: self.image_record(named, &plan.request, now_ms),
+            upload: self.upload_record(named, plan, now_ms),
+        })
+    }
+
+    /// The run is recorded: it takes bytes.
+    pub(super) fn begun(&self, records: Records) -> JobView {
+        let Records { job, image, upload } = records;
+        self.parts.uploads.begin(upload.clone());
+        tracing::info!(job = %job.uuid, image = %image.uuid, upload = %upload.uuid, length = upload.declared_length, "upload job submitted");
+        JobView { job, image: Some(image), upload: Some(upload) }
+    }
+
+    /// The configured digests, and those that were declared: what a client declares is compared, whatever is configured.
+    pub(super) fn following(&self, plan: &Plan) -> DigestChoice {
+        let configured = self.parts.digests;
+        DigestChoice {
+            md5: configured.md5 || plan.expected.md5.is_some(),
+            sha256: configured.sha256 || plan.expected.sha256.is_some(),
+        }
+    }
+
+    async fn record(&self, new: NewJob, records: &Records) -> Result<(), JobError> {
         let open_uploads_max = self.parts.limits.open_uploads_max;
-        let (job_uuid, image_uuid) = (job.uuid, image.uuid);
+        let (job_uuid, image_uuid) = (records.job.uuid, records.image.uuid);
         let NewJob { system_tags, user_tags, .. } = new;
+        let (job, image) = (records.job.clone(), records.image.clone());
+        let upload = records.upload.clone();
         let new = NewUploadJob { job, image, upload, system_tags, user_tags, open_uploads_max };
         match self.parts.db.create_upload_job(new).await? {
             Created::Recorded => Ok(()),
-            Created::Duplicate => Err(JobError::Invalid(format!(
-                "resourceUuid: a long job[uuid:{job_uuid}] or an image[uuid:{image_uuid}] exists already"
-            ))),
+            Created::Duplicate => Err(taken(job_uuid, image_uuid)),
             Created::TooManyOpenUploads => {
                 Err(UploadError::TooManyOpen { max: open_uploads_max }.into())
             }
@@ -98,7 +160,7 @@ impl Jobs {
         if !named.is_empty() && !named.contains(&ours) {
             return Err(JobError::NoStorage(format!(
                 "no backup storage specified in uuids[{}] is available, this service has [{ours}]",
-                named.iter().take(8).map(|uuid| shortened(uuid)).collect::<Vec<_>>().join(", ")
+                named.iter().take(8).map(|uuid| shown(uuid)).collect::<Vec<_>>().join(", ")
             )));
         }
         request.backup_storage_uuids = Some(vec![ours]);
@@ -107,14 +169,13 @@ impl Jobs {
 
     fn image_record(
         &self,
-        caller: Caller,
         named: Named,
         request: &AddImageRequest,
         now_ms: EpochMs,
     ) -> ImageRecord {
         ImageRecord {
             uuid: named.image,
-            account: caller.account,
+            account: named.account,
             name: request.name.clone().unwrap_or_default(),
             description: request.description.clone(),
             enabled: true,
@@ -138,26 +199,16 @@ impl Jobs {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one row, each argument a different source")]
-    fn upload_record(
-        &self,
-        caller: Caller,
-        named: Named,
-        new: &NewJob,
-        declared: Declared,
-        declared_length: Option<u64>,
-        expected: ExpectedDigests,
-        now_ms: EpochMs,
-    ) -> UploadRecord {
+    fn upload_record(&self, named: Named, plan: &Plan, now_ms: EpochMs) -> UploadRecord {
         UploadRecord {
             uuid: named.upload,
             job: named.job,
             image: named.image,
-            account: caller.account,
-            image_id: declared.image_id,
-            completion: new.completion,
-            declared_length,
-            expected,
+            account: named.account,
+            image_id: plan.image_id.clone(),
+            completion: plan.completion,
+            declared_length: plan.length,
+            expected: plan.expected,
             offset_cached: 0,
             stored_cached: 0,
             fate: UploadFate::Open,
@@ -172,7 +223,6 @@ impl Jobs {
 
     fn job_record(
         &self,
-        caller: Caller,
         named: Named,
         new: &NewJob,
         request: &AddImageRequest,
@@ -182,7 +232,7 @@ impl Jobs {
             .map_err(|error| JobError::Invalid(format!("jobData: {error}")))?;
         Ok(LongJob {
             uuid: named.job,
-            account: caller.account,
+            account: named.account,
             name: new.name.clone().unwrap_or_else(|| ADD_IMAGE_JOB.to_owned()),
             description: new.description.clone(),
             api_id: new.api_id,
@@ -195,6 +245,7 @@ impl Jobs {
             waits_for: Some("the first bytes".to_owned()),
             result: Some(JobResult::Event),
             image: named.image,
+            upload: named.upload,
             node: Some(self.parts.node),
             created_ms: now_ms,
             last_op_ms: now_ms,
@@ -218,12 +269,11 @@ fn check_texts(new: &NewJob) -> Result<(), JobError> {
     super::control::check_text("description", new.description.as_deref(), 2048)
 }
 
-/// The configured digests, and those that were declared: what a client declares is compared, whatever is configured.
-fn following(configured: DigestChoice, expected: &ExpectedDigests) -> DigestChoice {
-    DigestChoice {
-        md5: configured.md5 || expected.md5.is_some(),
-        sha256: configured.sha256 || expected.sha256.is_some(),
-    }
+/// Says nothing about whose they are.
+pub(super) fn taken(job: JobUuid, image: ImageUuid) -> JobError {
+    JobError::Invalid(format!(
+        "resourceUuid: a long job[uuid:{job}] or an image[uuid:{image}] exists already"
+    ))
 }
 
 /// Two ways to declare the same thing must not disagree.
@@ -238,8 +288,4 @@ fn agree<T: PartialEq>(
         }
         (one, other) => Ok(one.or(other)),
     }
-}
-
-fn shortened(text: &str) -> String {
-    text.chars().take(64).collect()
 }

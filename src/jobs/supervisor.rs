@@ -1,20 +1,26 @@
 //! Housekeeping while the service runs: nothing waits for ever, nothing is kept for ever.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::{StreamExt, stream};
 
 use super::{
-    JobError, Jobs, millis,
+    JobError, Jobs,
+    control::Failure,
+    locked, millis,
     moves::{Step, interrupted},
     recovery::by_itself,
+    unreadable::Unreadable,
 };
 use crate::{
     domain::{
-        account::Scope,
         clock::EpochMs,
-        ids::JobUuid,
-        job::{LongJob, Stage},
+        job::{LongJob, Run, Stage},
         job_state::{JobEvent, JobState},
-        upload::{UploadFate, UploadRecord},
+        upload::UploadRecord,
     },
     uploads::{JobSignals, Live, StoreError, UploadError},
 };
@@ -23,6 +29,10 @@ use crate::{
 const LAST_BYTE_QUIET_MS: i64 = 1000;
 /// Jobs that are read at once.
 const PAGE: u64 = 200;
+/// Jobs that are suspended at once where many go silent together: their changes share database commits.
+const SUSPENDED_AT_ONCE: usize = 32;
+/// Uploads that are removed at once: fewer than there are I/O threads, and two writes at the most in a commit that others wait for.
+const EXPIRED_AT_ONCE: usize = 2;
 /// Leases are renewed well before they end.
 const LEASE_EVERY: Duration = Duration::from_secs(15);
 /// Expiry is counted in days: a minute is exact enough.
@@ -43,37 +53,89 @@ impl Jobs {
         self.parts.tasks.spawn_on(work, &self.parts.runtime);
     }
 
+    /// Three rounds that do not wait for each other: a long sweep must not cost this process its leases, nor an upload its
+    /// place in listings.
     async fn supervise(&self) {
-        let mut tick = tokio::time::interval(self.parts.limits.tick);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut lease, mut expiry, mut purge) =
-            (Every::new(LEASE_EVERY), Every::new(EXPIRY_EVERY), Every::new(PURGE_EVERY));
+        let begun = Instant::now();
+        futures::join!(self.watch(begun), self.keep_leases(), self.sweep(begun));
+    }
+
+    async fn watch(&self, begun: Instant) {
+        let mut tick = self.ticks();
+        loop {
+            tick.tick().await;
+            let now_ms = self.looked_at_clock(begun);
+            report_failure("write down", self.parts.uploads.write_down().await);
+            report_failure("suspend the silent", self.suspend_silent(now_ms).await);
+        }
+    }
+
+    async fn keep_leases(&self) {
+        let (mut tick, mut lease) = (self.ticks(), Every::new(LEASE_EVERY));
         loop {
             tick.tick().await;
             let now_ms = self.parts.clock.now_ms();
-            report_failure("write down", self.parts.uploads.write_down().await);
-            report_failure("suspend the silent", self.suspend_silent(now_ms).await);
             if lease.is_due(now_ms) {
                 report_failure("renew leases", self.parts.uploads.renew_leases(now_ms).await);
             }
+        }
+    }
+
+    async fn sweep(&self, begun: Instant) {
+        let (mut expiry, mut purge) = (Every::new(EXPIRY_EVERY), Every::new(PURGE_EVERY));
+        let mut tick = self.ticks();
+        loop {
+            tick.tick().await;
+            // By itself: the other round may be waiting for a slow disk since before the clock was set.
+            let now_ms = self.looked_at_clock(begun);
             if expiry.is_due(now_ms) {
                 report_failure("expire", self.expire(now_ms).await);
             }
+            let now_ms = self.looked_at_clock(begun);
             if purge.is_due(now_ms) {
                 report_failure("purge", self.purge(now_ms).await);
             }
         }
     }
 
+    fn ticks(&self) -> tokio::time::Interval {
+        let mut tick = tokio::time::interval(self.parts.limits.tick);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        tick
+    }
+
+    fn looked_at_clock(&self, begun: Instant) -> EpochMs {
+        let now_ms = self.parts.clock.now_ms();
+        self.look_at_clock(now_ms, begun.elapsed());
+        now_ms
+    }
+
+    /// Compares the clock with one that nobody sets, `steady` since some moment: what cannot be undone is not done because the
+    /// clock was set forward.
+    pub fn look_at_clock(&self, now_ms: EpochMs, steady: Duration) {
+        if let Some(set_by_ms) = locked(&self.doubt).look(now_ms, millis(steady)) {
+            tracing::warn!(
+                set_by_ms,
+                "the clock was set forward; uploads and images expire by it only when it has stood for a day"
+            );
+        }
+    }
+
+    fn believed(&self, now_ms: EpochMs) -> EpochMs {
+        locked(&self.doubt).believed(now_ms)
+    }
+
     /// Suspends jobs in memory that have had bytes and get none; fails those that never had one.
     pub async fn suspend_silent(&self, now_ms: EpochMs) -> Result<(), JobError> {
-        for live in self.parts.uploads.all_live() {
+        let all = stream::iter(self.parts.uploads.all_live());
+        all.for_each_concurrent(SUSPENDED_AT_ONCE, async |live| {
             let record = live.record();
             if let Err(error) = self.look_after(&record, &live, now_ms).await {
                 // One that cannot be moved must not keep all others.
                 tracing::error!(job = %record.job, %error, "a silent job could not be suspended; it will be tried again");
             }
-        }
+        })
+        .await;
         Ok(())
     }
 
@@ -83,7 +145,7 @@ impl Jobs {
         live: &Live,
         now_ms: EpochMs,
     ) -> Result<(), JobError> {
-        if !live.gate_is_open() || self.is_finishing(record.job) {
+        if !live.gate_is_open() || self.is_finishing(record.uuid) {
             return Ok(());
         }
         if now_ms < live.silent_since_ms() {
@@ -91,8 +153,10 @@ impl Jobs {
         }
         let silent_ms = now_ms - live.silent_since_ms();
         if live.last_byte_ms().is_none() {
-            if now_ms - record.created_ms > millis(self.parts.limits.idle_fail) {
-                self.never_began(record.job).await?;
+            let idle_fail_ms = millis(self.parts.limits.idle_fail);
+            let age_ms = locked(&self.doubt).believed_age_ms(record.created_ms, now_ms);
+            if age_ms > idle_fail_ms {
+                self.never_began(record.run()).await?;
             }
         } else if silent_ms > millis(self.parts.limits.idle_suspend) {
             self.went_silent(record, live, now_ms).await?;
@@ -101,7 +165,7 @@ impl Jobs {
             && self.parts.uploads.is_complete(record.uuid).await?
         {
             // The client went away between its last byte and the answer; nobody else would finish it.
-            drop(self.complete(record.job, record.uuid));
+            drop(self.complete(record.run()));
         }
         Ok(())
     }
@@ -118,21 +182,21 @@ impl Jobs {
         if now_ms - live.silent_since_ms() <= millis(self.parts.limits.idle_suspend) {
             return Ok(());
         }
-        let Some(now) = self.parts.db.job(job, Scope::All).await? else {
-            // Deleted behind our back: nothing is left to suspend.
+        let Some(now) = self.current(record.run()).await? else {
+            // Deleted behind our back, or run again: nothing is left to suspend.
             self.parts.uploads.forget(record.uuid);
             return Ok(());
         };
         match self.parts.uploads.is_complete(record.uuid).await {
             // All bytes are here and nobody is at it: the client, or the database, went away before that was begun or recorded.
             Ok(true) => {
-                drop(self.complete(job, record.uuid));
+                drop(self.complete(record.run()));
                 return Ok(());
             }
             Err(UploadError::Store(
                 lost @ (StoreError::NotFound { .. } | StoreError::Damaged { .. }),
             )) if !now.state.is_final() => {
-                self.storage_lost_alone(job, lost.to_string()).await;
+                self.storage_lost_alone(record.run(), lost.to_string()).await;
                 return Ok(());
             }
             // What else is wrong with the store is told by whoever writes.
@@ -140,7 +204,7 @@ impl Jobs {
         }
         let secs = self.parts.limits.idle_suspend.as_secs();
         let cause = format!("uploading has been inactive more than {secs} sec");
-        let moved = self.move_job(job, Scope::All, |now| {
+        let moved = self.move_run(record.run(), |now| {
             if now.state != JobState::Running {
                 return Ok(None);
             }
@@ -160,36 +224,62 @@ impl Jobs {
         }
     }
 
-    async fn never_began(&self, job: JobUuid) -> Result<(), JobError> {
-        if self.has_bytes(job).await? {
+    async fn never_began(&self, run: Run) -> Result<(), JobError> {
+        let _alone = self.lock(run.job).await;
+        if self.has_bytes_alone(run).await? {
             return Ok(());
         }
         let secs = self.parts.limits.idle_fail.as_secs();
         let cause = format!("no byte arrived within {secs} sec");
         let detail = format!("upload session expired: {cause}; start a new upload");
-        self.fail(job, detail, cause, UploadFate::Expired).await.map(drop)
+        self.fail_alone(run, Failure::new(detail, cause).expired()).await.map(drop)
     }
 
-    /// Whether the store holds bytes of a job whose record knows of none.
-    async fn has_bytes(&self, uuid: JobUuid) -> Result<bool, JobError> {
-        let Some(job) = self.parts.db.job(uuid, Scope::All).await? else { return Ok(false) };
-        let Some(upload) = self.upload_of(&job).await? else { return Ok(false) };
-        Ok(self.parts.uploads.find_bytes(&upload).await?)
+    /// Whether there are bytes of a run whose record knows of none. If there are none, none comes any more: its writers have ended,
+    /// and a slice that is on its way asks its job, and waits for the lock that the caller holds.
+    async fn has_bytes_alone(&self, run: Run) -> Result<bool, JobError> {
+        let uploads = &self.parts.uploads;
+        let Some(job) = self.current(run).await? else { return Ok(true) };
+        let Some(upload) = self.parts.db.upload(run.upload).await? else { return Ok(false) };
+        match uploads.shut(&upload).await {
+            Ok(())
+            | Err(UploadError::Store(StoreError::NotFound { .. } | StoreError::Damaged { .. })) => {
+            }
+            Err(error) => return Err(error.into()),
+        }
+        // A chunk under a checksum counts for nothing yet, but it has begun.
+        let begun = uploads.touched(run.upload).is_some_and(|live| live.last_byte_ms().is_some());
+        let has_bytes = uploads.find_bytes(&upload).await? || begun;
+        if has_bytes && job.state == JobState::Running {
+            self.take_bytes(&job, &upload).await?;
+        }
+        Ok(has_bytes)
     }
 
-    /// Fails unfinished jobs whose last byte is too old, wherever they are.
+    /// Fails unfinished jobs whose last byte is too old, wherever they are. A few at a time: their records and files are removed
+    /// beside those of running uploads, which are not to notice.
     pub async fn expire(&self, now_ms: EpochMs) -> Result<(), JobError> {
-        let mut after = None;
+        let now_ms = self.believed(now_ms);
+        let mut unreadable = Unreadable::default();
+        let mut after: Option<String> = None;
         loop {
-            let page = self.parts.db.unfinished_jobs(after, PAGE).await?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
-            after = Some(last.uuid);
-            for (job, upload) in page {
+            let page = self.parts.db.unfinished_jobs(after.as_deref(), PAGE).await?;
+            if page.last.is_none() {
+                self.set_unreadable(unreadable);
+                return Ok(());
+            }
+            unreadable.add(&page);
+            after = page.last;
+            let jobs = stream::iter(page.jobs);
+            jobs.for_each_concurrent(EXPIRED_AT_ONCE, async |(job, upload)| {
                 if let Err(error) = self.expire_one(&job, &upload, now_ms).await {
                     // One that cannot be removed must not keep all others.
                     tracing::error!(job = %job.uuid, %error, "an upload could not be expired; it will be tried again");
                 }
-            }
+            })
+            .await;
+            // Where nothing had to be done nothing was waited for.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -202,7 +292,7 @@ impl Jobs {
         if job.state == JobState::Canceling {
             return self.clean_up(job.clone()).await;
         }
-        if self.is_finishing(job.uuid) || self.led_on(job, upload).await? {
+        if self.is_finishing(upload.uuid) || self.led_on(job, upload).await? {
             return Ok(());
         }
         let touched = self.parts.uploads.touched(upload.uuid);
@@ -210,18 +300,37 @@ impl Jobs {
         let limits = &self.parts.limits;
         match last {
             None if now_ms - upload.created_ms > millis(limits.idle_fail) => {
-                self.never_began(job.uuid).await
+                self.never_began(upload.run()).await
             }
             Some(last) if now_ms - last > millis(limits.expire) => {
-                let days = limits.expire.as_secs() / 86_400;
-                let cause = format!("the last byte arrived more than {days} days ago");
-                let detail = format!(
-                    "the upload expired: {cause}; its bytes were removed, start a new upload"
-                );
-                self.fail(job.uuid, detail, cause, UploadFate::Expired).await.map(drop)
+                self.last_byte_too_old(upload.run(), now_ms).await
             }
             None | Some(_) => Ok(()),
         }
+    }
+
+    async fn last_byte_too_old(&self, run: Run, now_ms: EpochMs) -> Result<(), JobError> {
+        let alone = self.lock(run.job).await;
+        // While this waited a byte may have come, or another run begun.
+        let Some(now) = self.current(run).await? else { return Ok(()) };
+        let touched = self.parts.uploads.touched(run.upload);
+        let last = touched.and_then(|live| live.last_byte_ms());
+        let is_old = last.is_none_or(|last| now_ms - last > millis(self.parts.limits.expire));
+        if now.state == JobState::Running || !is_old {
+            return Ok(());
+        }
+        // The record may have missed the last bytes: what is complete only waited for us.
+        if by_itself(now.state)
+            && matches!(self.parts.uploads.is_complete(run.upload).await, Ok(true))
+        {
+            drop(alone);
+            return self.lead_on(run).await;
+        }
+        let days = self.parts.limits.expire.as_secs() / 86_400;
+        let cause = format!("the last byte arrived more than {days} days ago");
+        let detail =
+            format!("the upload expired: {cause}; its bytes were removed, start a new upload");
+        self.fail_alone(run, Failure::new(detail, cause).expired()).await.map(drop)
     }
 
     /// Leads a job on that nobody else would: all its bytes are here and what it waits for may have come, or it is Running and the
@@ -233,39 +342,39 @@ impl Jobs {
                 return Ok(false);
             }
             let _alone = self.lock(job.uuid).await;
-            let Some(now) = self.parts.db.job(job.uuid, Scope::All).await? else {
-                return Ok(false);
-            };
-            if now.state == JobState::Running && !self.is_finishing(job.uuid) {
+            let Some(now) = self.current(upload.run()).await? else { return Ok(false) };
+            if now.state == JobState::Running && !self.is_finishing(upload.uuid) {
                 self.take_bytes(&now, upload).await?;
             }
             return Ok(true);
         }
         let record = live.map_or_else(|| upload.clone(), |live| live.record());
-        let complete = record.declared_length == Some(record.offset_cached)
-            && (record.last_byte_ms.is_some() || job.stage != Stage::Receiving);
+        // A later stage says it as well: the last bytes may not have been written down.
+        let complete = job.stage != Stage::Receiving
+            || (record.declared_length == Some(record.offset_cached)
+                && record.last_byte_ms.is_some());
         if !complete || !by_itself(job.state) {
             return Ok(false);
         }
-        self.lead_on(job).await?;
+        self.lead_on(upload.run()).await?;
         Ok(true)
     }
 
     /// Removes for good what has been deleted or set aside long enough.
     pub async fn purge(&self, now_ms: EpochMs) -> Result<(), JobError> {
+        let is_doubted = self.believed(now_ms) != now_ms;
+        let now_ms = self.believed(now_ms);
         let limits = &self.parts.limits;
-        for image in self.parts.db.deleted_images(now_ms - millis(limits.expunge), PAGE).await? {
-            match self.expunge(image.uuid).await {
-                Ok(()) => {
-                    tracing::info!(image = %image.uuid, "a deleted image was removed for good");
-                }
+        let before_ms = now_ms - millis(limits.expunge);
+        for image in self.parts.db.deleted_images(before_ms, PAGE).await? {
+            if let Err(error) = self.expunge(image.uuid, Some(before_ms)).await {
                 // One that cannot be removed must not keep all others.
-                Err(error) => {
-                    tracing::error!(image = %image.uuid, %error, "a deleted image could not be removed; it will be tried again");
-                }
+                tracing::error!(image = %image.uuid, %error, "a deleted image could not be removed; it will be tried again");
             }
         }
-        for (name, bytes) in self.parts.uploads.purge_set_aside(limits.set_aside_kept).await? {
+        // The store takes the age of files from the same clock.
+        let kept = if is_doubted { Duration::MAX } else { limits.set_aside_kept };
+        for (name, bytes) in self.parts.uploads.purge_set_aside(kept).await? {
             tracing::info!(name, bytes, "a stray in lost+found was removed");
         }
         self.parts.db.prune_api_jobs(now_ms - millis(limits.api_calls_kept)).await?;

@@ -7,7 +7,7 @@ use tracing::{Dispatch, subscriber::SetGlobalDefaultError};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 pub use metrics::{CONTENT_TYPE, Counter, Gauge, Histogram, Metrics};
-pub use redact::redact_path;
+pub use redact::{fully_decoded, redact_path};
 
 use crate::config::LogFormat;
 

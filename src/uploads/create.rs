@@ -92,6 +92,16 @@ impl Uploads {
         declared
     }
 
+    /// Learns what tags have said about an upload that is in memory: the records have it already.
+    pub(crate) async fn learn_said(&self, upload: UploadUuid) -> Result<(), UploadError> {
+        if let Some(live) = self.touched(upload)
+            && let Some(said) = self.db.upload(upload).await?
+        {
+            live.set_said(said);
+        }
+        Ok(())
+    }
+
     /// Memory last: as long as the record misses the length, the next slice that names it writes it again.
     async fn declare_durably(&self, live: &Live, length: u64) -> Result<(), UploadError> {
         self.store.declare_length(live.owned, length).await?;

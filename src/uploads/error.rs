@@ -76,6 +76,14 @@ pub enum UploadError {
         /// The limit.
         max: u64,
     },
+    /// As many requests of one party are at work as may be.
+    #[error(
+        "{max} requests are at work already, as many as may be; nothing of this one was stored"
+    )]
+    TooManyRequests {
+        /// The limit.
+        max: u32,
+    },
     /// The body ended before its time; what came is kept unless it was under a checksum.
     #[error("{error}; {offset} bytes are kept")]
     Body {

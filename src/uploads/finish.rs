@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use longshore_storage::{
     Finished, ImageKey, Owned, StoreError, UploadKey,
+    digest::DigestChoice,
     inspect::{self, HEAD_BYTES},
 };
 
@@ -58,6 +59,11 @@ impl Uploads {
         Ok(self.store.state(live::key(upload)).await?.is_complete())
     }
 
+    /// Which digests follow the bytes of an upload.
+    pub(crate) async fn digests(&self, upload: UploadUuid) -> Result<DigestChoice, UploadError> {
+        Ok(self.store.state(live::key(upload)).await?.digests)
+    }
+
     /// Ends all writers of an upload and takes no bytes until [`reopen`](Self::reopen): what they had received is kept.
     pub(crate) async fn shut(&self, record: &UploadRecord) -> Result<(), UploadError> {
         if let Some(live) = self.touched(record.uuid) {
@@ -96,28 +102,28 @@ impl Uploads {
         Ok(())
     }
 
-    /// Removes a published image. Idempotent.
+    /// Removes a published image. Idempotent. Downloads of it break off, also where new bytes come under the same uuid.
     pub(crate) async fn delete_image(&self, image: ImageUuid) -> Result<(), UploadError> {
+        self.readings.end(image);
         match self.store.delete_image(ImageKey(image.0)).await {
             Ok(()) | Err(StoreError::ImageNotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Writes down what has been learnt of all uploads since the last call, in one transaction.
+    /// Writes down what has been learnt of all uploads since the last call, in one transaction. When this returns, everything that
+    /// was learnt before it was called is written down, by whomever; dropped half way it loses nothing.
     pub async fn write_down(&self) -> Result<(), UploadError> {
+        let _alone = self.writing_down.lock().await;
         let live = self.all_live();
         let touches: Vec<_> = live.iter().filter_map(|live| live.take_touch()).collect();
         if touches.is_empty() {
             return Ok(());
         }
-        let written = self.db.touch_uploads(touches).await;
-        if written.is_err() {
-            for live in &live {
-                live.touch_failed();
-            }
-        }
-        Ok(written?)
+        let unwritten = Unwritten(&live);
+        self.db.touch_uploads(touches).await?;
+        std::mem::forget(unwritten);
+        Ok(())
     }
 
     /// Whether the store holds bytes of an upload whose record knows of none: the process was killed, or the database did not
@@ -200,5 +206,16 @@ impl Uploads {
     pub(super) fn owned(&self, record: &UploadRecord) -> Owned {
         let touched = self.touched(record.uuid).map(|live| live.owned);
         touched.unwrap_or(Owned { key: live::key(record.uuid), epoch: record.owner_epoch })
+    }
+}
+
+/// Touches that were taken and are not in the records yet: an orderly stop drops whoever writes them down.
+struct Unwritten<'l>(&'l [Arc<Live>]);
+
+impl Drop for Unwritten<'_> {
+    fn drop(&mut self) {
+        for live in self.0 {
+            live.touch_failed();
+        }
     }
 }

@@ -64,6 +64,13 @@ impl Live {
         self.lock().declared_length = Some(length);
     }
 
+    /// Remembers what tags of its job have said since.
+    pub fn set_said(&self, said: UploadRecord) {
+        let mut record = self.lock();
+        record.image_id = said.image_id;
+        record.expected = said.expected;
+    }
+
     /// Remembers that upload URLs were revoked.
     pub fn set_url_generation(&self, generation: i64) {
         self.lock().url_generation = generation;

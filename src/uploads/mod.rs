@@ -1,12 +1,14 @@
 //! The data plane: admit, write, suspend, resume, finish and expire uploads. Every dialect is a thin adapter over the
 //! verbs of [`Uploads`]; a rule about bytes, offsets or rights stands here or deeper.
 
+mod admission;
 mod create;
 mod error;
 mod finish;
 mod health;
 mod live;
 mod read;
+mod reading;
 mod signals;
 mod space;
 mod write;
@@ -21,6 +23,7 @@ use std::{
 use longshore_storage::{ImageStore, StoreRecovery, UploadStore};
 use tokio_util::sync::CancellationToken;
 
+pub use admission::{Admission, Party};
 pub use error::{BodyError, UploadError};
 pub use finish::Probed;
 pub use health::Check;
@@ -29,14 +32,16 @@ pub use longshore_storage::{
     Finished, ImageKey, StoreError, UploadKey,
     digest::{ChunkChecksum, DigestChoice},
 };
+pub use reading::ReadyImage;
 pub use signals::{JobSignals, Verdict};
 pub use space::SpaceLedger;
 
+use self::admission::Admissions;
 use crate::{
     db::{Database, Leased},
     domain::{
         clock::Clock,
-        ids::{NodeUuid, UploadUuid},
+        ids::{AccountUuid, NodeUuid, UploadUuid},
         image::ImageRecord,
         job::LongJob,
         upload::{UploadFate, UploadRecord},
@@ -106,6 +111,10 @@ pub struct UploadLimits {
     pub lease: Duration,
     /// Part of the storage that stays free.
     pub free_bytes_min_percent: u64,
+    /// Requests with bytes, either way, that one account may have at work.
+    pub requests_per_account_max: u32,
+    /// Requests that one address may have at work while they name no account.
+    pub requests_per_address_max: u32,
 }
 
 /// The data plane.
@@ -123,6 +132,10 @@ pub struct Uploads {
     /// In the store, but not in the records yet: no strays.
     creating: Mutex<HashSet<UploadUuid>>,
     space: SpaceLedger,
+    /// One at a time writes down what was learnt.
+    writing_down: tokio::sync::Mutex<()>,
+    readings: reading::Readings,
+    admissions: Arc<Admissions>,
     received_bytes: AtomicU64,
 }
 
@@ -136,6 +149,8 @@ impl Uploads {
         node: NodeUuid,
         draining: CancellationToken,
     ) -> Self {
+        let (account_max, address_max) =
+            (limits.requests_per_account_max, limits.requests_per_address_max);
         Self {
             db,
             store,
@@ -147,6 +162,9 @@ impl Uploads {
             live: RwLock::default(),
             creating: Mutex::default(),
             space: SpaceLedger::default(),
+            writing_down: tokio::sync::Mutex::default(),
+            readings: reading::Readings::default(),
+            admissions: Arc::new(Admissions::new(account_max, address_max)),
             received_bytes: AtomicU64::new(0),
         }
     }
@@ -256,6 +274,16 @@ pub(crate) enum Found {
     Open(Arc<Live>),
     /// Its image is there.
     Published(Box<UploadRecord>),
+}
+
+impl Found {
+    /// Whose it is.
+    fn account(&self) -> AccountUuid {
+        match self {
+            Self::Open(live) => live.record().account,
+            Self::Published(record) => record.account,
+        }
+    }
 }
 
 fn millis(duration: Duration) -> i64 {

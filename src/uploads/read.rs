@@ -6,11 +6,11 @@ use bytes::Bytes;
 use futures::{Stream, stream};
 use longshore_storage::{ImageKey, Space, StoreError, UploadState};
 
-use super::{UploadError, UploadStatus, Uploads, live, percent};
+use super::{Party, ReadyImage, UploadError, UploadStatus, Uploads, live, percent};
 use crate::domain::{
     account::{Caller, Scope},
     ids::{ImageUuid, UploadUuid},
-    image::{ImageRecord, ImageStatus},
+    image::ImageStatus,
     job::Stage,
     job_state::JobState,
     upload::{UploadFate, UploadRecord},
@@ -18,8 +18,8 @@ use crate::domain::{
 
 /// Missing ranges that one answer lists.
 const MISSING_MAX: usize = 1000;
-/// Bytes of an image that are read at once.
-const READ_BYTES: u64 = 1 << 20;
+/// Bytes of an image that are read at once: what a reader that stands still holds, as much as a writer may own.
+const READ_BYTES: u64 = 64 << 10;
 
 impl Uploads {
     /// Where an upload stands. Never asks for bytes, never changes anything. `Gone` for one that was discarded or expired.
@@ -29,6 +29,17 @@ impl Uploads {
             UploadFate::Open | UploadFate::Published => Ok(status),
             fate @ (UploadFate::Discarded | UploadFate::Expired) => Err(UploadError::Gone { fate }),
         }
+    }
+
+    /// The first missing byte of an upload whose record was just read: [`status`](Self::status) without asking the records again
+    /// where the store knows it.
+    pub async fn offset(&self, record: &UploadRecord) -> Result<u64, UploadError> {
+        if record.fate == UploadFate::Open
+            && let Ok(state) = self.store.state(live::key(record.uuid)).await
+        {
+            return Ok(state.offset);
+        }
+        Ok(self.status(record.uuid).await?.offset)
     }
 
     /// Where an upload stands, also when it has come to nothing: for the answer to the request that sent its last byte.
@@ -84,7 +95,9 @@ impl Uploads {
         let job = self.db.job(record.job, Scope::All).await?;
         // Succeeded: it was recorded between these two looks.
         let becoming = |state: JobState| !state.is_final() || state == JobState::Succeeded;
-        Ok(job.is_some_and(|job| job.stage == Stage::Publishing && becoming(job.state)))
+        Ok(job.is_some_and(|job| {
+            job.run() == record.run() && job.stage == Stage::Publishing && becoming(job.state)
+        }))
     }
 
     /// Whether the bytes of an upload that the store does not find were removed on purpose.
@@ -94,7 +107,15 @@ impl Uploads {
             return Ok(true);
         }
         let job = self.db.job(record.job, Scope::All).await?;
-        Ok(job.is_some_and(|job| job.state == JobState::Canceling))
+        // Ended, or run again, between these two looks.
+        let ending = |state: JobState| match state {
+            JobState::Canceling | JobState::Failed | JobState::Canceled => true,
+            JobState::Waiting
+            | JobState::Running
+            | JobState::Suspended(_)
+            | JobState::Succeeded => false,
+        };
+        Ok(job.is_none_or(|job| job.run() != record.run() || ending(job.state)))
     }
 
     /// The upload's record, whatever has become of it; `NotFound` if there is none. For checking a capability's generation.
@@ -132,37 +153,49 @@ impl Uploads {
         Ok(self.store.space().await?)
     }
 
-    /// A Ready image of the caller, and its length in the store.
+    /// A Ready image of the caller, to be read.
     pub async fn ready_image(
         &self,
         caller: Caller,
         image: ImageUuid,
-    ) -> Result<(ImageRecord, u64), UploadError> {
+    ) -> Result<ReadyImage, UploadError> {
+        // Before the look at the record: whoever removes it from now on is seen.
+        let reading = self.readings.begin(image);
         let record = self.db.image(image, caller.scope()).await?.ok_or(UploadError::NotFound)?;
         match record.status {
             ImageStatus::Ready => {
                 let length = self.store.image_length(ImageKey(image.0)).await?;
-                Ok((record, length))
+                Ok(ReadyImage { record, length, reading })
             }
             ImageStatus::Downloading | ImageStatus::Deleted => Err(UploadError::NotFound),
         }
     }
 
-    /// Bytes of a Ready image as a stream of blocks of at most 1 MiB, each read when the one before has been taken.
+    /// Bytes of a Ready image as a stream of blocks of at most 64 KiB, each read when the one before has been taken: a reader that
+    /// stands still holds one block and no thread. `NotFound` as soon as the image is removed for good, never bytes of a later one
+    /// with its uuid. The request counts for the account of whoever reads until the stream is dropped.
     pub fn image_bytes(
         &self,
-        image: ImageUuid,
+        reader: Caller,
+        image: &ReadyImage,
         range: Range<u64>,
-    ) -> impl Stream<Item = Result<Bytes, UploadError>> + 'static + use<> {
+    ) -> Result<impl Stream<Item = Result<Bytes, UploadError>> + 'static + use<>, UploadError> {
+        let admission = self.admit_request(Party::Account(reader.account))?;
         let store = Arc::clone(&self.store);
-        stream::try_unfold(range, move |range| {
-            let store = Arc::clone(&store);
+        let (reading, image) = (Arc::clone(&image.reading), image.record.uuid);
+        let begin = (range, admission);
+        Ok(stream::try_unfold(begin, move |(range, admission)| {
+            let (store, reading) = (Arc::clone(&store), Arc::clone(&reading));
             async move {
                 if range.is_empty() {
                     return Ok(None);
                 }
                 let end = range.end.min(range.start + READ_BYTES);
                 let bytes = store.read_image(ImageKey(image.0), range.start..end).await?;
+                // After the read: before it, another image could still come in between.
+                if reading.is_removed() {
+                    return Err(UploadError::NotFound);
+                }
                 if bytes.is_empty() {
                     return Err(UploadError::Store(StoreError::Damaged {
                         what: format!("image {image}"),
@@ -170,9 +203,9 @@ impl Uploads {
                     }));
                 }
                 let next = range.start + bytes.len() as u64..range.end;
-                Ok(Some((bytes, next)))
+                Ok(Some((bytes, (next, admission))))
             }
-        })
+        }))
     }
 }
 
@@ -191,7 +224,7 @@ fn missing(state: &UploadState) -> Vec<Range<u64>> {
 
 #[cfg(test)]
 mod tests {
-    use longshore_storage::UploadPhase;
+    use longshore_storage::{UploadPhase, digest::DigestChoice};
 
     use super::*;
 
@@ -202,6 +235,7 @@ mod tests {
             declared_length,
             offset: 0,
             hashed_offset: 0,
+            digests: DigestChoice::BOTH,
             writers: 0,
             phase: UploadPhase::Open,
             extents,

@@ -3,10 +3,7 @@
 use async_trait::async_trait;
 
 use super::UploadError;
-use crate::domain::{
-    ids::{JobUuid, UploadUuid},
-    job_state::JobState,
-};
+use crate::domain::{job::Run, job_state::JobState};
 
 /// How an upload ended, as far as the request that sent its last byte is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +15,13 @@ pub enum Verdict {
         /// Lower-case hex.
         sha256: Option<String>,
     },
-    /// It failed; the bytes are gone. In words for a person.
+    /// The content is not what it has to be: the job failed, the bytes are gone. In words for a person.
+    Refused {
+        /// What is wrong with it, what to do.
+        detail: String,
+    },
+    /// The upload has come to nothing, whatever its content: the storage lost it, or its job has ended or runs again. The bytes
+    /// are gone. In words for a person.
     Failed {
         /// What happened, what to do.
         detail: String,
@@ -30,23 +33,19 @@ pub enum Verdict {
     },
 }
 
-/// What bytes tell a job.
+/// What bytes tell a run of a job. News about a run that is over changes nothing: bytes of it are `Gone`.
 #[async_trait]
 pub trait JobSignals: Send + Sync + 'static {
     /// A request with bytes is there: wakes the job if bytes may do that. `NotTaking` if they may not.
-    async fn bytes_arrived(&self, job: JobUuid) -> Result<(), UploadError>;
+    async fn bytes_arrived(&self, run: Run) -> Result<(), UploadError>;
 
     /// Every byte of the upload is stored: the job finishes it. Returns at once; the verdict comes through the receiver,
     /// `None` until then. May be called any number of times.
-    fn complete(
-        &self,
-        job: JobUuid,
-        upload: UploadUuid,
-    ) -> tokio::sync::watch::Receiver<Option<Verdict>>;
+    fn complete(&self, run: Run) -> tokio::sync::watch::Receiver<Option<Verdict>>;
 
     /// The store failed under the upload in a way that can heal: the job is suspended with that reason.
-    async fn storage_failed(&self, job: JobUuid, full: bool, words: String);
+    async fn storage_failed(&self, run: Run, full: bool, words: String);
 
     /// The store has lost the upload, or cannot read it any more: the job fails, unless its bytes have become its image.
-    async fn storage_lost(&self, job: JobUuid, words: String);
+    async fn storage_lost(&self, run: Run, words: String);
 }

@@ -9,7 +9,8 @@ use longshore_storage::{
 };
 
 use super::{
-    BodyError, Found, Live, Slice, UploadError, Uploads, Verdict, Written, space::AHEAD_BYTES,
+    BodyError, Found, Live, Party, Slice, UploadError, Uploads, Verdict, Written,
+    space::AHEAD_BYTES,
 };
 use crate::{
     db::DbError,
@@ -58,6 +59,8 @@ impl Uploads {
     ///
     /// Bytes for an upload that is published, or complete and being finished, are read away and answered as stored: a client
     /// that lost the last answer must not have to send everything again.
+    ///
+    /// The request counts for the account of the upload, whoever sends it, until it is answered.
     pub async fn write<B>(
         &self,
         upload: UploadUuid,
@@ -70,7 +73,9 @@ impl Uploads {
         if self.draining.is_cancelled() {
             return Err(UploadError::Draining { offset: 0 });
         }
-        let live = match self.open(upload).await? {
+        let found = self.open(upload).await?;
+        let _admission = self.admit_request(Party::Account(found.account()))?;
+        let live = match found {
             Found::Open(live) => live,
             Found::Published(record) => {
                 let length = record.declared_length.unwrap_or(record.offset_cached);
@@ -105,9 +110,11 @@ impl Uploads {
         }
         // Before anything is fixed or promised: a job that takes no bytes takes no length either.
         if !live.gate_is_open() {
-            self.signals()?.bytes_arrived(record.job).await?;
+            self.signals()?.bytes_arrived(record.run()).await?;
         }
         match slice.total {
+            // Fixed in `store_body`, with the right to write: a suspension may come before that.
+            Some(total) if slice.length != Some(0) => self.check_length(total),
             Some(total) => self.declare(live, total).await,
             None => self.promise_ahead(live).await,
         }
@@ -143,10 +150,20 @@ impl Uploads {
                 break;
             }
             // The job was suspended, and perhaps resumed, or has ended, between the gate and here: ask it, then try again.
-            self.signals()?.bytes_arrived(live.record().job).await?;
+            self.signals()?.bytes_arrived(live.record().run()).await?;
             claimed = self.store.write(live.owned, chunk.clone()).await;
         }
         let claimed = claimed?;
+        // Whoever suspends or ends the job waits for this claim, so that a slice which is refused has fixed no length.
+        if let Some(total) = slice.total
+            && let Err(error) = self.declare(live, total).await
+        {
+            if let Claimed::Writer(writer) = claimed {
+                // Nothing was written; the claim is free when this returns.
+                drop(writer.interrupt().await);
+            }
+            return Err(error);
+        }
         let mut writer = match claimed {
             Claimed::Writer(writer) => writer,
             Claimed::AlreadyStored(state) => {
@@ -230,15 +247,17 @@ impl Uploads {
     /// Bytes came on a request that was there before its job was suspended: they wake it as those of a new one would. Answers
     /// how the body ends if they may not.
     async fn wake(&self, live: &Live, ended: impl Future<Output = Ended>) -> Option<BodyEnd> {
-        let woken = async { self.signals()?.bytes_arrived(live.record().job).await };
+        let woken = async { self.signals()?.bytes_arrived(live.record().run()).await };
         // Whoever suspends waits for this writer, and the job's lock may be theirs: so the end of the writer is heard first.
         tokio::select! {
             biased;
             ended = ended => Some(BodyEnd::Stopped(ended)),
             woken = woken => match woken {
-                Err(UploadError::NotTaking { .. } | UploadError::NotFound) => {
-                    Some(BodyEnd::Stopped(Ended::Revoked))
-                }
+                Err(
+                    UploadError::NotTaking { .. }
+                    | UploadError::Gone { .. }
+                    | UploadError::NotFound,
+                ) => Some(BodyEnd::Stopped(Ended::Revoked)),
                 // If the job cannot be told, the bytes are kept all the same.
                 Ok(()) | Err(_) => None,
             },
@@ -318,6 +337,10 @@ impl Uploads {
         match &error {
             UploadError::Store(StoreError::Revoked { .. }) => {
                 match self.db.job(record.job, Scope::All).await {
+                    // It runs again, and this upload is not part of that.
+                    Ok(Some(job)) if job.upload != record.uuid => {
+                        UploadError::Gone { fate: UploadFate::Discarded }
+                    }
                     // Resumed meanwhile: it takes bytes, only not those that were on their way.
                     Ok(Some(job)) if job.state == JobState::Running => {
                         StoreError::Busy { key: live.owned.key, retry_after_ms: RESUMED_RETRY_MS }
@@ -340,7 +363,7 @@ impl Uploads {
             UploadError::Store(failed @ (StoreError::NoSpace | StoreError::Io { .. })) => {
                 let full = matches!(failed, StoreError::NoSpace);
                 if let Ok(signals) = self.signals() {
-                    signals.storage_failed(record.job, full, failed.to_string()).await;
+                    signals.storage_failed(record.run(), full, failed.to_string()).await;
                 }
                 error
             }
@@ -367,11 +390,13 @@ impl Uploads {
             return Ok(ended(before));
         }
         let job = self.db.job(record.job, Scope::All).await?;
-        if let Some(job) = job.filter(|job| job.state == JobState::Canceling) {
+        if let Some(job) =
+            job.filter(|job| job.run() == record.run() && job.state == JobState::Canceling)
+        {
             return Ok(Some(UploadError::NotTaking { state: job.state }));
         }
         if let Ok(signals) = self.signals() {
-            signals.storage_lost(record.job, words).await;
+            signals.storage_lost(record.run(), words).await;
         }
         Ok(ended(fate().await?))
     }
@@ -400,7 +425,7 @@ impl Uploads {
 
     async fn verdict(&self, live: &Live) -> Result<Option<Verdict>, UploadError> {
         let record = live.record();
-        let mut verdict = self.signals()?.complete(record.job, record.uuid);
+        let mut verdict = self.signals()?.complete(record.run());
         let decided = verdict.wait_for(Option::is_some);
         let decided = tokio::time::timeout(self.limits.finish_wait, decided).await;
         Ok(decided.ok().and_then(Result::ok).and_then(|verdict| verdict.clone()))

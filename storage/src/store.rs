@@ -63,6 +63,8 @@ pub struct UploadState {
     pub offset: u64,
     /// How far the digests of the last checkpoint are; at most `offset`.
     pub hashed_offset: u64,
+    /// Which digests follow the bytes; fixed by [`UploadSpec`].
+    pub digests: DigestChoice,
     /// Requests that hold a claim at this moment.
     pub writers: u32,
     /// Where the upload stands between its first byte and its image.

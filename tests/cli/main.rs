@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 #![expect(clippy::print_stdout, reason = "the harness shows it where a test fails")]
 
+mod admin;
 mod commands;
 mod download;
 mod relay;

@@ -47,10 +47,14 @@ fn a_killed_client_goes_on_without_sending_again_what_was_stored() {
     let begun = world.relay.up.passed();
     let kills = 4;
     let (mut stored, mut image_id) = (0, Value::Null);
-    for _ in 0..kills {
-        let running = world.start(UPLOAD);
+    for kill in 1..=kills {
+        let mut running = world.start(UPLOAD);
         let moment = world.relay.up.passed() + MIB + any_below(4 * MIB);
         world.relay.up.wait_for(moment);
+        if kill == kills {
+            // Moments that were all early would show nothing.
+            running.wait_stored(MIB);
+        }
         let ran = running.kill();
         assert_eq!(ran.code, None, "it was killed in the middle: {}", ran.out);
         let located = ran.event("located");

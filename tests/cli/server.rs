@@ -5,6 +5,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -29,12 +30,24 @@ pub(crate) fn signal(child: &Child, signal: Signal) {
 pub(crate) struct Server {
     child: Child,
     data: PathBuf,
+    level: String,
+    log: Log,
     pub(crate) port: u16,
 }
 
+/// The lines that a server has written so far.
+type Log = Arc<Mutex<Vec<String>>>;
+
 impl Server {
-    pub(crate) fn start(data: &Path, port: u16) -> Self {
-        Self { child: spawn(data, port), data: data.to_owned(), port }
+    pub(crate) fn with_log(data: &Path, port: u16, level: &str) -> Self {
+        let log = Log::default();
+        let child = spawn(data, port, level, &log);
+        Self { child, data: data.to_owned(), level: level.to_owned(), log, port }
+    }
+
+    /// What it has written so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
     }
 
     /// SIGKILL, and waits until it is gone.
@@ -58,7 +71,7 @@ impl Server {
 
     /// Again over the same data on the same port.
     pub(crate) fn restart(&mut self) {
-        self.child = spawn(&self.data, self.port);
+        self.child = spawn(&self.data, self.port, &self.level, &self.log);
     }
 }
 
@@ -68,12 +81,13 @@ impl Drop for Server {
     }
 }
 
-fn spawn(data: &Path, port: u16) -> Child {
+fn spawn(data: &Path, port: u16, level: &str, log: &Log) -> Child {
     let mut child = Command::new(env!("CARGO_BIN_EXE_longshore"))
         .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
         .arg(data)
         .env_clear()
         .env("LONGSHORE_ADMIN_PASSWORD", PASSWORD)
+        .env("LONGSHORE_LOG_FILTER", level)
         .env("LONGSHORE_STORAGE__FREE_BYTES_MIN_PERCENT", "0")
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -81,6 +95,7 @@ fn spawn(data: &Path, port: u16) -> Child {
         .expect("the server can be started");
     let lines = BufReader::new(child.stderr.take().expect("stderr is piped"));
     let (sender, receiver) = std::sync::mpsc::channel();
+    let log = Arc::clone(log);
     // Reads on for as long as the server lives: a full pipe would stop it.
     std::thread::spawn(move || {
         for line in lines.lines().map_while(Result::ok) {
@@ -90,6 +105,7 @@ fn spawn(data: &Path, port: u16) -> Child {
             if line.contains("listening address=") {
                 let _ = sender.send(());
             }
+            log.lock().unwrap().push(line);
         }
     });
     if receiver.recv_timeout(START_MAX).is_err() {

@@ -20,16 +20,26 @@ pub(crate) struct World {
     pub(crate) folder: TempDir,
     pub(crate) server: Server,
     pub(crate) relay: Relay,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl World {
     /// A server, and nobody logged in.
     pub(crate) fn new() -> Self {
+        Self::with_log("info,actix_http::h1::dispatcher=off")
+    }
+
+    /// The same, and the server's log has lines of this level.
+    pub(crate) fn with_log(level: &str) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let server = Server::start(data.path(), free_port());
+        let server = Server::with_log(data.path(), free_port(), level);
         let relay = Relay::start(server.port);
-        Self { folder: tempfile::tempdir().unwrap(), server, relay, _data: data }
+        Self { folder: tempfile::tempdir().unwrap(), server, relay, data }
+    }
+
+    /// The data directory of the server.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
     }
 
     /// A server with a session straight to it.

@@ -10,131 +10,27 @@
     reason = "a test fails by panicking and tells its figures"
 )]
 
-mod client;
-mod server;
+#[path = "../shared/mod.rs"]
+#[expect(dead_code, reason = "each suite uses its part of what they share")]
+mod shared;
 
 use std::{
     fs,
     ops::Range,
     path::{Path, PathBuf},
-    process::Command,
     sync::{Arc, Mutex},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
-use client::Session;
-use server::Server;
-
-pub(crate) const PASSWORD: &str = "crash-test";
-const SENDERS: usize = 4;
-
-/// SplitMix64: all that randomness has to be here is repeatable.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    fn bytes(&mut self, length: usize) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(length + 8);
-        while bytes.len() < length {
-            bytes.extend_from_slice(&self.next().to_le_bytes());
-        }
-        bytes.truncate(length);
-        bytes
-    }
-}
-
-fn from_environment(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
-fn seed() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let seed = from_environment("KILL_SEED").unwrap_or(now.as_nanos() as u64);
-    println!("KILL_SEED={seed}");
-    seed
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    // reqwest is built without a TLS provider of its own; only plain HTTP is spoken here.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
-}
-
-/// Acknowledged ranges that the server lists as missing.
-fn lost(acknowledged: &[Range<u64>], missing: &[Range<u64>]) -> Vec<Range<u64>> {
-    let overlaps = |a: &Range<u64>| missing.iter().any(|m| m.start < a.end && a.start < m.end);
-    acknowledged.iter().filter(|range| overlaps(range)).cloned().collect()
-}
-
-/// Sends all missing ranges in slices of random size, four at a time in shuffled order, until it is done or the server dies.
-/// Notes every acknowledged slice.
-async fn send_in_parallel(
-    session: &Session,
-    path: &str,
-    image: &Arc<Vec<u8>>,
-    missing: &[Range<u64>],
-    random: &mut Random,
-    acknowledged: &Arc<Mutex<Vec<Range<u64>>>>,
-) {
-    let mut slices = Vec::new();
-    for range in missing {
-        let mut at = range.start;
-        while at < range.end {
-            let end = range.end.min(at + 1 + random.below(3 << 20));
-            slices.push((at..end, random.below(2) == 0));
-            at = end;
-        }
-    }
-    for index in (1..slices.len()).rev() {
-        // Near each other, as clients send them: swapped within a window of eight.
-        let other = index - random.below(8.min(index as u64 + 1)) as usize;
-        slices.swap(index, other);
-    }
-    let queue = Arc::new(Mutex::new(slices.into_iter()));
-    let senders = (0..SENDERS).map(|_| {
-        let (session, path, image) = (session.clone(), path.to_owned(), Arc::clone(image));
-        let (queue, acknowledged) = (Arc::clone(&queue), Arc::clone(acknowledged));
-        tokio::spawn(async move {
-            loop {
-                let Some((range, checked)) = queue.lock().unwrap().next() else { return };
-                let bytes = image[range.start as usize..range.end as usize].to_vec();
-                let total = image.len() as u64;
-                match session.send(&path, bytes, range.start, total, checked).await {
-                    Ok(true) => acknowledged.lock().unwrap().push(range),
-                    Ok(false) => {}
-                    Err(_) => return,
-                }
-            }
-        })
-    });
-    for sender in senders.collect::<Vec<_>>() {
-        sender.await.unwrap();
-    }
-}
-
-/// What the operating system's own tool says of a file.
-fn sum_of(tool: &str, path: &Path) -> String {
-    let output = Command::new(tool).arg(path).output().expect("coreutils are installed");
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.split_whitespace().next().unwrap().trim_start_matches('\\').to_owned()
-}
-
-fn files_below(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    let paths = entries.map(|entry| entry.unwrap().path());
-    paths.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
-}
+use shared::{
+    client::Session,
+    files::{files_below, sum_of},
+    from_environment,
+    random::Random,
+    ranges::{contiguous_end, lost, send_in_parallel},
+    runtime,
+    server::Server,
+};
 
 /// One image, killed once or twice on its way. Answers acknowledged bytes.
 async fn cycle(number: u64, data: &Path, scratch: &Path, random: &mut Random) -> u64 {
@@ -143,7 +39,9 @@ async fn cycle(number: u64, data: &Path, scratch: &Path, random: &mut Random) ->
     let source = scratch.join("source");
     fs::write(&source, &**image).unwrap();
     let name = format!("cycle-{number}");
-    let acknowledged = Arc::new(Mutex::new(Vec::new()));
+    let acknowledged = Arc::<Mutex<Vec<Range<u64>>>>::default();
+    let log = Arc::clone(&acknowledged);
+    let note = move |range, _| log.lock().unwrap().push(range);
 
     let mut server = Server::spawn(data);
     let mut session = Session::open(&server.base).await;
@@ -159,8 +57,8 @@ async fn cycle(number: u64, data: &Path, scratch: &Path, random: &mut Random) ->
         };
         let delay = Duration::from_millis(random.below(400));
         let mut choices = Random(random.next());
-        let sending =
-            send_in_parallel(&session, &path, &image, &missing, &mut choices, &acknowledged);
+        let note = note.clone();
+        let sending = send_in_parallel(&session, &path, &image, &missing, &mut choices, note);
         tokio::select! {
             () = sending => {}
             () = tokio::time::sleep(delay) => {}
@@ -190,12 +88,6 @@ async fn cycle(number: u64, data: &Path, scratch: &Path, random: &mut Random) ->
     kept.iter().map(|range| range.end - range.start).sum()
 }
 
-fn contiguous_end(ranges: &[Range<u64>]) -> u64 {
-    let mut sorted = ranges.to_vec();
-    sorted.sort_by_key(|range| range.start);
-    sorted.iter().fold(0, |end, range| if range.start <= end { end.max(range.end) } else { end })
-}
-
 /// The image is Ready, has the digests that `md5sum` and `sha256sum` find, and downloads to the same bytes.
 async fn compare(session: &Session, name: &str, source: &Path, image: &[u8]) {
     let inventory = session.image_named(name).await;
@@ -211,7 +103,7 @@ async fn compare(session: &Session, name: &str, source: &Path, image: &[u8]) {
 #[ignore = "needs minutes: scripts/test and scripts/soak kill run it"]
 fn killed_servers_lose_nothing() {
     let cycles = from_environment("KILL_CYCLES").unwrap_or(25);
-    let mut random = Random(seed());
+    let mut random = Random::seeded("KILL_SEED");
     let (data, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut acknowledged_bytes = 0;
     runtime().block_on(async {

@@ -3,13 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod accounts;
+mod contract;
 mod data_plane;
 mod db;
 mod lifecycle;
+mod scale;
 mod starting;
 mod support {
     pub(crate) mod app;
     pub(crate) mod databases;
+    pub(crate) mod fill;
     pub(crate) mod postgres;
 }
 mod zstack;

@@ -45,7 +45,12 @@ async fn readiness_says_what_is_amiss() {
 async fn metrics_count_what_happened() {
     let running = RunningApp::start(&[]);
     let http = http_client();
-    let session = running.app.accounts.log_in("admin", &sha512_hex(PASSWORD)).await.unwrap();
+    let session = running
+        .app
+        .accounts
+        .log_in("admin", &sha512_hex(PASSWORD), running.address.ip())
+        .await
+        .unwrap();
     let sent = http
         .put(format!("{}/uploads/counted", running.base()))
         .header("authorization", format!("OAuth {}", session.token))

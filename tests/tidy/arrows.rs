@@ -35,7 +35,7 @@ const EVERY_ROOM: [&str; 11] = [
 const DIALECTS: [&str; 6] = ["zstack", "tus", "ietf", "ims", "native", "page"];
 
 /// Crates that belong to some files only, by the start of the path.
-const CRATES: [(&str, &[&str]); 9] = [
+const CRATES: [(&str, &[&str]); 10] = [
     ("sqlx", &["src/db/", "src/db.rs"]),
     ("actix_web", &["src/http/", "src/http.rs", "src/cli/serve", "src/main.rs"]),
     ("actix_http", &["src/http/"]),
@@ -43,8 +43,10 @@ const CRATES: [(&str, &[&str]); 9] = [
     ("anyhow", &["src/main.rs", "src/cli/"]),
     ("clap", &["src/main.rs", "src/cli/"]),
     ("indicatif", &["src/cli/"]),
-    // The settings only use its URL type.
-    ("reqwest", &["src/client/", "src/cli/", "src/config/"]),
+    // The settings only use its URL type; web hooks are the one thing that the server itself sends.
+    ("reqwest", &["src/client/", "src/cli/", "src/config/", "src/jobs/hooks/"]),
+    // Secrets are sealed in one place; the others name it as the backend of their TLS.
+    ("ring", &["src/accounts/", "src/client/", "src/jobs/hooks/"]),
     ("prometheus_client", &["src/telemetry/"]),
 ];
 
@@ -195,12 +197,44 @@ pub(crate) fn crates(path: &str, text: &str) -> Vec<Broken> {
     broken
 }
 
+/// Where routes are mounted: the table alone, so that none is missing from the list of routes.
+const MOUNTING: &str = "src/http/routes.rs";
+
+/// Ways to mount a route.
+const MOUNTS: [&str; 8] = [
+    "web::resource",
+    "web::scope",
+    "web::route",
+    "web::method",
+    "Resource::new",
+    "Scope::new",
+    "Route::new",
+    ".route(",
+];
+
+/// Routes that are mounted beside the table, by a call or by an attribute.
+pub(crate) fn mounting(path: &str, text: &str) -> Vec<Broken> {
+    if !path.starts_with("src/") || path == MOUNTING {
+        return Vec::new();
+    }
+    let code = code_only(text);
+    let attributes =
+        ["get", "post", "put", "delete", "head", "patch", "options", "route", "routes"]
+            .map(|method| format!("#[{method}("));
+    let ways = MOUNTS.into_iter().chain(attributes.iter().map(String::as_str));
+    let found = ways.flat_map(|way| code.match_indices(way));
+    found
+        .map(|(at, way)| Broken::at(path, text, at, format!("`{way}` belongs to {MOUNTING} only")))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn rules(path: &str, text: &str) -> Vec<String> {
-        arrows(path, text).iter().chain(&crates(path, text)).map(ToString::to_string).collect()
+        let all = [arrows(path, text), crates(path, text), mounting(path, text)];
+        all.iter().flatten().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -223,6 +257,9 @@ mod tests {
             ("src/uploads/mod.rs", "\nuse actix_web::web;"),
             ("src/jobs/mod.rs", "\nfn f() -> anyhow::Result<()> {}"),
             ("src/db/mod.rs", "\nunsafe { x() }"),
+            ("src/http/ops.rs", "\nfn f() { config.service(web::resource(PATH)); }"),
+            ("src/cli/serve.rs", "\nfn f() { app.route(PATH, web::get()) }"),
+            ("src/http/ops.rs", "\n#[get(\"/hidden\")]"),
         ] {
             let broken = rules(path, text);
             assert!(!broken.is_empty(), "not reported: {path}: {text}");
@@ -242,6 +279,7 @@ mod tests {
             ),
             ("src/http/mod.rs", "mod tus; use self::tus::head; use actix_web::web;"),
             ("src/cli/serve.rs", "use crate::{http, db}; use longshore_storage::local;"),
+            ("src/http/routes.rs", "fn f() { config.service(web::resource(PATH)); }"),
             ("src/domain/job.rs", "//! not crate::db\nuse super::{clock, ids}; // crate::http"),
             ("src/domain/job.rs", "mod tests { use super::*; const S: &str = \"unsafe sqlx\"; }"),
             ("src/main.rs", "use longshore::cli; fn main() -> anyhow::Result<()> {}"),

@@ -81,7 +81,7 @@ fn imports_follow_the_arrows() {
         .into_iter()
         .filter(|(path, _)| path.starts_with("src/") || path.starts_with("storage/src/"))
         .collect();
-    check(&sources, &[arrows::arrows, arrows::crates]);
+    check(&sources, &[arrows::arrows, arrows::crates, arrows::mounting]);
 }
 
 #[test]

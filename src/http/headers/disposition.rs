@@ -72,6 +72,22 @@ fn extended(value: &[u8]) -> Option<String> {
 
 const UNNAMED: &str = "image";
 
+/// Longest extension that a cut leaves alone, in characters and with its dot.
+const EXTENSION_CHARS_MAX: usize = 16;
+
+/// At most so many characters, the extension among them: what opens the file goes by it.
+fn cut(name: &str) -> String {
+    let chars = name.chars().count();
+    if chars <= NAME_CHARS_MAX {
+        return name.to_owned();
+    }
+    let extension = name.rfind('.').map_or("", |dot| &name[dot..]);
+    let kept = extension.chars().count();
+    let extension = if kept <= EXTENSION_CHARS_MAX { extension } else { "" };
+    let stem = NAME_CHARS_MAX - extension.chars().count();
+    name.chars().take(stem).chain(extension.chars()).collect()
+}
+
 /// Without folders, control characters and those that turn the reading direction (with which `gpj.exe` looks like `exe.jpg`).
 fn file_name(name: &str) -> String {
     let clean = |c: char| match c {
@@ -84,7 +100,7 @@ fn file_name(name: &str) -> String {
         c if c.is_control() => '_',
         c => c,
     };
-    let name: String = name.trim().chars().take(NAME_CHARS_MAX).map(clean).collect();
+    let name: String = cut(name.trim()).chars().map(clean).collect();
     if name.chars().all(|c| c == '.') { UNNAMED.to_owned() } else { name }
 }
 
@@ -117,6 +133,21 @@ mod tests {
         assert!(attachment("..").contains("filename=\"image\""));
         assert!(attachment("").contains("filename=\"image\""));
         assert!(attachment("a\u{202e}gpj.exe").contains("filename*=UTF-8''a_gpj.exe"));
+    }
+
+    #[test]
+    fn a_long_name_keeps_its_extension() {
+        for (long, end, stem) in [
+            (format!("{}.qcow2", "é".repeat(300)), ".qcow2", 114),
+            (format!("{}.qcow2", "x".repeat(115)), ".qcow2", 114),
+            (format!("{}.qcow2", "x".repeat(114)), ".qcow2", 114),
+            (format!("x.{}", "y".repeat(300)), "", 120),
+            ("x".repeat(300), "", 120),
+        ] {
+            let cut = file_name(&long);
+            assert!(cut.ends_with(end) && long.starts_with(&cut[..cut.len() - end.len()]), "{cut}");
+            assert_eq!(cut.chars().count(), stem + end.len(), "{cut}");
+        }
     }
 
     #[test]

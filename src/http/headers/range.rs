@@ -34,10 +34,10 @@ enum Spec {
 
 fn spec(header: &str) -> Option<Spec> {
     let (unit, range) = header.split_once('=')?;
-    if !unit.trim().eq_ignore_ascii_case("bytes") {
+    if !unit.trim_ascii().eq_ignore_ascii_case("bytes") {
         return None;
     }
-    let (first, last) = range.trim().split_once('-')?;
+    let (first, last) = range.trim_ascii().split_once('-')?;
     match (first, last) {
         ("", count) => position(count).map(Spec::Last),
         (first, "") => position(first).map(|first| Spec::From { first, last: None }),
@@ -81,6 +81,7 @@ mod tests {
             ("bytes=-", Wanted::Whole),
             ("bytes=a-b", Wanted::Whole),
             ("bytes=+1-2", Wanted::Whole),
+            ("bytes=1-2\u{a0}", Wanted::Whole),
             ("items=0-1", Wanted::Whole),
             ("0-1", Wanted::Whole),
         ] {

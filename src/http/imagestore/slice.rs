@@ -13,7 +13,7 @@ use super::{
 use crate::{
     http::{
         App,
-        body::{BodyLimits, LimitedBody, RequestBody, drain_rest},
+        body::{BodyLimits, LimitedBody, RequestBody, drain_refused, drain_rest},
         headers::number,
         multipart::file_part,
         problem::{self, Fault, RequestFault},
@@ -41,8 +41,12 @@ pub(super) async fn post(
         Ok(target) => take(app, request, &target, &mut body).await,
         Err(fault) => Err(fault),
     };
-    if !taken.as_ref().is_err_and(problem::closes) {
-        drain_rest(&mut body, REST_BYTES_MAX, REST_WAIT).await;
+    match &taken {
+        Ok(()) => {
+            drain_rest(&mut body, REST_BYTES_MAX, REST_WAIT).await;
+        }
+        Err(fault) if problem::closes(fault) => {}
+        Err(_) => drain_refused(app, request, &mut body, REST_BYTES_MAX, REST_WAIT).await,
     }
     let Err(fault) = taken else { return HttpResponse::Ok().finish() };
     let mut offset = None;

@@ -65,8 +65,19 @@ fn status_of(fault: &Fault) -> u16 {
         Fault::Upload(error) => of_upload(error),
         Fault::Job(error) => of_job(error),
         Fault::Account(error) => match error {
-            AccountError::WrongPassword | AccountError::SessionExpired => 401,
+            AccountError::WrongPassword
+            | AccountError::SessionExpired
+            | AccountError::UnknownAccessKey { .. }
+            | AccountError::WrongSignature
+            | AccountError::SealedByAnother { .. } => 401,
+            AccountError::TimeTooSkewed => 403,
+            AccountError::TooManyAttempts { .. } => 429,
             AccountError::TooManySessions => 503,
+            AccountError::TooManyAccessKeys
+            | AccountError::WrongOldPassword
+            | AccountError::NoSuchAccount(_)
+            | AccountError::NameTaken(_)
+            | AccountError::Invalid(_) => 400,
             AccountError::NoRandomness => 500,
             AccountError::Db(error) => of_db(error),
         },
@@ -77,6 +88,7 @@ fn status_of(fault: &Fault) -> u16 {
             RequestFault::OwnerOnly => 403,
             RequestFault::NoImage | RequestFault::NoSuchPath => 404,
             RequestFault::Method { .. } => 405,
+            RequestFault::Ended { .. } => 410,
             RequestFault::LengthRequired => 411,
             RequestFault::BodyType(_) => 415,
             RequestFault::Failed { .. } => 422,
@@ -94,7 +106,9 @@ fn of_upload(error: &UploadError) -> u16 {
         UploadError::WrongOffset { .. } => 409,
         UploadError::Gone { .. } => 410,
         UploadError::NoRoom { .. } => 507,
-        UploadError::TooManyOpen { .. } | UploadError::Draining { .. } => 503,
+        UploadError::TooManyOpen { .. }
+        | UploadError::TooManyRequests { .. }
+        | UploadError::Draining { .. } => 503,
         UploadError::NotTaking { state } => match state {
             JobState::Canceling | JobState::Canceled | JobState::Failed | JobState::Succeeded => {
                 410
@@ -143,8 +157,10 @@ fn of_store(error: &StoreError) -> u16 {
 fn of_job(error: &JobError) -> u16 {
     match error {
         JobError::Invalid(_) => 400,
-        JobError::NotFound { .. } | JobError::ImageNotFound { .. } => 404,
-        JobError::WrongState { .. } => 409,
+        JobError::NotFound { .. }
+        | JobError::ImageNotFound { .. }
+        | JobError::TagNotFound { .. } => 404,
+        JobError::WrongState { .. } | JobError::Unsupported(_) => 409,
         JobError::NoStorage(_) | JobError::Quota(_) | JobError::Contended => 503,
         JobError::Upload(error) => of_upload(error),
         JobError::Db(error) => of_db(error),
@@ -200,6 +216,7 @@ mod tests {
             (taking(JobState::Failed), 410, false),
             (taking(JobState::Suspended(SuspendReason::User)), 423, false),
             (RequestFault::Failed { detail: "the digest differs".into() }.into(), 422, false),
+            (RequestFault::Ended { detail: "the storage lost it".into() }.into(), 410, false),
         ] {
             let (actual, body) = told(&fault, Some(42)).await;
             assert_eq!(actual, status, "{fault:?}");

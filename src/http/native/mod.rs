@@ -16,11 +16,13 @@ pub use state::upload_state;
 
 use super::{
     App,
-    body::{BodyLimits, LimitedBody, RequestBody, drain_rest},
+    body::{BodyLimits, LimitedBody, RequestBody, drain_refused, drain_rest},
     caller::caller,
     headers::digest,
     problem::{self, Fault, RequestFault},
+    refuse_method,
     request_id::RequestId,
+    routes::{Table, at, put},
     target::{Right, Target},
 };
 use crate::{
@@ -33,16 +35,13 @@ use crate::{
 };
 use put_headers::PutHeaders;
 
-/// Methods of the upload URL.
-pub const UPLOAD_METHODS: &str = "GET, HEAD, PUT, POST, DELETE, OPTIONS";
-
 /// A refused body is read away this far, so that the client comes to read the answer; then the connection is closed.
 const REST_BYTES_MAX: u64 = 4 << 20;
 const REST_WAIT: Duration = Duration::from_secs(2);
 
-/// Mounts `PUT /uploads/<IMAGE_ID>`.
-pub fn configure(config: &mut web::ServiceConfig) {
-    config.service(web::resource("/uploads/{image_id}").default_service(web::to(one_request::put)));
+/// `PUT /uploads/<IMAGE_ID>`.
+pub(super) fn routes() -> Table {
+    Table::flat(refuse_method).service(at("/uploads/{image_id}", [put().to(one_request::put)]))
 }
 
 /// A request in our own dialect on the upload URL.
@@ -57,7 +56,7 @@ pub async fn serve(
         Ok(target) => answer(app, request, &target, &mut body).await,
         Err(fault) => Err(fault),
     };
-    settle(request, answered, &mut body).await
+    settle(app, request, answered, &mut body).await
 }
 
 async fn answer(
@@ -80,18 +79,23 @@ async fn answer(
         }
         Method::DELETE => delete(app, request, target).await,
         // Methods are not our enum.
-        _ => Err(RequestFault::Method { allow: UPLOAD_METHODS }.into()),
+        _ => Err(RequestFault::Method { allow: "GET, HEAD, PUT, DELETE".to_owned() }.into()),
     }
 }
 
 /// Sends the answer, after the rest of a refused body as far as it is small.
 async fn settle(
+    app: &App,
     request: &HttpRequest,
     answered: Result<HttpResponse, Fault>,
     body: &mut RequestBody,
 ) -> HttpResponse {
-    if !answered.as_ref().is_err_and(problem::closes) {
-        drain_rest(body, REST_BYTES_MAX, REST_WAIT).await;
+    match &answered {
+        Ok(_) => {
+            drain_rest(body, REST_BYTES_MAX, REST_WAIT).await;
+        }
+        Err(fault) if problem::closes(fault) => {}
+        Err(_) => drain_refused(app, request, body, REST_BYTES_MAX, REST_WAIT).await,
     }
     answered.unwrap_or_else(|fault| problem::answer(&fault, RequestId::of(request)))
 }
@@ -109,14 +113,15 @@ async fn write(
 
 /// Cancels the upload; a finished one is an image, and only its owner may delete that.
 async fn delete(app: &App, request: &HttpRequest, target: &Target) -> Result<HttpResponse, Fault> {
-    let UploadRecord { job, image, account, fate, .. } = target.record;
+    let UploadRecord { image, account, fate, .. } = target.record;
     match fate {
         UploadFate::Open => {
             let by = match target.right {
                 Right::Capability => Caller { account, admin: false },
                 Right::Session(caller) => caller,
             };
-            app.jobs.cancel(by, job).await?;
+            // Of this URL's run: the job may be running again since the record was read.
+            app.jobs.cancel_run(by, target.record.run()).await?;
         }
         UploadFate::Published => {
             let by = match target.right {
@@ -126,7 +131,7 @@ async fn delete(app: &App, request: &HttpRequest, target: &Target) -> Result<Htt
             if !by.admin && by.account != account {
                 return Err(RequestFault::OwnerOnly.into());
             }
-            app.jobs.delete_image(by, image, false).await?;
+            app.jobs.delete_image(by, image, false, &[]).await?;
         }
         UploadFate::Discarded | UploadFate::Expired => {
             return Err(UploadError::Gone { fate }.into());

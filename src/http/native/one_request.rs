@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{Method, StatusCode, header},
+    http::{StatusCode, header},
     web,
 };
 use percent_encoding::percent_decode_str;
@@ -12,11 +12,10 @@ use percent_encoding::percent_decode_str;
 use super::{PutHeaders, settle, show, write};
 use crate::{
     domain::{
-        account::Caller,
         add_image::AddImageRequest,
         ids::ApiId,
         image_id::{ImageId, InvalidImageId},
-        upload::{Completion, UploadRecord},
+        upload::Completion,
     },
     http::{
         App,
@@ -26,14 +25,14 @@ use crate::{
         problem::{Fault, RequestFault},
         target::last_segment,
     },
-    jobs::NewJob,
+    jobs::{Joined, NewJob},
     uploads::{UploadError, Verdict},
 };
 
 /// Longest name of an image.
 const NAME_CHARS_MAX: usize = 255;
 
-/// Handles the request, whatever its method.
+/// Handles the request.
 pub(super) async fn put(
     app: web::Data<App>,
     request: HttpRequest,
@@ -41,7 +40,7 @@ pub(super) async fn put(
 ) -> HttpResponse {
     let mut body = LimitedBody::new(payload, BodyLimits::of(&app.settings));
     let answered = take(&app, &request, &mut body).await;
-    settle(&request, answered, &mut body).await
+    settle(&app, &request, answered, &mut body).await
 }
 
 async fn take(
@@ -49,33 +48,32 @@ async fn take(
     request: &HttpRequest,
     body: &mut RequestBody,
 ) -> Result<HttpResponse, Fault> {
-    if *request.method() != Method::PUT {
-        return Err(RequestFault::Method { allow: "PUT" }.into());
-    }
     let caller = caller(app, request).await?;
     let segment = last_segment(request.uri().path()).ok_or(InvalidImageId::NotUtf8)?;
     let image_id: ImageId = segment.parse()?;
     let headers = PutHeaders::read(request)?;
     let wishes = Wishes::read(request)?;
-    let (record, slice) = if let Some(record) = live(app, caller, &image_id).await? {
-        let slice = headers.slice_for(&record)?;
-        (record, slice)
-    } else {
-        let new = wishes.new_job(&image_id, &headers);
-        let upload = app.jobs.submit(caller, new).await?.upload;
-        (upload.ok_or(UploadError::NotFound)?, headers.slice)
+    let new = wishes.new_job(&image_id, &headers);
+    let (record, slice) = match app.jobs.join_or_submit(caller, image_id, new).await? {
+        Joined::Live(record) => {
+            let slice = headers.slice_for(&record)?;
+            (*record, slice)
+        }
+        Joined::Made(view) => (view.upload.ok_or(UploadError::NotFound)?, headers.slice),
     };
     let written = write(app, record.uuid, slice, body).await?;
     let status = &written.status;
     let code = match written.verdict {
         Some(Verdict::Ready { .. }) => StatusCode::CREATED,
-        Some(Verdict::Failed { .. } | Verdict::Stopped { .. }) | None
+        Some(Verdict::Refused { .. } | Verdict::Failed { .. } | Verdict::Stopped { .. }) | None
             if status.length == Some(status.offset) =>
         {
             StatusCode::ACCEPTED
         }
         // A part of it, and the rest is still to come.
-        Some(Verdict::Failed { .. } | Verdict::Stopped { .. }) | None => StatusCode::OK,
+        Some(Verdict::Refused { .. } | Verdict::Failed { .. } | Verdict::Stopped { .. }) | None => {
+            StatusCode::OK
+        }
     };
     let mut response = show(code, status, written.verdict.as_ref());
     let location = format!("/images/{}/content", record.image).parse();
@@ -83,17 +81,6 @@ async fn take(
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
-}
-
-async fn live(
-    app: &App,
-    caller: Caller,
-    image_id: &ImageId,
-) -> Result<Option<UploadRecord>, Fault> {
-    match app.jobs.live_upload(caller, image_id).await? {
-        Some(upload) => Ok(Some(app.uploads.record(upload).await?)),
-        None => Ok(None),
-    }
 }
 
 /// What the client wants of the new image.

@@ -20,7 +20,7 @@ pub fn upload_state(status: &UploadStatus, verdict: Option<&Verdict>) -> UploadS
             sha256 = now_sha256.clone().or(sha256);
         }
         Some(Verdict::Stopped { state: now }) => state = *now,
-        Some(Verdict::Failed { .. }) => state = JobState::Failed,
+        Some(Verdict::Refused { .. } | Verdict::Failed { .. }) => state = JobState::Failed,
         None => {}
     }
     let detail = match &job.result {

@@ -51,6 +51,7 @@ fn status() -> UploadStatus {
         waits_for: Some("the missing bytes".into()),
         result: Some(JobResult::Event),
         image: record.image,
+        upload: record.uuid,
         node: None,
         created_ms: 0,
         last_op_ms: 0,

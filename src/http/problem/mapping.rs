@@ -62,6 +62,13 @@ pub(super) fn of_upload(error: &UploadError) -> Problem {
         UploadError::TooManyOpen { max } => quota(format!(
             "The account has {max} unfinished uploads, as many as it may have. Finish or cancel one, then try again."
         )),
+        UploadError::TooManyRequests { max } => busy(
+            RETRY_MS,
+            &format!(
+                "{max} requests are at work already, as many as one account, or one address without an account, may have. What was \
+                 acknowledged is kept; let some end, then send this again."
+            ),
+        ),
         UploadError::Body { error, offset } => at(*offset, of_body(*error, *offset)),
         UploadError::Draining { .. } => busy(
             2 * RETRY_MS,
@@ -223,6 +230,9 @@ pub(super) fn of_job(error: &JobError) -> Problem {
             "The job of this upload is not there any more. Start a new upload.",
         ),
         JobError::ImageNotFound { .. } => of_request(&RequestFault::NoImage),
+        JobError::TagNotFound { .. } => {
+            Problem::new(404, code::NOT_FOUND, "No such tag", "There is no such tag.")
+        }
         JobError::Invalid(words) => bad_request("bad_field", words),
         JobError::WrongState { state, words } => Problem::new(
             409,
@@ -230,6 +240,9 @@ pub(super) fn of_job(error: &JobError) -> Problem {
             "Wrong state",
             format!("{words}. The job is {state}; nothing was changed."),
         ),
+        JobError::Unsupported(words) => {
+            Problem::new(409, "unsupported", "Not supported", words.clone())
+        }
         JobError::NoStorage(words) => {
             let mut problem = Problem::new(503, "no_storage", "No storage", words.clone());
             problem.retry_after_ms = Some(REPAIR_RETRY_MS);
@@ -256,6 +269,30 @@ pub(super) fn of_account(error: &AccountError) -> Problem {
             "Too many sessions",
             "The account has too many sessions. Log out of one, or wait until one ends.",
         ),
+        AccountError::TooManyAttempts { wait_secs } => {
+            let words = format!(
+                "Too many wrong passwords came for this account from this address. Wait {wait_secs} seconds, then try again."
+            );
+            let mut problem = Problem::new(429, "too_many_attempts", "Too many attempts", words);
+            problem.retry_after_ms = Some(wait_secs.saturating_mul(1000));
+            problem
+        }
+        AccountError::TimeTooSkewed => Problem::new(
+            403,
+            "request_time_too_skewed",
+            "requestTimeTooSkewed",
+            "The header Date of the signed request is more than 15 minutes from the time of this server. Set the clock; nothing was changed.",
+        ),
+        AccountError::UnknownAccessKey { .. }
+        | AccountError::WrongSignature
+        | AccountError::SealedByAnother { .. } => {
+            unauthenticated(&format!("The signed request was refused: {error}."))
+        }
+        AccountError::TooManyAccessKeys
+        | AccountError::WrongOldPassword
+        | AccountError::NoSuchAccount(_)
+        | AccountError::NameTaken(_)
+        | AccountError::Invalid(_) => bad_request("bad_account", error),
         AccountError::NoRandomness => internal("No session could be made"),
         AccountError::Db(error) => of_db(error),
     }
@@ -318,6 +355,7 @@ pub(super) fn of_request(error: &RequestFault) -> Problem {
             "Image refused",
             &format!("{detail}. The bytes were removed; the job keeps the reason."),
         ),
+        RequestFault::Ended { detail } => ended(detail),
         RequestFault::Digest(words) => {
             new(400, "bad_digest", "Digest not taken", &format!("{words}. Nothing was stored."))
         }
@@ -338,6 +376,11 @@ fn of_db(error: &DbError) -> Problem {
             internal("A record could not be read or written")
         }
     }
+}
+
+fn ended(detail: &str) -> Problem {
+    let words = format!("{detail}. Its bytes are gone; its job says why.");
+    Problem::new(410, code::GONE, "Upload gone", words)
 }
 
 fn gone(fate: UploadFate) -> Problem {

@@ -57,6 +57,7 @@ fn upload_errors() -> Vec<(UploadError, u16, &'static str)> {
         (UploadError::TooLarge { offered: 9, max: 5 }, 413, "too_large"),
         (UploadError::NoRoom { free: 1, needed: 2 }, 507, "no_space"),
         (UploadError::TooManyOpen { max: 3 }, 413, "quota"),
+        (UploadError::TooManyRequests { max: 3 }, 503, "busy"),
         (body(BodyError::Broken), 400, "broken_body"),
         (body(BodyError::Idle { secs: 30 }), 408, "idle_body"),
         (body(BodyError::TooSlow { bytes_per_sec: 1024 }), 408, "slow_body"),
@@ -82,8 +83,10 @@ fn faults() -> Vec<(Fault, u16, &'static str)> {
     let mut all: Vec<(Fault, u16, &'static str)> = vec![
         (JobError::NotFound { uuid: "u".into() }.into(), 404, "not_found"),
         (JobError::ImageNotFound { uuid: "u".into() }.into(), 404, "not_found"),
+        (JobError::TagNotFound { uuid: "u".into() }.into(), 404, "not_found"),
         (JobError::Invalid("name is too long".into()).into(), 400, "bad_field"),
         (JobError::WrongState { state, words: "no".into() }.into(), 409, "wrong_state"),
+        (JobError::Unsupported("no".into()).into(), 409, "unsupported"),
         (JobError::NoStorage("the storage is full".into()).into(), 503, "no_storage"),
         (JobError::Quota("too many uploads".into()).into(), 413, "quota"),
         (JobError::Contended.into(), 503, "busy"),
@@ -101,16 +104,35 @@ fn faults() -> Vec<(Fault, u16, &'static str)> {
         (RequestFault::LengthRequired.into(), 411, "length_required"),
         (RequestFault::NotOffered("tus").into(), 501, "not_offered"),
         (RequestFault::BodyType("gzip is not taken").into(), 415, "body_type"),
-        (RequestFault::Method { allow: "GET" }.into(), 405, "method"),
+        (RequestFault::Method { allow: "GET".to_owned() }.into(), 405, "method"),
         (RequestFault::NoImage.into(), 404, "not_found"),
         (RequestFault::NoSuchPath.into(), 404, "not_found"),
         (RequestFault::ShortBody.into(), 400, "short_body"),
         (RequestFault::Failed { detail: "no image".into() }.into(), 422, "unsafe_image"),
+        (RequestFault::Ended { detail: "lost".into() }.into(), 410, "gone"),
         (RequestFault::Digest("it differs").into(), 400, "bad_digest"),
         (RequestFault::Query("it is not UTF-8").into(), 400, "bad_query"),
     ];
     all.extend(upload_errors().into_iter().map(|(e, s, c)| (e.into(), s, c)));
     all
+}
+
+/// Content that is wrong is refused; whatever else ended an upload says nothing about its content.
+#[test]
+fn a_bad_end_says_whose_fault_it_is() {
+    let detail = "words".to_owned();
+    for (verdict, status) in [
+        (Verdict::Refused { detail: detail.clone() }, 422),
+        (Verdict::Failed { detail }, 410),
+        (Verdict::Stopped { state: JobState::Canceled }, 410),
+    ] {
+        let fault = bad_end(Some(&verdict)).expect("it came to nothing");
+        assert_eq!(Problem::from(&fault).status, status, "{verdict:?}");
+    }
+    let goes_on =
+        [Verdict::Ready { md5: None, sha256: None }, Verdict::Stopped { state: JobState::Running }];
+    assert!(goes_on.iter().all(|verdict| bad_end(Some(verdict)).is_none()));
+    assert!(bad_end(None).is_none());
 }
 
 #[test]

@@ -9,12 +9,15 @@ use super::{
     reply::StoredReply,
 };
 use crate::{
-    accounts::{AccountError, OpenedSession},
+    accounts::{AccountError, ChangeRequest, OpenedSession},
     jobs::Kept,
-    wire::zstack::{Code, Empty, Inventory, Schema, SessionInventory, Validity, timestamp},
+    wire::zstack::{
+        Code, Empty, Inventory, Schema, SessionInventory, Validity, account_inventory, timestamp,
+    },
 };
 
 const LOG_IN: (&str, &str) = ("logInByAccount", "org.zstack.header.identity.APILogInByAccountMsg");
+const UPDATE: (&str, &str) = ("updateAccount", "org.zstack.header.identity.APIUpdateAccountMsg");
 const RENEW: (&str, &str) = ("renewSession", "org.zstack.header.identity.APIRenewSessionMsg");
 /// What a session may be renewed by, in seconds.
 const RENEW_SECS: std::ops::RangeInclusive<i64> = 60..=31_536_000;
@@ -22,16 +25,19 @@ const RENEW_SECS: std::ops::RangeInclusive<i64> = 60..=31_536_000;
 const RENEW_SECS_DEFAULT: i64 = 7200;
 /// Longest account name and password hash.
 const CHARS_MAX: usize = 255;
+const DESCRIPTION_CHARS_MAX: usize = 2048;
 
 /// LogInByAccount; needs no session.
 pub(super) async fn log_in(
     call: Call,
     request: HttpRequest,
-    body: Body,
+    mut body: Body,
 ) -> Result<HttpResponse, Fault> {
+    // Passwords are hashed two at a time: a queue of one address must not be as long as it likes, others wait in it.
+    let _counted = body.stay_counted();
     let (_, mut params) = body.action(&[LOG_IN], request.path())?;
     let (name, password) = call.check(credentials(&mut params))?;
-    let session = call.check(call.app.accounts.log_in(&name, &password).await)?;
+    let session = call.check(call.app.accounts.log_in(&name, &password, call.peer).await)?;
     let inventory = inventory(&session, call.zone());
     let schema = Schema::one("inventory", &inventory);
     Ok(call.reply(Inventory { inventory }, schema))
@@ -39,6 +45,40 @@ pub(super) async fn log_in(
 
 fn credentials(params: &mut Params) -> Result<(String, String), Refusal> {
     Ok((params.needed("accountName", CHARS_MAX)?, params.needed("password", CHARS_MAX)?))
+}
+
+/// LogInByUser: ZStack has users below accounts, this service has not.
+pub(super) async fn log_in_by_user(call: Call) -> Result<HttpResponse, Fault> {
+    let words = "there are no users below accounts; log in by account: PUT /v1/accounts/login";
+    call.check(Err(Refusal::new(Code::OperationFailed, words)))
+}
+
+/// UpdateAccount: one's own password, or any as an admin.
+pub(super) async fn update(
+    call: Call,
+    request: HttpRequest,
+    uuid: web::Path<String>,
+    body: Body,
+) -> Result<HttpResponse, Fault> {
+    let (_, params) = body.action(&[UPDATE], request.path())?;
+    let uuid = uuid.into_inner();
+    call.accept(Kept::Durably, |work| updated(work, uuid, params)).await
+}
+
+async fn updated(work: Work, uuid: String, mut params: Params) -> Result<StoredReply, Refusal> {
+    let change = ChangeRequest {
+        name: params.text("name", CHARS_MAX)?,
+        password: params.text("password", CHARS_MAX)?,
+        old_password: params.text("oldPassword", CHARS_MAX)?,
+        description: params.text("description", DESCRIPTION_CHARS_MAX)?,
+    };
+    let uuid =
+        uuid.parse().map_err(|_| AccountError::NoSuchAccount(uuid.chars().take(64).collect()))?;
+    let (accounts, caller) = (&work.app.accounts, work.caller);
+    let account = accounts.change_account(caller, work.session, uuid, change, work.peer).await?;
+    let inventory = account_inventory(&account, work.zone());
+    let schema = Schema::one("inventory", &inventory);
+    work.done(Inventory { inventory }, schema)
 }
 
 /// LogOut; needs no session but the one that it ends.
@@ -66,7 +106,7 @@ pub(super) async fn renew(
 ) -> Result<HttpResponse, Fault> {
     let (_, params) = body.action(&[RENEW], request.path())?;
     let token = token.into_inner();
-    call.accept(Kept::InMemory, |work| renewed(work, token, params)).await
+    call.accept(Kept::Secretly, |work| renewed(work, token, params)).await
 }
 
 async fn renewed(work: Work, token: String, mut params: Params) -> Result<StoredReply, Refusal> {

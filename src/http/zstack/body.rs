@@ -6,12 +6,19 @@ use serde_json::{Map, Value};
 
 use super::error::{Fault, Refusal};
 use crate::{
-    domain::tag::{TAG_BYTES_MAX, TAGS_MAX},
+    domain::{
+        tag::{TAG_BYTES_MAX, TAGS_MAX},
+        text::shown,
+    },
     http::{App, json::read_object},
+    uploads::{Admission, Party},
 };
 
 /// The JSON object that a request carries; empty if it carries nothing.
-pub(super) struct Body(Map<String, Value>);
+pub(super) struct Body {
+    object: Map<String, Value>,
+    admission: Option<Admission>,
+}
 
 impl FromRequest for Body {
     type Error = Fault;
@@ -20,12 +27,19 @@ impl FromRequest for Body {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let app = request.app_data::<web::Data<App>>().cloned();
         let payload = web::Payload::from_request(request, payload).into_inner();
+        // Until the body is read nobody has asked who sends it.
+        let admission = app.as_ref().map(|app| {
+            let client = app.settings.trusted_proxies.client(request);
+            app.uploads.admit_request(Party::Address(client))
+        });
         Box::pin(async move {
             let (Some(app), Ok(payload)) = (app, payload) else {
                 return Err(Fault::bad_request("the body cannot be read"));
             };
+            let admission = admission.transpose().map_err(|error| Fault::busy(&error))?;
             let settings = &app.settings;
-            Ok(Self(read_object(payload, settings.json_bytes_max, settings.body_idle).await?))
+            let object = read_object(payload, settings.json_bytes_max, settings.body_idle).await?;
+            Ok(Self { object, admission })
         })
     }
 }
@@ -40,9 +54,14 @@ pub(super) struct Params {
 }
 
 impl Body {
+    /// Keeps the request in the share of its address as long as what is answered lives: for calls of nobody's account that take long.
+    pub(super) fn stay_counted(&mut self) -> Option<Admission> {
+        self.admission.take()
+    }
+
     /// Those of a creation.
     pub(super) fn params(mut self, message: &'static str) -> Result<Params, Fault> {
-        let fields = self.0.remove("params");
+        let fields = self.object.remove("params");
         self.into_params("params", fields, message)
     }
 
@@ -54,9 +73,9 @@ impl Body {
         path: &str,
     ) -> Result<(usize, Params), Fault> {
         for (at, (action, message)) in actions.iter().enumerate() {
-            let key = self.0.keys().find(|key| key.eq_ignore_ascii_case(action)).cloned();
+            let key = self.object.keys().find(|key| key.eq_ignore_ascii_case(action)).cloned();
             if let Some(key) = key {
-                let fields = self.0.remove(&key);
+                let fields = self.object.remove(&key);
                 return Ok((at, self.into_params(&key, fields, message)?));
             }
         }
@@ -81,7 +100,7 @@ impl Body {
         };
         let mut tags = |name: &str| {
             let inside = fields.remove(name);
-            self.0.remove(name).filter(has_content).or(inside).filter(has_content)
+            self.object.remove(name).filter(has_content).or(inside).filter(has_content)
         };
         let (system_tags, user_tags) = (tags("systemTags"), tags("userTags"));
         Ok(Params { fields, system_tags, user_tags, message })
@@ -136,12 +155,24 @@ impl Params {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let whole = text.strip_suffix(".0").unwrap_or(&text).parse();
         whole.map(Some).map_err(|_| {
-            let text: String = text.chars().take(32).collect();
             Refusal::invalid(format!(
-                "field[{name}] of message[{}] is not a whole number: [{text}]",
-                self.message
+                "field[{name}] of message[{}] is not a whole number: [{}]",
+                self.message,
+                shown(&text)
             ))
         })
+    }
+
+    /// A list of texts, empty ones left out. Absent, `null` and `[]` are the same.
+    pub(super) fn texts(&mut self, name: &str) -> Result<Vec<String>, Refusal> {
+        let Some(value) = self.value(name) else { return Ok(Vec::new()) };
+        let texts: Vec<String> = serde_json::from_value(value).map_err(|_| {
+            Refusal::invalid(format!(
+                "field[{name}] of message[{}] is not a list of texts",
+                self.message
+            ))
+        })?;
+        Ok(texts.into_iter().filter(|text| !text.is_empty()).collect())
     }
 
     /// One parameter as it came.
@@ -180,7 +211,7 @@ mod tests {
 
     fn body(value: Value) -> Body {
         let Value::Object(object) = value else { panic!("not an object") };
-        Body(object)
+        Body { object, admission: None }
     }
 
     #[test]
@@ -235,6 +266,12 @@ mod tests {
         assert_eq!(params.number("g"), Ok(Some(61)));
         assert!(params.number("h").is_err());
         assert_eq!(params.number("i"), Ok(None));
+        let mut params = body(json!({"params":{"a":["x","","y"],"b":null,"c":"x","d":[1]}}))
+            .params("M")
+            .unwrap();
+        assert_eq!(params.texts("a"), Ok(vec!["x".to_owned(), "y".to_owned()]));
+        assert_eq!((params.texts("b"), params.texts("z")), (Ok(vec![]), Ok(vec![])));
+        assert!(params.texts("c").is_err() && params.texts("d").is_err());
         assert_eq!(
             params.needed("z", 1),
             Err(Refusal::invalid("field[z] of message[M] is mandatory, can not be null"))

@@ -1,6 +1,10 @@
 //! What every call has in common: who calls, how it wants to be answered, at once or later.
 
-use std::future::{Future, Ready, ready};
+use std::{
+    future::{Future, Ready, ready},
+    net::IpAddr,
+    time::Duration,
+};
 
 use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, http::StatusCode, web};
 use jiff::tz::TimeZone;
@@ -11,14 +15,21 @@ use super::{
     reply::{Mark, StoredReply, call_failure, defect_words, json, refused},
 };
 use crate::{
-    domain::{account::Caller, ids::ApiId},
+    accounts::{AccountError, Identified, Proof},
+    domain::{
+        account::Caller,
+        ids::{ApiId, SessionUuid},
+    },
     http::{
         App,
         links::Base,
         request_id::RequestId,
-        session::{NoSession, session_token},
+        session::{NoSession, proof},
     },
-    jobs::{ApiJobResult, Begun, CALL_TIMEOUT, Kept},
+    jobs::{
+        ApiJobResult, Begun, CALL_TIMEOUT, CALL_TIMEOUT_SECS, HookCall, HookRefused, HookUrl, Kept,
+        OnEnd, Terms,
+    },
     wire::zstack::{Accepted, Code, Reply, Schema},
 };
 
@@ -30,9 +41,13 @@ pub(super) struct Call {
     pub(super) base: Base,
     /// For words about defects.
     pub(super) request_id: String,
+    /// Where the client is.
+    pub(super) peer: IpAddr,
     job_uuid: Option<ApiId>,
+    timeout: Duration,
+    hook: Option<HookUrl>,
     wants_schema: bool,
-    session: Result<String, NoSession>,
+    proof: Result<Proof, NoSession>,
 }
 
 /// What the work of an asynchronous call has at hand.
@@ -41,6 +56,10 @@ pub(super) struct Work {
     pub(super) app: web::Data<App>,
     /// Who called.
     pub(super) caller: Caller,
+    /// Their session; none if the call is signed with an access key.
+    pub(super) session: Option<SessionUuid>,
+    /// Where the client is.
+    pub(super) peer: IpAddr,
     /// The id of the call: its `X-Job-UUID`, or ours.
     pub(super) api_id: ApiId,
     /// Stands for the upload URL in the result.
@@ -63,23 +82,22 @@ impl Call {
         let app = app.ok_or_else(|| {
             Fault::Text(StatusCode::INTERNAL_SERVER_ERROR, "the service is not set up".to_owned())
         })?;
-        if request.headers().contains_key("X-Web-Hook") {
-            return Err(Fault::bad_request(
-                "X-Web-Hook is not supported; leave it out and poll the location of the answer",
-            ));
-        }
         let job_uuid = request.headers().get("X-Job-UUID").map(|value| {
             value.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
                 Fault::bad_request("the header X-Job-UUID is not a uuid of 32 hex digits")
             })
         });
+        let proxies = &app.settings.trusted_proxies;
         Ok(Self {
-            app,
-            base: Base::of(request)?,
+            base: Base::of(request, proxies)?,
+            peer: proxies.client(request),
             request_id: RequestId::of(request),
             job_uuid: job_uuid.transpose()?,
+            timeout: timeout(request)?,
+            hook: hook(request, &app)?,
             wants_schema: request.headers().contains_key("X-JSON-Schema"),
-            session: session_token(request),
+            proof: proof(request),
+            app,
         })
     }
 
@@ -90,8 +108,19 @@ impl Call {
 
     /// Who calls; a wrong session is refused at once, as synchronous calls do.
     pub(super) async fn caller(&self) -> Result<Caller, Fault> {
-        let token = self.session.as_ref().map_err(|error| *error)?;
-        Ok(self.check(self.app.accounts.authenticate(token).await)?.caller)
+        Ok(self.check(self.identify().await?)?.caller)
+    }
+
+    /// Who calls, if anybody is known to. What is wrong with the header itself is told at once, and so is the time of a signed
+    /// request: ZStack looks at both before it makes a call of the request.
+    async fn identify(&self) -> Result<Result<Identified, AccountError>, Fault> {
+        let proof = self.proof.as_ref().map_err(|error| *error)?;
+        match self.app.accounts.identify(proof).await {
+            Err(error @ AccountError::TimeTooSkewed) => {
+                Err(Fault::Text(StatusCode::FORBIDDEN, error.to_string()))
+            }
+            identified => Ok(identified),
+        }
     }
 
     /// The value, or what is answered instead. A defect is logged here, once.
@@ -122,23 +151,34 @@ impl Call {
         W: FnOnce(Work) -> F,
         F: Future<Output = Result<StoredReply, Refusal>> + Send + 'static,
     {
-        let token = self.session.as_ref().map_err(|error| *error)?;
+        if kept == Kept::Secretly && self.hook.is_some() {
+            return Err(Fault::bad_request(
+                "X-Web-Hook is not supported by this call: its result holds a session, which is sent nowhere; leave it out and poll the location of the answer",
+            ));
+        }
+        let identified = self.identify().await?;
         let api_id = self.job_uuid.unwrap_or_else(ApiId::random);
-        let begun = match self.app.accounts.authenticate(token).await {
-            Ok(session) => {
+        let begun = match identified {
+            Ok(Identified { caller, session }) => {
                 let at_hand = Work {
                     app: self.app.clone(),
-                    caller: session.caller,
+                    caller,
+                    session,
+                    peer: self.peer,
                     api_id,
                     mark: Mark::random(),
                     wants_schema: self.wants_schema,
                 };
+                let terms =
+                    Terms { kept, timeout: self.timeout, on_end: self.on_end(api_id, caller)? };
                 let (work, request_id) = (work(at_hand), self.request_id.clone());
                 let work = async move { ended(work.await, &request_id) };
-                self.app.calls.start(api_id, kept, call_failure, work).await
+                self.app.calls.start(api_id, terms, call_failure, work).await
             }
+            // Whoever is not known to us sends nothing anywhere; and who waits for a hook does not poll.
+            Err(error) if self.hook.is_some() => return self.check(Err(error)),
             Err(error) => {
-                // Whoever is not known to us fills no rows.
+                // Nor do they fill rows.
                 let result = refused(error.into(), &self.request_id);
                 let work = std::future::ready(result);
                 self.app.calls.start(api_id, Kept::InMemory, call_failure, work).await
@@ -149,7 +189,7 @@ impl Call {
                 StatusCode::ACCEPTED,
                 &Accepted {
                     location: self.base.api_job(api_id),
-                    api_timeout: u64::try_from(CALL_TIMEOUT.as_millis()).unwrap_or(u64::MAX),
+                    api_timeout: u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX),
                 },
             )),
             Begun::Duplicate => {
@@ -159,6 +199,50 @@ impl Call {
                 Code::Unavailable.with("too many calls are at work; nothing was done: try again"),
             )),
         }
+    }
+}
+
+impl Call {
+    /// Sends the result to the web hook of the call, if it has one. Its place is taken now: a call that cannot be told does not begin.
+    fn on_end(&self, id: ApiId, caller: Caller) -> Result<Option<OnEnd>, Fault> {
+        let Some(url) = self.hook.clone() else { return Ok(None) };
+        let place = self.app.hooks.reserve(url, caller.account);
+        let place = place.map_err(|error| hook_refused(&error))?;
+        let (app, base) = (self.app.clone(), self.base.clone());
+        Ok(Some(Box::new(move |result| {
+            if let Ok(body) = StoredReply::revealed(&result.body, &app, &base) {
+                let success = result.success;
+                app.hooks.deliver(place, HookCall { id, success, body });
+            } else {
+                tracing::error!(api_id = %id, "a result could not be read for its hook");
+            }
+        })))
+    }
+}
+
+fn timeout(request: &HttpRequest) -> Result<Duration, Fault> {
+    let Some(value) = request.headers().get("X-API-Timeout") else { return Ok(CALL_TIMEOUT) };
+    let secs = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    let secs = secs.filter(|secs| CALL_TIMEOUT_SECS.contains(secs)).ok_or_else(|| {
+        Fault::bad_request(format!(
+            "the header X-API-Timeout is not a number of seconds from {} to {}",
+            CALL_TIMEOUT_SECS.start(),
+            CALL_TIMEOUT_SECS.end()
+        ))
+    })?;
+    Ok(Duration::from_secs(secs))
+}
+
+fn hook(request: &HttpRequest, app: &App) -> Result<Option<HookUrl>, Fault> {
+    let Some(value) = request.headers().get("X-Web-Hook") else { return Ok(None) };
+    let text = value.to_str().map_err(|_| Fault::bad_request("the header X-Web-Hook is no URL"))?;
+    app.hooks.check(text).map(Some).map_err(|error| hook_refused(&error))
+}
+
+fn hook_refused(error: &HookRefused) -> Fault {
+    match error {
+        HookRefused::NotAllowed(_) => Fault::bad_request(error.to_string()),
+        HookRefused::Busy => Fault::Refused(Code::Unavailable.with(error.to_string())),
     }
 }
 

@@ -10,11 +10,15 @@ use actix_web::{
 use super::reply::json;
 use crate::{
     accounts::AccountError,
+    domain::text::{at_most, shown},
     http::{json::BodyFault, links::BadHost, session::NoSession},
     jobs::{DbError, JobError},
     uploads::{StoreError, UploadError},
     wire::zstack::{Code, ErrorCode, ErrorEnvelope},
 };
+
+/// Longest sentence of a parser that an answer repeats.
+const PARSER_CHARS_MAX: usize = 160;
 
 /// Why an API call is refused, whether it is told at once or at the poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +40,11 @@ impl Refusal {
         Self::new(Code::InvalidArgument, details)
     }
 
+    /// JSON that is none, or not of the form that is asked for; what the parser says may repeat what was sent.
+    pub(super) fn unreadable(what: &str, error: &serde_json::Error) -> Self {
+        Self::invalid(format!("{what}: {}", at_most(&error.to_string(), PARSER_CHARS_MAX)))
+    }
+
     /// A query over an inventory of this class failed: unknown fields name it.
     pub(super) fn of_query(error: JobError, class: &str) -> Self {
         match error {
@@ -47,7 +56,7 @@ impl Refusal {
 
 /// ZStack's words for a condition on a field that does not exist.
 pub(super) fn unknown_field(field: &str, class: &str) -> Refusal {
-    let field: String = field.chars().take(64).collect();
+    let field = shown(field);
     Refusal::invalid(format!(
         "condition name[{field}] is invalid, no such field on inventory class[{class}]"
     ))
@@ -71,12 +80,13 @@ fn defect(error: &dyn std::error::Error) -> Refusal {
 impl From<JobError> for Refusal {
     fn from(error: JobError) -> Self {
         match error {
-            JobError::NotFound { .. } | JobError::ImageNotFound { .. } => {
-                told(Code::NotFound, &error)
-            }
+            JobError::NotFound { .. }
+            | JobError::ImageNotFound { .. }
+            | JobError::TagNotFound { .. } => told(Code::NotFound, &error),
             JobError::Invalid(_) | JobError::WrongState { .. } => {
                 told(Code::InvalidArgument, &error)
             }
+            JobError::Unsupported(_) => told(Code::JobUnsupported, &error),
             JobError::NoStorage(_) | JobError::Contended => told(Code::OperationFailed, &error),
             JobError::Quota(_) => told(Code::QuotaExceeded, &error),
             JobError::Upload(error) => error.into(),
@@ -97,7 +107,9 @@ impl From<UploadError> for Refusal {
             | UploadError::NoRoom { .. }
             | UploadError::Body { .. } => told(Code::OperationFailed, &error),
             UploadError::TooManyOpen { .. } => told(Code::QuotaExceeded, &error),
-            UploadError::Draining { .. } => told(Code::Unavailable, &error),
+            UploadError::TooManyRequests { .. } | UploadError::Draining { .. } => {
+                told(Code::Unavailable, &error)
+            }
             UploadError::Store(error) => error.into(),
             UploadError::Db(error) => error.into(),
         }
@@ -141,7 +153,17 @@ impl From<StoreError> for Refusal {
 impl From<AccountError> for Refusal {
     fn from(error: AccountError) -> Self {
         match error {
-            AccountError::WrongPassword => told(Code::Authentication, &error),
+            AccountError::WrongPassword
+            | AccountError::TooManyAttempts { .. }
+            | AccountError::TimeTooSkewed
+            | AccountError::UnknownAccessKey { .. }
+            | AccountError::WrongSignature
+            | AccountError::SealedByAnother { .. } => told(Code::Authentication, &error),
+            AccountError::NoSuchAccount(_) => told(Code::NotFound, &error),
+            AccountError::TooManyAccessKeys => told(Code::QuotaExceeded, &error),
+            AccountError::WrongOldPassword
+            | AccountError::NameTaken(_)
+            | AccountError::Invalid(_) => told(Code::InvalidArgument, &error),
             AccountError::SessionExpired => told(Code::InvalidSession, &error),
             AccountError::TooManySessions => told(Code::TooManySessions, &error),
             AccountError::NoRandomness => defect(&error),
@@ -180,6 +202,11 @@ pub(super) enum Fault {
 }
 
 impl Fault {
+    /// Too much is at work for one more.
+    pub(super) fn busy(words: &impl fmt::Display) -> Self {
+        Self::Refused(Code::Unavailable.with(words.to_string()))
+    }
+
     /// 400 with these words.
     pub(super) fn bad_request(words: impl Into<String>) -> Self {
         Self::Text(StatusCode::BAD_REQUEST, words.into())

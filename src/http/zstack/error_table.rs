@@ -36,6 +36,7 @@ fn upload_errors() -> Vec<UploadError> {
         UploadError::TooLarge { offered: 9, max: 8 },
         UploadError::NoRoom { free: 1, needed: 2 },
         UploadError::TooManyOpen { max: 3 },
+        UploadError::TooManyRequests { max: 3 },
         UploadError::Body { error: BodyError::Broken, offset: 7 },
         UploadError::Draining { offset: 7 },
         UploadError::Store(StoreError::NoSpace),
@@ -64,11 +65,13 @@ fn job_errors() -> Vec<JobError> {
     vec![
         JobError::NotFound { uuid: text("u") },
         JobError::ImageNotFound { uuid: ImageUuid(uuid::Uuid::nil()).to_string() },
+        JobError::TagNotFound { uuid: text("u") },
         JobError::Invalid(text("unknown format[x]")),
         JobError::WrongState {
             state: JobState::Succeeded,
             words: text("cannot cancel longjob that is succeeded"),
         },
+        JobError::Unsupported(text("not supported")),
         JobError::NoStorage(text("no backup storage")),
         JobError::Quota(text("too many")),
         JobError::Contended,
@@ -91,6 +94,16 @@ fn every_refusal_has_its_code_and_words() {
         AccountError::WrongPassword,
         AccountError::SessionExpired,
         AccountError::TooManySessions,
+        AccountError::TooManyAttempts { wait_secs: 7 },
+        AccountError::TimeTooSkewed,
+        AccountError::UnknownAccessKey { id: "ABCDEFGH".parse().unwrap() },
+        AccountError::WrongSignature,
+        AccountError::SealedByAnother { id: "ABCDEFGH".parse().unwrap() },
+        AccountError::TooManyAccessKeys,
+        AccountError::WrongOldPassword,
+        AccountError::NoSuchAccount("ann".to_owned()),
+        AccountError::NameTaken("ann".to_owned()),
+        AccountError::Invalid("a password has 8 to 256 characters"),
         AccountError::NoRandomness,
     ] {
         table.push(line("account", error));

@@ -1,4 +1,4 @@
-//! Images: add, query, delete, and where the upload of one stands.
+//! Images: add, query, change, delete, recover, and where the upload of one stands.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use percent_encoding::percent_decode_str;
@@ -7,22 +7,56 @@ use super::{
     body::{Body, Params},
     call::{Call, Work},
     error::{Fault, Refusal},
-    query,
+    query::{self, Queried},
     render::{self, Tags, Urls},
     reply::StoredReply,
 };
 use crate::{
     domain::{
+        account::Caller,
         ids::ImageUuid,
         image_id::ImageId,
-        query::{Condition, Operator, Page},
+        query::{Page, Query},
+        text::shown,
+        update_image::ImageChanges,
         upload::{Completion, ExpectedDigests},
     },
     jobs::{JobError, Kept, NewJob, UploadJobDetails as Found},
-    wire::zstack::{Element, Empty, ExistingJobs, ImageInventory, Schema, UploadJobDetails},
+    wire::zstack::{Empty, ExistingJobs, ImageInventory, Schema, UploadJobDetails},
 };
 
 const ADD: &str = "org.zstack.header.image.APIAddImageMsg";
+const DELETE: &str = "org.zstack.header.image.APIDeleteImageMsg";
+/// Where a call says which storages it means.
+const STORAGES: &str = "backupStorageUuids";
+/// Longest name of an event.
+const EVENT_CHARS_MAX: usize = 255;
+
+/// What can be done with an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Update,
+    ChangeState,
+    Expunge,
+    Recover,
+}
+
+const ACTIONS: [Action; 4] =
+    [Action::Update, Action::ChangeState, Action::Expunge, Action::Recover];
+
+impl Action {
+    /// Its key in the body and its message.
+    const fn named(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Update => ("updateImage", "org.zstack.header.image.APIUpdateImageMsg"),
+            Self::ChangeState => {
+                ("changeImageState", "org.zstack.header.image.APIChangeImageStateMsg")
+            }
+            Self::Expunge => ("expungeImage", "org.zstack.header.image.APIExpungeImageMsg"),
+            Self::Recover => ("recoverImage", "org.zstack.header.image.APIRecoverImageMsg"),
+        }
+    }
+}
 
 /// AddImage: the same upload as by a long job, answered with the image.
 pub(super) async fn add(call: Call, body: Body) -> Result<HttpResponse, Fault> {
@@ -34,7 +68,7 @@ pub(super) async fn add(call: Call, body: Body) -> Result<HttpResponse, Fault> {
 async fn added(work: Work, mut params: Params) -> Result<StoredReply, Refusal> {
     let (system_tags, user_tags) = params.tags()?;
     let image = serde_json::from_value(params.rest().into())
-        .map_err(|error| Refusal::invalid(format!("message[{ADD}] does not fit: {error}")))?;
+        .map_err(|error| Refusal::unreadable(&format!("message[{ADD}] does not fit"), &error))?;
     let new = NewJob {
         uuid: None,
         name: None,
@@ -55,49 +89,67 @@ async fn added(work: Work, mut params: Params) -> Result<StoredReply, Refusal> {
     render::image_reply(&work, image, view.upload.as_ref()).await
 }
 
-/// QueryImage.
-pub(super) async fn query_all(call: Call, request: HttpRequest) -> Result<HttpResponse, Fault> {
-    query(call, &request, None).await
+impl Queried for ImageInventory {
+    async fn find(call: &Call, caller: Caller, query: &Query) -> Result<Page<Self>, Refusal> {
+        let page = call.app.jobs.query_images(caller, query).await.map_err(Self::refusal)?;
+        let mut tags = Tags::of(&call.app.jobs, page.rows.iter().map(|row| &row.0)).await?;
+        let urls = Urls::Now(&call.app, &call.base);
+        let rows = page.rows.iter().map(|(image, upload)| {
+            render::image(image, upload.as_ref(), urls, &mut tags, call.zone())
+        });
+        Ok(Page { rows: rows.collect(), total: page.total })
+    }
 }
 
-/// QueryImage by uuid: an empty list where there is none.
-pub(super) async fn query_one(
+/// UpdateImage, ChangeImageState, ExpungeImage and RecoverImage.
+pub(super) async fn act(
     call: Call,
     request: HttpRequest,
     uuid: web::Path<String>,
+    body: Body,
 ) -> Result<HttpResponse, Fault> {
-    query(call, &request, Some(uuid.into_inner())).await
+    let (action, params) = body.action(&ACTIONS.map(Action::named), request.path())?;
+    let uuid = uuid.into_inner();
+    call.accept(Kept::Durably, move |work| acted(work, ACTIONS[action], uuid, params)).await
 }
 
-async fn query(
-    call: Call,
-    request: &HttpRequest,
-    uuid: Option<String>,
-) -> Result<HttpResponse, Fault> {
-    let caller = call.caller().await?;
-    let asked = query::read::<ImageInventory>(request.query_string(), call.zone())?;
-    let mut asked = call.check(asked)?;
-    let page = match uuid {
-        Some(uuid) if uuid.parse::<ImageUuid>().is_err() => Page { rows: vec![], total: None },
-        uuid => {
-            asked.query.conditions.extend(uuid.map(|value| Condition {
-                field: "uuid".to_owned(),
-                operator: Operator::Equal,
-                value,
-            }));
-            let page = call.app.jobs.query_images(caller, &asked.query).await;
-            call.check(page.map_err(|e| Refusal::of_query(e, ImageInventory::CLASS)))?
+async fn acted(
+    work: Work,
+    action: Action,
+    uuid: String,
+    mut params: Params,
+) -> Result<StoredReply, Refusal> {
+    let uuid = image_uuid(&uuid)?;
+    let (jobs, caller) = (&work.app.jobs, work.caller);
+    let (image, upload) = match action {
+        Action::Update => {
+            let changes = serde_json::from_value(params.rest().into());
+            let changes = changes.map_err(|error| {
+                Refusal::unreadable(
+                    &format!("message[{}] does not fit", Action::Update.named().1),
+                    &error,
+                )
+            })?;
+            jobs.update_image(caller, uuid, changes).await?
         }
+        Action::ChangeState => {
+            let event = params.needed("stateEvent", EVENT_CHARS_MAX)?;
+            let changes = ImageChanges::of_state_event(&event).ok_or_else(|| {
+                Refusal::invalid(format!(
+                    "valid value for field[stateEvent] of message[{}] are [enable, disable], but {} found",
+                    Action::ChangeState.named().1,
+                    shown(&event)
+                ))
+            })?;
+            jobs.update_image(caller, uuid, changes).await?
+        }
+        Action::Expunge => {
+            jobs.expunge_image(caller, uuid, &params.texts(STORAGES)?).await?;
+            return work.done(Empty {}, Schema::default());
+        }
+        Action::Recover => (jobs.recover_image(caller, uuid, params.texts(STORAGES)?).await?, None),
     };
-    let mut tags =
-        call.check(Tags::of(&call.app.jobs, page.rows.iter().map(|row| &row.0)).await)?;
-    let urls = Urls::Now(&call.app, &call.base);
-    let rows = page
-        .rows
-        .iter()
-        .map(|(image, upload)| render::image(image, upload.as_ref(), urls, &mut tags, call.zone()));
-    let answer = query::answer(&asked, rows.collect(), page.total);
-    call.check(answer)
+    render::image_reply(&work, &image, upload.as_ref()).await
 }
 
 /// DeleteImage: kept for a while, or removed at once with `deleteMode=Enforcing`.
@@ -107,26 +159,37 @@ pub(super) async fn delete(
     uuid: web::Path<String>,
 ) -> Result<HttpResponse, Fault> {
     let pairs = query::pairs(request.query_string())?;
-    let mode = pairs.into_iter().find(|(name, _)| name == "deleteMode").map(|(_, mode)| mode);
     let uuid = uuid.into_inner();
-    call.accept(Kept::Durably, |work| deleted(work, uuid, mode)).await
+    call.accept(Kept::Durably, |work| deleted(work, uuid, pairs)).await
 }
 
-async fn deleted(work: Work, uuid: String, mode: Option<String>) -> Result<StoredReply, Refusal> {
-    let enforcing = match mode.as_deref() {
+async fn deleted(
+    work: Work,
+    uuid: String,
+    pairs: Vec<(String, String)>,
+) -> Result<StoredReply, Refusal> {
+    let mode = pairs.iter().find(|(name, _)| name == "deleteMode").map(|(_, mode)| mode.as_str());
+    let enforcing = match mode {
         None | Some("" | "Permissive") => false,
         Some("Enforcing") => true,
         Some(other) => {
-            let other: String = other.chars().take(32).collect();
             return Err(Refusal::invalid(format!(
-                "valid value for field[deleteMode] of message[org.zstack.header.image.APIDeleteImageMsg] are [Permissive, Enforcing], but {other} found"
+                "valid value for field[deleteMode] of message[{DELETE}] are [Permissive, Enforcing], but {} found",
+                shown(other)
             )));
         }
     };
-    let shown = || uuid.chars().take(64).collect();
-    let image = uuid.parse().map_err(|_| JobError::ImageNotFound { uuid: shown() })?;
-    work.app.jobs.delete_image(work.caller, image, enforcing).await?;
+    // A list is repeated, or numbered: `backupStorageUuids.0=`.
+    let is_storage = |name: &str| name.split('.').next() == Some(STORAGES);
+    let storages = pairs.into_iter().filter(|(name, uuid)| is_storage(name) && !uuid.is_empty());
+    let storages: Vec<_> = storages.map(|(_, uuid)| uuid).collect();
+    let image = image_uuid(&uuid)?;
+    work.app.jobs.delete_image(work.caller, image, enforcing, &storages).await?;
     work.done(Empty {}, Schema::default())
+}
+
+fn image_uuid(text: &str) -> Result<ImageUuid, JobError> {
+    text.parse().map_err(|_| JobError::ImageNotFound { uuid: shown(text) })
 }
 
 /// GetUploadImageJobDetails, by GET as the SDKs do and by PUT as the vendor's page has it.

@@ -1,4 +1,4 @@
-//! Long jobs: submit, query, update, cancel, resume, suspend, delete.
+//! Long jobs: submit, query, update, cancel, resume, rerun, clean, suspend, delete.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::Value;
@@ -7,20 +7,22 @@ use super::{
     body::{Body, Params},
     call::{Call, Work},
     error::{Fault, Refusal},
-    query,
+    query::Queried,
     render::{self, Tags, Urls},
     reply::StoredReply,
 };
 use crate::{
     domain::{
+        account::Caller,
         add_image::AddImageRequest,
         ids::{JobUuid, is_resource_uuid},
         job::ADD_IMAGE_JOB,
-        query::{Condition, Operator, Page},
+        query::{Page, Query},
+        text::shown,
         upload::{Completion, ExpectedDigests},
     },
     jobs::{JobError, Kept, NewJob},
-    wire::zstack::{Code, Element, Empty, LongJobInventory, Schema},
+    wire::zstack::{Code, Empty, LongJobInventory, Schema},
 };
 
 const SUBMIT: &str = "org.zstack.header.longjob.APISubmitLongJobMsg";
@@ -53,7 +55,7 @@ async fn submitted(work: Work, mut params: Params) -> Result<StoredReply, Refusa
 fn new_job(work: &Work, params: &mut Params) -> Result<NewJob, Refusal> {
     let job_name = params.needed("jobName", NAME_CHARS_MAX)?;
     if job_name != ADD_IMAGE_JOB {
-        return Err(Refusal::invalid(format!("{job_name} is not an API")));
+        return Err(Refusal::invalid(format!("{} is not an API", shown(&job_name))));
     }
     let uuid = params.text("resourceUuid", NAME_CHARS_MAX)?.map(|uuid| chosen_uuid(&uuid));
     let image = job_data(params)?;
@@ -75,9 +77,9 @@ fn new_job(work: &Work, params: &mut Params) -> Result<NewJob, Refusal> {
 /// A job's uuid that the client chose.
 fn chosen_uuid(text: &str) -> Result<JobUuid, Refusal> {
     text.parse().ok().filter(|_| is_resource_uuid(text)).ok_or_else(|| {
-        let text: String = text.chars().take(64).collect();
         Refusal::invalid(format!(
-            "invalid value[{text}] of field [resourceUuid]: give a UUID without dashes"
+            "invalid value[{}] of field [resourceUuid]: give a UUID without dashes",
+            shown(text)
         ))
     })
 }
@@ -86,7 +88,7 @@ fn chosen_uuid(text: &str) -> Result<JobUuid, Refusal> {
 fn job_data(params: &mut Params) -> Result<AddImageRequest, Refusal> {
     let data = match params.value("jobData") {
         Some(Value::String(text)) if !text.is_empty() => serde_json::from_str(&text)
-            .map_err(|error| Refusal::invalid(format!("field[jobData] is not JSON: {error}")))?,
+            .map_err(|error| Refusal::unreadable("field[jobData] is not JSON", &error))?,
         Some(object @ Value::Object(_)) => object,
         Some(
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_),
@@ -101,53 +103,21 @@ fn job_data(params: &mut Params) -> Result<AddImageRequest, Refusal> {
         return Err(Refusal::invalid("field[jobData] is not a JSON object in a string"));
     }
     serde_json::from_value(data)
-        .map_err(|error| Refusal::invalid(format!("field[jobData] does not fit: {error}")))
+        .map_err(|error| Refusal::unreadable("field[jobData] does not fit", &error))
 }
 
-/// QueryLongJob.
-pub(super) async fn query_all(call: Call, request: HttpRequest) -> Result<HttpResponse, Fault> {
-    query(call, &request, None).await
+impl Queried for LongJobInventory {
+    async fn find(call: &Call, caller: Caller, query: &Query) -> Result<Page<Self>, Refusal> {
+        let page = call.app.jobs.query(caller, query).await.map_err(Self::refusal)?;
+        let images = page.rows.iter().filter_map(|view| view.image.as_ref());
+        let mut tags = Tags::of(&call.app.jobs, images).await?;
+        let urls = Urls::Now(&call.app, &call.base);
+        let rows = page.rows.iter().map(|view| render::job(view, urls, &mut tags, call.zone()));
+        Ok(Page { rows: rows.collect(), total: page.total })
+    }
 }
 
-/// QueryLongJob by uuid: an empty list where there is none.
-pub(super) async fn query_one(
-    call: Call,
-    request: HttpRequest,
-    uuid: web::Path<String>,
-) -> Result<HttpResponse, Fault> {
-    query(call, &request, Some(uuid.into_inner())).await
-}
-
-async fn query(
-    call: Call,
-    request: &HttpRequest,
-    uuid: Option<String>,
-) -> Result<HttpResponse, Fault> {
-    let caller = call.caller().await?;
-    let asked = query::read::<LongJobInventory>(request.query_string(), call.zone())?;
-    let mut asked = call.check(asked)?;
-    let page = match uuid {
-        // No row has such an identifier; asking would be an error of the records.
-        Some(uuid) if uuid.parse::<JobUuid>().is_err() => Page { rows: vec![], total: None },
-        uuid => {
-            asked.query.conditions.extend(uuid.map(|value| Condition {
-                field: "uuid".to_owned(),
-                operator: Operator::Equal,
-                value,
-            }));
-            let page = call.app.jobs.query(caller, &asked.query).await;
-            call.check(page.map_err(|e| Refusal::of_query(e, LongJobInventory::CLASS)))?
-        }
-    };
-    let images = page.rows.iter().filter_map(|view| view.image.as_ref());
-    let mut tags = call.check(Tags::of(&call.app.jobs, images).await)?;
-    let urls = Urls::Now(&call.app, &call.base);
-    let rows = page.rows.iter().map(|view| render::job(view, urls, &mut tags, call.zone()));
-    let answer = query::answer(&asked, rows.collect(), page.total);
-    call.check(answer)
-}
-
-/// UpdateLongJob, CancelLongJob, ResumeLongJob and our suspendLongJob.
+/// UpdateLongJob, CancelLongJob, ResumeLongJob, RerunLongJob, CleanLongJob and our suspendLongJob.
 pub(super) async fn act(
     call: Call,
     request: HttpRequest,
@@ -165,8 +135,7 @@ async fn acted(
     uuid: String,
     mut params: Params,
 ) -> Result<StoredReply, Refusal> {
-    let shown = || uuid.chars().take(64).collect();
-    let job: JobUuid = uuid.parse().map_err(|_| JobError::NotFound { uuid: shown() })?;
+    let job: JobUuid = uuid.parse().map_err(|_| JobError::NotFound { uuid: shown(&uuid) })?;
     let (jobs, caller) = (&work.app.jobs, work.caller);
     let view = match action {
         "updateLongJob" => {
@@ -180,11 +149,11 @@ async fn acted(
         }
         "resumeLongJob" => jobs.resume(caller, job).await?,
         "suspendLongJob" => jobs.suspend(caller, job).await?,
+        "rerunLongJob" => jobs.rerun(caller, job, work.api_id).await?,
+        // The last of `ACTIONS`: nothing else comes here.
         _ => {
-            return Err(Refusal::new(
-                Code::JobUnsupported,
-                format!("{action} is not supported for {ADD_IMAGE_JOB}: submit a new job instead"),
-            ));
+            jobs.clean(caller, job).await?;
+            return work.done(Empty {}, Schema::default());
         }
     };
     render::job_reply(&work, &view).await
@@ -195,8 +164,7 @@ pub(super) async fn delete(call: Call, uuid: web::Path<String>) -> Result<HttpRe
     let uuid = uuid.into_inner();
     call.accept(Kept::Durably, |work| async move {
         let job = uuid.parse().ok().filter(|_| is_resource_uuid(&uuid)).ok_or_else(|| {
-            let uuid: String = uuid.chars().take(64).collect();
-            Refusal::new(Code::NotFound, format!("invalid value[{uuid}] of field [uuid]"))
+            Refusal::new(Code::NotFound, format!("invalid value[{}] of field [uuid]", shown(&uuid)))
         })?;
         work.app.jobs.delete(work.caller, job).await?;
         work.done(Empty {}, Schema::default())

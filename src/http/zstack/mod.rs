@@ -12,85 +12,69 @@ mod query;
 mod render;
 mod reply;
 mod storage;
+mod tags;
 mod tasks;
 
 use actix_web::{
-    HttpRequest, HttpResponse, Resource, Route,
-    http::{
-        StatusCode,
-        header::{ALLOW, ContentType},
-    },
-    middleware::from_fn,
-    web::{self, delete, get, post, put},
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header::ContentType},
 };
 
-use super::cors::allow_origins;
+use super::routes::{Table, at, delete, get, post, put};
+use crate::wire::zstack::{
+    BackupStorageInventory as Storage, ImageInventory as Image, LongJobInventory as LongJob,
+    SystemTagInventory as SystemTag, UserTagInventory as UserTag,
+};
 
-/// Mounts the control plane. Handlers find [`super::App`] as `web::Data`.
-pub fn configure(config: &mut web::ServiceConfig) {
-    config.service(
-        web::scope("/zstack/v1")
-            .wrap(from_fn(allow_origins))
-            .service(at("/accounts/login", "PUT", [put().to(accounts::log_in)]))
-            .service(at("/accounts/sessions/{token}", "DELETE", [delete().to(accounts::log_out)]))
-            .service(at("/accounts/sessions/{token}/valid", "GET", [get().to(accounts::validate)]))
-            .service(at("/accounts/sessions/{token}/renew", "PUT", [put().to(accounts::renew)]))
-            .service(at("/api-jobs/{id}", "GET", [get().to(tasks::api_job)]))
-            .service(at("/task-progresses/{id}", "GET", [get().to(tasks::progress)]))
-            .service(at(
-                "/longjobs",
-                "GET, POST",
-                [get().to(longjobs::query_all), post().to(longjobs::submit)],
-            ))
-            .service(at(
-                "/longjobs/{uuid}",
-                "GET, DELETE",
-                [get().to(longjobs::query_one), delete().to(longjobs::delete)],
-            ))
-            .service(at("/longjobs/{uuid}/actions", "PUT", [put().to(longjobs::act)]))
-            .service(at(
-                "/images",
-                "GET, POST",
-                [get().to(images::query_all), post().to(images::add)],
-            ))
-            .service(at(
-                "/images/upload-job/details/{image_id}",
-                "GET, PUT",
-                [get().to(images::details), put().to(images::details)],
-            ))
-            .service(at(
-                "/images/{uuid}",
-                "GET, DELETE",
-                [get().to(images::query_one), delete().to(images::delete)],
-            ))
-            .service(at("/backup-storage", "GET", [get().to(storage::query_all)]))
-            .service(at("/backup-storage/{uuid}", "GET", [get().to(storage::query_one)]))
-            .default_service(web::to(unknown_path)),
-    );
+/// The control plane. Handlers find [`super::App`] as `web::Data`.
+pub(super) fn routes() -> Table {
+    Table::below("/zstack/v1", refuse_method, unknown_path)
+        .service(at("/accounts/login", [put().open().to(accounts::log_in)]))
+        .service(at("/accounts/users/login", [put().open().to(accounts::log_in_by_user)]))
+        .service(at("/accounts/{uuid}", [put().to(accounts::update)]))
+        .service(at("/accounts/{uuid}/actions", [put().to(accounts::update)]))
+        .service(at("/accounts/sessions/{token}", [delete().open().to(accounts::log_out)]))
+        .service(at("/accounts/sessions/{token}/valid", [get().open().to(accounts::validate)]))
+        .service(at("/accounts/sessions/{token}/renew", [put().to(accounts::renew)]))
+        .service(at("/api-jobs/{id}", [get().open().to(tasks::api_job)]))
+        .service(at("/task-progresses/{id}", [get().to(tasks::progress)]))
+        .service(at("/longjobs", [get().to(query::all::<LongJob>), post().to(longjobs::submit)]))
+        .service(at(
+            "/longjobs/{uuid}",
+            [get().to(query::one::<LongJob>), delete().to(longjobs::delete)],
+        ))
+        .service(at("/longjobs/{uuid}/actions", [put().to(longjobs::act)]))
+        .service(at("/images", [get().to(query::all::<Image>), post().to(images::add)]))
+        .service(at(
+            "/images/upload-job/details/{image_id}",
+            [get().to(images::details), put().to(images::details)],
+        ))
+        .service(at("/images/{uuid}", [get().to(query::one::<Image>), delete().to(images::delete)]))
+        .service(at("/images/{uuid}/actions", [put().to(images::act)]))
+        .service(at(
+            "/system-tags",
+            [get().to(query::all::<SystemTag>), post().to(tags::create_system)],
+        ))
+        .service(at("/system-tags/{uuid}", [get().to(query::one::<SystemTag>)]))
+        .service(at("/user-tags", [get().to(query::all::<UserTag>), post().to(tags::create_user)]))
+        .service(at("/user-tags/{uuid}", [get().to(query::one::<UserTag>)]))
+        .service(at("/tags/{uuid}", [delete().to(tags::delete)]))
+        .service(at("/backup-storage", [get().to(query::all::<Storage>)]))
+        .service(at("/backup-storage/{uuid}", [get().to(query::one::<Storage>)]))
 }
 
-/// A path with the methods that it takes; every other method is told which those are.
-fn at<const N: usize>(path: &str, methods: &'static str, routes: [Route; N]) -> Resource {
-    let resource = web::resource([path.to_owned(), format!("{path}/")]);
-    routes.into_iter().fold(resource, Resource::route).default_service(web::to(
-        move |request: HttpRequest| async move {
-            let words = format!(
-                "the method {} is not supported by {}, which takes {methods}",
-                request.method(),
-                zstack_path(&request)
-            );
-            HttpResponse::MethodNotAllowed()
-                .insert_header((ALLOW, methods))
-                .content_type(ContentType::plaintext())
-                .body(words)
-        },
-    ))
+fn refuse_method(request: &HttpRequest, allow: &str) -> HttpResponse {
+    let (method, path) = (request.method(), zstack_path(request));
+    let words = format!("the method {method} is not supported by {path}, which takes {allow}");
+    plain_text(StatusCode::METHOD_NOT_ALLOWED, words)
 }
 
-async fn unknown_path(request: HttpRequest) -> HttpResponse {
-    HttpResponse::build(StatusCode::NOT_FOUND)
-        .content_type(ContentType::plaintext())
-        .body(format!("no api mapping to {}", zstack_path(&request)))
+fn unknown_path(request: &HttpRequest) -> HttpResponse {
+    plain_text(StatusCode::NOT_FOUND, format!("no api mapping to {}", zstack_path(request)))
+}
+
+fn plain_text(status: StatusCode, words: String) -> HttpResponse {
+    HttpResponse::build(status).content_type(ContentType::plaintext()).body(words)
 }
 
 /// The path as ZStack's own texts have it: without the context path.

@@ -1,6 +1,6 @@
-//! ZStack's query string (zstack.md 1.6).
+//! ZStack's queries (zstack.md 1.6): the query string, and what is answered to it, the same for every kind of record.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Map, Value};
 
@@ -9,20 +9,81 @@ use super::{
     error::{Fault, Refusal},
 };
 use crate::{
-    domain::query::{CONDITIONS_MAX, Condition, LIMIT_DEFAULT, Query},
+    domain::{
+        account::Caller,
+        query::{CONDITIONS_MAX, Condition, LIMIT_DEFAULT, Operator, Page, Query},
+        text::{at_most, shown},
+    },
+    http::headers::digits,
+    jobs::JobError,
     wire::zstack::{Element, Inventories, Schema, read_timestamp},
 };
 
 /// Longest query string in bytes.
 const QUERY_BYTES_MAX: usize = 16 * 1024;
 
+/// Longest condition that an answer repeats.
+const CONDITION_CHARS_MAX: usize = 256;
+
+/// An inventory that is queried.
+pub(super) trait Queried: Element + serde::Serialize + Sized {
+    /// Those that match and that the caller may see, as the caller sees them.
+    async fn find(call: &Call, caller: Caller, query: &Query) -> Result<Page<Self>, Refusal>;
+
+    /// Why a query failed, with the class of the inventory where a field is unknown.
+    fn refusal(error: JobError) -> Refusal {
+        Refusal::of_query(error, Self::CLASS)
+    }
+}
+
+/// The query of a collection.
+pub(super) async fn all<T: Queried>(
+    call: Call,
+    request: HttpRequest,
+) -> Result<HttpResponse, Fault> {
+    run::<T>(call, &request, None).await
+}
+
+/// The query of one record: a condition more, and an empty list where it is not met.
+pub(super) async fn one<T: Queried>(
+    call: Call,
+    request: HttpRequest,
+    uuid: web::Path<String>,
+) -> Result<HttpResponse, Fault> {
+    run::<T>(call, &request, Some(uuid.into_inner())).await
+}
+
+async fn run<T: Queried>(
+    call: Call,
+    request: &HttpRequest,
+    uuid: Option<String>,
+) -> Result<HttpResponse, Fault> {
+    let caller = call.caller().await?;
+    let mut asked = call.check(read::<T>(request.query_string(), call.zone())?)?;
+    let field = || "uuid".to_owned();
+    // NUL is in no uuid, and the records would refuse to look for it.
+    let is_none = uuid.as_ref().is_some_and(|uuid| uuid.contains('\0'));
+    asked.query.conditions.extend(uuid.filter(|_| !is_none).map(|value| Condition {
+        field: field(),
+        operator: Operator::Equal,
+        value,
+    }));
+    if is_none {
+        let operator = Operator::IsNull;
+        asked.query.conditions.push(Condition { field: field(), operator, value: String::new() });
+    }
+    let page = call.check(T::find(&call, caller, &asked.query).await)?;
+    let answer = answer(&asked, page.rows, page.total);
+    call.check(answer)
+}
+
 /// A query as it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Asked {
+struct Asked {
     /// What the records are asked.
-    pub(super) query: Query,
+    query: Query,
     /// The fields that the answer is cut down to.
-    pub(super) fields: Option<Vec<String>>,
+    fields: Option<Vec<String>>,
 }
 
 /// The decoded pairs of a query string.
@@ -41,11 +102,9 @@ pub(super) fn pairs(query_string: &str) -> Result<Vec<(String, String)>, Fault> 
     Ok(pairs)
 }
 
-/// Reads the query string of a query over `T`. What is badly formed is a 400; what is not offered is refused in words.
-pub(super) fn read<T: Element>(
-    query_string: &str,
-    zone: &TimeZone,
-) -> Result<Result<Asked, Refusal>, Fault> {
+/// Reads the query string of a query over `T`. What is badly formed is a 400; what is not offered is refused in words. `groupBy`
+/// and `filterName` are: an answer that ignored them would be another one than was asked for. Unknown parameters are passed over.
+fn read<T: Element>(query_string: &str, zone: &TimeZone) -> Result<Result<Asked, Refusal>, Fault> {
     let mut asked = Asked { query: Query::default(), fields: None };
     let mut seen: Vec<String> = Vec::new();
     let mut refusal = None;
@@ -90,7 +149,7 @@ fn conditions(query: &mut Query, text: &str, zone: &TimeZone) -> Result<(), Faul
         return Ok(());
     }
     let condition = Condition::parse(text).ok_or_else(|| {
-        let text: String = text.chars().take(256).collect();
+        let text = at_most(text, CONDITION_CHARS_MAX);
         Fault::bad_request(format!(
             "Invalid query parameter. The '{text}' in the parameter[q] doesn't contain any query operator. \
              Valid query operators are [!=, >=, <=, !?=, !~=, ~=, ?=, =, >, <, is null, not null]"
@@ -105,16 +164,34 @@ fn conditions(query: &mut Query, text: &str, zone: &TimeZone) -> Result<(), Faul
 
 /// A time on the wire is in the wire's time zone and does not say so; the records take it with one.
 fn in_zone(condition: Condition, zone: &TimeZone) -> Condition {
-    let is_time = ["createDate", "lastOpDate"].contains(&condition.field.as_str());
-    match read_timestamp(&condition.value, zone).map(Timestamp::from_millisecond) {
-        Some(Ok(time)) if is_time => Condition { value: time.to_string(), ..condition },
-        _ => condition,
+    let field = condition.field.rsplit('.').next().unwrap_or_default();
+    if !["createDate", "lastOpDate"].contains(&field) {
+        return condition;
     }
+    let zoned = |text: &str| match read_timestamp(text, zone).map(Timestamp::from_millisecond) {
+        Some(Ok(time)) => time.to_string(),
+        Some(Err(_)) | None => text.to_owned(),
+    };
+    let value = match condition.operator {
+        Operator::In | Operator::NotIn => condition.list().map(zoned).collect::<Vec<_>>().join(","),
+        Operator::Equal
+        | Operator::NotEqual
+        | Operator::Greater
+        | Operator::GreaterOrEqual
+        | Operator::Less
+        | Operator::LessOrEqual
+        | Operator::Like
+        | Operator::NotLike
+        | Operator::IsNull
+        | Operator::NotNull => zoned(&condition.value),
+    };
+    Condition { value, ..condition }
 }
 
 fn whole(name: &str, value: &str) -> Result<u64, Fault> {
-    value.trim().parse().ok().filter(|&number| i64::try_from(number).is_ok()).ok_or_else(|| {
-        let value: String = value.chars().take(32).collect();
+    let number = digits(value.trim_matches(' '));
+    number.filter(|&number| i64::try_from(number).is_ok()).ok_or_else(|| {
+        let value = shown(value);
         Fault::bad_request(format!("the parameter[{name}] is not a whole number: [{value}]"))
     })
 }
@@ -142,9 +219,9 @@ fn fields<T: Element>(value: &str) -> Result<Option<Vec<String>>, Refusal> {
     let mut kept = Vec::new();
     for name in names {
         if !T::FIELDS.contains(&name) {
-            let name: String = name.chars().take(64).collect();
             return Err(Refusal::invalid(format!(
-                "field[{name}] is invalid, no such field on inventory class[{}]",
+                "field[{}] is invalid, no such field on inventory class[{}]",
+                shown(name),
                 T::CLASS
             )));
         }
@@ -156,7 +233,7 @@ fn fields<T: Element>(value: &str) -> Result<Option<Vec<String>>, Refusal> {
 }
 
 /// An inventory cut down to some of its fields.
-pub(super) fn cut<T: serde::Serialize>(row: &T, fields: &[String]) -> Result<Value, Refusal> {
+fn cut<T: serde::Serialize>(row: &T, fields: &[String]) -> Result<Value, Refusal> {
     match serde_json::to_value(row) {
         Ok(Value::Object(mut object)) => {
             let kept: Map<String, Value> = fields
@@ -171,7 +248,7 @@ pub(super) fn cut<T: serde::Serialize>(row: &T, fields: &[String]) -> Result<Val
 }
 
 /// The answer to a query: rows, or only their number.
-pub(super) fn answer<T: Element + serde::Serialize>(
+fn answer<T: Element + serde::Serialize>(
     asked: &Asked,
     rows: Vec<T>,
     total: Option<u64>,
@@ -193,7 +270,7 @@ pub(super) fn answer<T: Element + serde::Serialize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::query::Operator, wire::zstack::LongJobInventory};
+    use crate::wire::zstack::LongJobInventory;
 
     fn read(query_string: &str) -> Result<Result<Asked, Refusal>, Fault> {
         super::read::<LongJobInventory>(query_string, &TimeZone::UTC)
@@ -241,6 +318,8 @@ mod tests {
             ("q=nothing", "doesn't contain any query operator"),
             ("limit=ten", "[limit]"),
             ("limit=-1", "[limit]"),
+            ("limit=%2B1", "[limit]"),
+            ("limit=1%C2%A0", "[limit]"),
             ("start=1.5", "[start]"),
             ("start=18446744073709551615", "[start]"),
             ("count=maybe", "[count]"),
@@ -277,6 +356,14 @@ mod tests {
         assert_eq!(value("createDate=Nov 21, 2026 12:05:00 AM"), "2026-11-20T16:05:00Z");
         assert_eq!(value("lastOpDate%3E2026-11-21 00:05:00"), "2026-11-20T16:05:00Z");
         assert_eq!(value("createDate%3E1795190700000"), "1795190700000");
+        assert_eq!(
+            value("createDate?=2026-11-21 00:05:00, 1795190700000"),
+            "2026-11-20T16:05:00Z,1795190700000"
+        );
+        assert_eq!(
+            value("backupStorageRefs.createDate=2026-11-21 00:05:00"),
+            "2026-11-20T16:05:00Z"
+        );
         assert_eq!(value("name=2026-11-21 00:05:00"), "2026-11-21 00:05:00");
     }
 }

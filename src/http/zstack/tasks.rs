@@ -8,7 +8,7 @@ use super::{
     reply::{StoredReply, call_failure, json, text_of_json},
 };
 use crate::{
-    domain::ids::ApiId,
+    domain::{ids::ApiId, text::shown},
     jobs::{CallState, DbError},
     wire::zstack::{Empty, Inventories, Schema, progress_inventory},
 };
@@ -39,7 +39,7 @@ pub(super) async fn api_job(call: Call, id: web::Path<String>) -> Result<HttpRes
 pub(super) async fn progress(call: Call, id: web::Path<String>) -> Result<HttpResponse, Fault> {
     let caller = call.caller().await?;
     let id: ApiId = call.check(id.parse().map_err(|_| {
-        let id: String = id.chars().take(64).collect();
+        let id = shown(&id);
         Refusal::invalid(format!("parameter apiId[{id}] is not a valid uuid."))
     }))?;
     let progress = call.check(call.app.jobs.progress(caller, id).await)?;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{image_inventory, job_inventory};
 use crate::domain::{
-    ids::{AccountUuid, ApiId, ImageUuid, JobUuid, NodeUuid, StorageUuid},
+    ids::{AccountUuid, ApiId, ImageUuid, JobUuid, NodeUuid, StorageUuid, UploadUuid},
     image::{ImageRecord, ImageStatus, MediaType},
     job::{ADD_IMAGE_JOB, JobResult, LongJob, Stage},
     job_state::{JobState, SuspendReason},
@@ -61,6 +61,7 @@ fn job() -> LongJob {
         waits_for: Some("the first bytes".to_owned()),
         result: None,
         image: ImageUuid(uuid(1)),
+        upload: UploadUuid(uuid(7)),
         node: Some(NodeUuid(uuid(6))),
         created_ms: FOUR_PM,
         last_op_ms: FOUR_PM,

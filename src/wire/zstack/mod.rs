@@ -2,6 +2,7 @@
 //!
 //! Absent values are left out, never `null`; enums travel as their names; every type reads what it writes.
 
+mod account;
 mod envelope;
 mod error;
 mod image;
@@ -11,8 +12,10 @@ mod life;
 mod schema;
 mod session;
 mod storage;
+mod tag;
 mod time;
 
+pub use account::{AccountInventory, account_inventory};
 pub use envelope::{
     Accepted, Empty, ExistingJobs, Inventories, Inventory, Reply, UploadJobDetails, Validity,
 };
@@ -22,4 +25,5 @@ pub use job::{LongJobInventory, TaskProgressInventory, job_inventory, progress_i
 pub use schema::{Element, Schema};
 pub use session::SessionInventory;
 pub use storage::{BackupStorageInventory, STORAGE_TYPE};
+pub use tag::{SystemTagInventory, TagInventory, UserTagInventory, tag_inventory};
 pub use time::{read_timestamp, timestamp};

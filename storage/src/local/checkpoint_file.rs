@@ -120,6 +120,10 @@ impl CheckpointFile {
         kill_point("checkpoint.after_slot_write");
         shared.sync_file(&*self.file).map_err(io_error("sync a checkpoint"))?;
         kill_point("checkpoint.after_slot_sync");
+        // Removed behind our back: what is in it would be gone with this descriptor.
+        if !self.file.has_name().map_err(io_error("look for a checkpoint"))? {
+            return Err(damaged(checkpoint.key, "its file was removed".to_owned()));
+        }
         self.newest = slot;
         self.sequence = checkpoint.sequence;
         Ok(())

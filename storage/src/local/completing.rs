@@ -1,8 +1,8 @@
 //! What the owner of an upload does with the whole of it: declare its length, revoke, finish, name its image.
 
-use std::sync::Arc;
+use std::{cmp::Ordering, sync::Arc};
 
-use super::{threads::locked, upload::Upload};
+use super::{entries::too_short, threads::locked, upload::Upload};
 use crate::{
     error::{Result, StoreError},
     kill::kill_point,
@@ -131,21 +131,21 @@ impl Upload {
         }
     }
 
-    /// On an I/O thread: takes the digests, and cuts off what a chunk that never counted has left behind the end.
+    /// On an I/O thread: takes the digests, and cuts off what a chunk that never counted has left behind the end. A file that ends
+    /// before is never made longer: what it lacks was acknowledged.
     fn seal(&self, length: u64) -> Result<()> {
         if self.lock().finished.is_some() {
             return Ok(());
         }
-        let cut = self.data.len().and_then(|stored| {
-            if stored != length {
-                self.data.set_len(length)?;
-            }
-            Ok(stored != length)
+        let failed = |error| StoreError::from_io("cut data to its length", &error);
+        let cut = self.data.len().map_err(failed).and_then(|stored| match stored.cmp(&length) {
+            Ordering::Less => Err(too_short(self.key)),
+            Ordering::Equal => Ok(false),
+            Ordering::Greater => self.data.set_len(length).map_err(failed).map(|()| true),
         });
         let cut = match cut {
             Ok(cut) => cut,
             Err(error) => {
-                let error = StoreError::from_io("cut data to its length", &error);
                 self.poison(error.clone());
                 return Err(error);
             }

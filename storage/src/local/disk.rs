@@ -2,7 +2,7 @@
 //!
 //! All calls block: only the I/O threads of the store make them, and its start.
 
-use std::{fs, io, path::Path, sync::Arc};
+use std::{fs, io, ops::Range, path::Path, sync::Arc};
 
 #[expect(
     clippy::len_without_is_empty,
@@ -20,6 +20,16 @@ pub trait DiskFile: Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// Cuts or extends the file.
     fn set_len(&self, length: u64) -> io::Result<()>;
+    /// Takes a range out of the file: its blocks, and whatever the system holds of it in memory. The length stays, also where the
+    /// range ends behind it. A file system that has no cache of its own needs to do nothing.
+    fn forget(&self, _range: Range<u64>) -> io::Result<()> {
+        Ok(())
+    }
+    /// Whether the file still has a name: what is written into one that was removed is lost with its last descriptor. A file
+    /// system that cannot tell says yes.
+    fn has_name(&self) -> io::Result<bool> {
+        Ok(true)
+    }
 }
 
 /// A file system.

@@ -10,8 +10,8 @@ use std::{
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use super::{
-    checkpoint_file::CheckpointFile, layout::StagingFile, shared::Shared, threads::locked,
-    upload::Upload,
+    checkpoint_file::CheckpointFile, disk::DiskFile, layout::StagingFile, shared::Shared,
+    threads::locked, upload::Upload,
 };
 use crate::{
     checkpoint::Checkpoint,
@@ -151,6 +151,7 @@ impl Entries {
             return Ok(Some(Entry::Published(Arc::new(checkpoint))));
         };
         if !self.is_asserted(key) {
+            forget_uncounted(&*data, &checkpoint)?;
             // What was read may lie in the cache alone: a process that was killed between writing and syncing it leaves it
             // so, and after a failed sync the cache even says that it is clean. Writing it once more makes it true.
             slots.rewrite(shared, &checkpoint)?;
@@ -171,7 +172,7 @@ impl Entries {
         &self,
         key: UploadKey,
         checkpoint: &Checkpoint,
-    ) -> Result<Option<Arc<dyn super::disk::DiskFile>>> {
+    ) -> Result<Option<Arc<dyn DiskFile>>> {
         let (disk, layout) = (&self.shared.disk, &self.shared.layout);
         let path = layout.staging(key, StagingFile::Data);
         match disk.open(&path) {
@@ -189,7 +190,8 @@ impl Entries {
             return Ok(None);
         }
         if checkpoint.extents.is_empty() {
-            // A power cut during creation may keep the one name and lose the other.
+            // A power cut during creation may keep the one name and lose the other. The new one is durable only after a sync.
+            self.doubt(key);
             let file = disk.create_new(&path);
             return file.map(Some).map_err(|error| StoreError::from_io("create data", &error));
         }
@@ -246,6 +248,36 @@ impl Entries {
                 });
             }
         }
+    }
+}
+
+/// No block of ext4 is larger.
+const BLOCK_BYTES: u64 = 4096;
+
+/// Takes out of the file what does not count. Where writing it back has failed, the pages stay in memory as if all were well, tied
+/// to blocks that ext4 still holds for unwritten: written once more through these pages, the bytes reach the disk, a sync says so,
+/// and after the next mount they read as zeros.
+///
+/// `Damaged` where the file ends before what counts: writing on behind that end would make zeros of what was acknowledged.
+fn forget_uncounted(data: &dyn DiskFile, checkpoint: &Checkpoint) -> Result<()> {
+    let failed = |error: io::Error| StoreError::from_io("clear what was not stored", &error);
+    let length = data.len().map_err(failed)?;
+    if length < checkpoint.extents.end() {
+        return Err(too_short(checkpoint.key));
+    }
+    let mut missing = checkpoint.extents.missing(0..length).into_iter().map(|range| {
+        // The last block as a whole, also behind the end of the file: ext4 keeps a block that is named in part.
+        let end =
+            if range.end == length { length.next_multiple_of(BLOCK_BYTES) } else { range.end };
+        range.start..end
+    });
+    missing.try_for_each(|range| data.forget(range)).map_err(failed)
+}
+
+pub(super) fn too_short(key: UploadKey) -> StoreError {
+    StoreError::Damaged {
+        what: format!("the data file of upload {key}"),
+        message: "it is shorter than the bytes that were stored in it".to_owned(),
     }
 }
 

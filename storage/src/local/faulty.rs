@@ -5,6 +5,7 @@
 
 use std::{
     fs, io,
+    ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -54,12 +55,14 @@ pub enum Call {
     Look,
     /// [`DiskFile::write_all_at`]: position and number of bytes.
     Write(u64, u64),
-    /// [`DiskFile::read_at`] or [`DiskFile::len`]
+    /// [`DiskFile::read_at`], [`DiskFile::len`] or [`DiskFile::has_name`]
     Read,
     /// [`DiskFile::sync_data`]
     SyncData,
     /// [`DiskFile::set_len`]
     SetLength,
+    /// [`DiskFile::forget`]
+    Forget,
 }
 
 impl Call {
@@ -71,7 +74,8 @@ impl Call {
             | Self::Remove
             | Self::MakeDir
             | Self::Write(..)
-            | Self::SetLength => hits == Hits::Changes,
+            | Self::SetLength
+            | Self::Forget => hits == Hits::Changes,
             Self::Open | Self::Look | Self::Read => hits == Hits::Reads,
         }
     }
@@ -226,6 +230,14 @@ impl DiskFile for FaultyFile {
 
     fn set_len(&self, length: u64) -> io::Result<()> {
         self.disk.run(Call::SetLength, &self.path, || self.inner.set_len(length))
+    }
+
+    fn forget(&self, range: Range<u64>) -> io::Result<()> {
+        self.disk.run(Call::Forget, &self.path, || self.inner.forget(range))
+    }
+
+    fn has_name(&self) -> io::Result<bool> {
+        self.disk.run(Call::Read, &self.path, || self.inner.has_name())
     }
 }
 

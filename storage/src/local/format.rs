@@ -61,7 +61,20 @@ pub(super) fn lock(disk: &dyn Disk, layout: &Layout) -> Result<DirectoryLock> {
 pub(super) fn open_or_make(disk: &dyn Disk, layout: &Layout) -> Result<Uuid> {
     let path = layout.store();
     let there = disk.exists(&path).map_err(|error| failed(&path, "looking for", &error))?;
-    if there { read(disk, &path) } else { make(disk, layout) }
+    if !there {
+        return make(disk, layout);
+    }
+    let uuid = read(disk, &path)?;
+    // Whoever looks for bytes that were in one of them is told that they are lost; new ones need a place.
+    for folder in layout.folders().into_iter().chain(layout.shard_folders()) {
+        if !disk.exists(&folder).map_err(|error| failed(&folder, "looking for", &error))? {
+            tracing::error!(folder = %folder.display(), "a folder of the store is gone; all that are missing are made again, empty");
+            make_folders(disk, layout).map_err(|error| failed(&folder, "making", &error))?;
+            disk.sync_dir(layout.root()).map_err(|error| failed(&folder, "syncing", &error))?;
+            break;
+        }
+    }
+    Ok(uuid)
 }
 
 fn read(disk: &dyn Disk, path: &Path) -> Result<Uuid> {
@@ -104,15 +117,18 @@ fn make(disk: &dyn Disk, layout: &Layout) -> Result<Uuid> {
     Ok(uuid)
 }
 
+fn make_folders(disk: &dyn Disk, layout: &Layout) -> io::Result<()> {
+    for shard in layout.shard_folders() {
+        disk.create_dir_all(&shard)?;
+    }
+    disk.sync_dir(&layout.uploads())?;
+    disk.sync_dir(&layout.images())?;
+    disk.create_dir_all(&layout.lost_found())
+}
+
 /// The mark comes last: where it is, every folder is durable, so that no upload ever waits for making one.
 fn make_steps(disk: &dyn Disk, layout: &Layout, uuid: Uuid) -> io::Result<()> {
-    for parent in [layout.uploads(), layout.images()] {
-        for shard in Layout::shards() {
-            disk.create_dir_all(&parent.join(shard))?;
-        }
-        disk.sync_dir(&parent)?;
-    }
-    disk.create_dir_all(&layout.lost_found())?;
+    make_folders(disk, layout)?;
     let new = layout.store_new();
     if disk.exists(&new)? {
         disk.remove_file(&new)?;
@@ -145,6 +161,20 @@ mod tests {
         assert!(refused.contains("in use by another process"), "{refused}");
         drop(held);
         lock(&OsDisk, &layout).unwrap();
+    }
+
+    #[test]
+    fn folders_that_are_gone_are_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(&dir.path().join("store"));
+        let uuid = open_or_make(&OsDisk, &layout).unwrap();
+        let [uploads, images, lost_found] = layout.folders();
+        for gone in [&uploads, &images, &lost_found, &uploads.join("7f"), &images.join("00")] {
+            std::fs::remove_dir_all(gone).unwrap();
+            assert_eq!(open_or_make(&OsDisk, &layout).unwrap(), uuid);
+            assert!(layout.shard_folders().all(|shard| shard.is_dir()), "{}", gone.display());
+            assert!(lost_found.is_dir());
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{cell::RefCell, ops::Range, sync::Arc};
 
 use super::{
+    entries::too_short,
     lane::{Block, Lane, Outcome},
     statistics::add,
     threads::locked,
@@ -206,10 +207,7 @@ impl Upload {
                 add(&self.shared.counters.read_back_bytes, length as u64);
                 None
             }
-            Ok(_) => Some(StoreError::Damaged {
-                what: format!("the data file of upload {}", self.key),
-                message: "it is shorter than the bytes that were stored in it".to_owned(),
-            }),
+            Ok(_) => Some(too_short(self.key)),
             Err(error) => Some(StoreError::from_io("read data back", &error)),
         }
     }

@@ -94,6 +94,16 @@ impl LocalStore {
 fn probe(shared: &Shared) -> Result<()> {
     let (disk, path) = (&shared.disk, shared.layout.probe());
     let steps = || {
+        // Each of them may be removed, or be a file system of its own that is not mounted.
+        for folder in shared.layout.folders() {
+            if !disk.exists(&folder)? {
+                let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                return Err(io::Error::new(
+                    io::ErrorKind::NotFound,
+                    format!("the folder {name} of the data directory is missing"),
+                ));
+            }
+        }
         if disk.exists(&path)? {
             disk.remove_file(&path)?;
         }

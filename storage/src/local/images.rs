@@ -45,7 +45,7 @@ impl ImageStore for LocalStore {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 Ok(()) | Err(_) => {}
             }
-            shared.sync_dir(&shared.layout.image_shard(image))
+            shared.sync_removal(&shared.layout.image_shard(image))
         };
         let deleted = self.shared.io.run(delete).await?;
         deleted.map_err(|error| StoreError::from_io("delete an image", &error))

@@ -5,7 +5,7 @@
 
 use std::{
     collections::VecDeque,
-    io,
+    io::{self, ErrorKind},
     ops::Range,
     sync::{Arc, Mutex},
     time::Duration,
@@ -345,11 +345,15 @@ impl Lane {
         self.upload.shared.hash.submit(self.upload.worker, job);
     }
 
-    /// No space fails this writer alone: nothing of the failed block counts, and the pages before it are sound.
+    /// No space, or a position that the file system does not have, fails this writer alone: nothing of the failed block
+    /// counts, and the pages before it are sound.
     fn write_failed(self: &Arc<Self>, error: &io::Error) {
-        match StoreError::from_io("write data", error) {
-            StoreError::NoSpace => self.fail(&StoreError::NoSpace, Ended::Failed),
-            other => self.upload.poison(other),
+        let told = StoreError::from_io("write data", error);
+        let beyond = matches!(error.kind(), ErrorKind::FileTooLarge | ErrorKind::InvalidInput);
+        if beyond || matches!(told, StoreError::NoSpace) {
+            self.fail(&told, Ended::Failed);
+        } else {
+            self.upload.poison(told);
         }
     }
 

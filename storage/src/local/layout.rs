@@ -73,6 +73,17 @@ impl Layout {
         self.root.join("images")
     }
 
+    /// The folders below the root.
+    pub(super) fn folders(&self) -> [PathBuf; 3] {
+        [self.uploads(), self.images(), self.lost_found()]
+    }
+
+    /// The folders that hold uploads and images.
+    pub(super) fn shard_folders(&self) -> impl Iterator<Item = PathBuf> {
+        let parents = [self.uploads(), self.images()].into_iter();
+        parents.flat_map(|parent| Self::shards().map(move |shard| parent.join(shard)))
+    }
+
     /// The names of the 256 shard folders.
     pub(super) fn shards() -> impl Iterator<Item = String> {
         (0..=u8::MAX).map(|shard| format!("{shard:02x}"))

@@ -310,6 +310,7 @@ fn published_state(checkpoint: &Checkpoint) -> UploadState {
         extents: checkpoint.extents.to_vec(),
         offset: checkpoint.offset(),
         hashed_offset: checkpoint.hashed_offset(),
+        digests: checkpoint.choice,
         writers: 0,
         phase: UploadPhase::Published,
     }

@@ -3,9 +3,16 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io,
+    num::NonZeroU64,
+    ops::Range,
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::Path,
     sync::Arc,
+};
+
+use rustix::{
+    fs::{Advice, FallocateFlags, fadvise, fallocate},
+    io::Errno,
 };
 
 use super::disk::{Disk, DiskFile};
@@ -44,6 +51,22 @@ impl DiskFile for OsFile {
 
     fn set_len(&self, length: u64) -> io::Result<()> {
         self.0.set_len(length)
+    }
+
+    fn forget(&self, range: Range<u64>) -> io::Result<()> {
+        let (start, length) = (range.start, range.end - range.start);
+        let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match fallocate(&self.0, punch, start, length) {
+            // Without holes the pages can be dropped all the same, as far as the system follows the advice.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                Ok(fadvise(&self.0, start, NonZeroU64::new(length), Advice::DontNeed)?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    fn has_name(&self) -> io::Result<bool> {
+        Ok(rustix::fs::fstat(&self.0)?.st_nlink > 0)
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::{
     fs, io,
+    ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -197,6 +198,23 @@ impl DiskFile for PowerFile {
         self.inner.set_len(length)?;
         state.model.change_data(self.file, DataChange::SetLength(length));
         state.done(())
+    }
+
+    /// Reads as zeros from now on; after a cut any part of it may be there again.
+    fn forget(&self, range: Range<u64>) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.change()?;
+        let length = self.inner.len()?;
+        self.inner.forget(range.clone())?;
+        let bytes = range.end.min(length).saturating_sub(range.start);
+        let zeros = vec![0; usize::try_from(bytes).expect("files of a simulated disk are small")];
+        state.model.change_data(self.file, DataChange::Write(range.start, zeros));
+        state.done(())
+    }
+
+    fn has_name(&self) -> io::Result<bool> {
+        self.disk.state().on()?;
+        self.inner.has_name()
     }
 }
 

@@ -100,7 +100,7 @@ pub(super) fn discard(shared: &Shared, key: UploadKey) -> Result<()> {
     kill_point("discard.after_data_remove");
     // Also when nothing was there: the removal of a process before us may not be durable yet.
     shared
-        .sync_dir(&shared.layout.upload_shard(key))
+        .sync_removal(&shared.layout.upload_shard(key))
         .map_err(io_error("sync the directory of an upload"))
 }
 
@@ -142,6 +142,9 @@ impl Entries {
                 tracing::warn!(upload = %owned.key, what, message, "removing an upload that is damaged");
                 (self.gate(owned.key).await, None)
             }
+            // Opening makes the record true and clears what does not count. A full or failing disk may refuse that, and removing
+            // may be just what it needs.
+            Err(StoreError::NoSpace | StoreError::Io { .. }) => self.looked_at(owned.key).await?,
             Err(error) => return Err(error),
         };
         match entry {
@@ -164,6 +167,19 @@ impl Entries {
         self.forget(owned.key);
         *guard = None;
         self.run_behind(guard, job).await
+    }
+
+    /// What is behind the gate, or only the record, for who means to end the upload.
+    async fn looked_at(self: &Arc<Self>, key: UploadKey) -> Result<(GateGuard, Option<Entry>)> {
+        let guard = self.gate(key).await;
+        if guard.is_some() {
+            // Opened meanwhile by somebody else.
+            return self.open(key, guard).await;
+        }
+        let shared = self.shared();
+        let read = move || CheckpointFile::open(&*shared.disk, &shared.layout, key);
+        let found = self.shared().io.run(read).await??;
+        Ok((guard, found.map(|(_, record)| Entry::Published(Arc::new(record)))))
     }
 
     /// Runs `job` on an I/O thread while the gate is held, also when the future is dropped.

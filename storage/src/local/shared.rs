@@ -55,4 +55,13 @@ impl Shared {
             Durability::ProcessCrash => Ok(()),
         }
     }
+
+    /// After a removal. A directory that was itself removed behind our back holds no name any more: the way out of an upload or
+    /// an image must not depend on it.
+    pub(super) fn sync_removal(&self, path: &Path) -> io::Result<()> {
+        match self.sync_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
 }

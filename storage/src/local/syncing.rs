@@ -85,6 +85,13 @@ impl Upload {
             self.sync_data()?;
         }
         kill_point("checkpoint.after_data_sync");
+        let named = self.data.has_name();
+        if !named.map_err(|error| StoreError::from_io("look for data", &error))? {
+            return Err(StoreError::Damaged {
+                what: format!("upload {}", self.key),
+                message: "its data file was removed".to_owned(),
+            });
+        }
         super::threads::locked(&self.slots).write(&self.shared, &mut checkpoint)?;
         add(&self.shared.counters.checkpoints, 1);
         let mut inner = self.lock();

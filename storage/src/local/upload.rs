@@ -341,6 +341,7 @@ impl Inner {
             extents: self.durable.extents.to_vec(),
             offset: self.durable.offset(),
             hashed_offset: self.durable.hashed_offset(),
+            digests: self.choice,
             writers: u32::try_from(self.ledger.len()).unwrap_or(u32::MAX),
             phase: if self.revoked { UploadPhase::Revoked } else { UploadPhase::Open },
         }

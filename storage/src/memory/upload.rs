@@ -130,6 +130,7 @@ impl Upload {
             extents: self.extents(),
             offset,
             hashed_offset: if self.finished { offset } else { 0 },
+            digests: self.spec.digests,
             writers: u32::try_from(self.writers.len()).unwrap_or(u32::MAX),
             phase: if self.revoked { UploadPhase::Revoked } else { UploadPhase::Open },
         }

@@ -4,6 +4,7 @@ mod download;
 mod idle;
 mod native;
 mod raw;
+mod rerun;
 mod slices;
 
 use longshore::domain::tag::hex;

@@ -213,3 +213,31 @@ async fn every_path_answers_in_words() {
     assert_eq!((status, &problem["code"]), (404, &json!("not_found")), "{problem}");
     assert!(problem["requestId"].as_str().is_some_and(|id| id.len() > 8), "{problem}");
 }
+
+/// Four times the same file at the same moment: one job, and nobody is told that it failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_request_uploads_of_one_file_share_a_job() {
+    let plane = Plane::start(&[]).await;
+    let image = content(200_000);
+    let put = || {
+        let request = plane.http.put(plane.url("/uploads/shared")).body(image.clone());
+        sent(plane.with_session(request))
+    };
+    let answers = futures::join!(put(), put(), put(), put());
+    let answers = [answers.0, answers.1, answers.2, answers.3];
+    assert!(answers.iter().any(|(status, _)| *status == 201), "{answers:?}");
+    let images: std::collections::HashSet<_> = answers
+        .iter()
+        .filter(|(status, _)| (200..300).contains(status))
+        .map(|(_, state)| state["imageUuid"].as_str().unwrap().to_owned())
+        .collect();
+    let jobs = plane.url("/zstack/v1/longjobs?count=true");
+    let (_, counted) = sent(plane.with_session(plane.http.get(jobs))).await;
+    // Who came when the image was Ready already has made another.
+    let told = counted["total"].to_string().parse::<usize>().unwrap();
+    assert_eq!(told, images.len(), "{counted} {answers:?}");
+    for (status, answer) in &answers {
+        assert!(matches!(status, 200..=202 | 409 | 503), "{status} {answer}");
+    }
+    plane.app.stop().await;
+}

@@ -19,7 +19,13 @@ fn form(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A slice as the web UI sends it.
-fn slice(plane: &Plane, url: &str, at: usize, bytes: &[u8], total: usize) -> RequestBuilder {
+pub(super) fn slice(
+    plane: &Plane,
+    url: &str,
+    at: usize,
+    bytes: &[u8],
+    total: usize,
+) -> RequestBuilder {
     let range = format!("bytes {at}-{}/{total}", (at + bytes.len()).saturating_sub(1));
     plane
         .http

@@ -1,12 +1,13 @@
 //! Images and tags.
 
 use longshore::{
-    db::{ImageChange, MoveJob, NewUploadJob},
+    db::{ImageChange, ImageUpdated, MoveJob, NewUploadJob},
     domain::{
         account::Scope,
         ids::{AccountUuid, ImageUuid},
-        image::ImageStatus,
+        image::{ImageRecord, ImageStatus, MediaType},
         job_state::JobState,
+        update_image::ImageChanges,
     },
 };
 use rstest::rstest;
@@ -62,8 +63,8 @@ async fn the_longest_deleted_come_first_and_go_for_good(#[case] db: TestDb) {
     assert_eq!(found(400, 10).await, [uuids[1], uuids[2], uuids[0]]);
     assert_eq!(found(400, 2).await, [uuids[1], uuids[2]]);
     assert!(found(100, 10).await.is_empty());
-    db.db.remove_image(uuids[1]).await.unwrap();
-    db.db.remove_image(uuids[1]).await.unwrap();
+    assert!(db.db.remove_image(uuids[1]).await.unwrap());
+    assert!(!db.db.remove_image(uuids[1]).await.unwrap(), "it is gone already");
     assert_eq!(db.db.image(uuids[1], Scope::All).await.unwrap(), None);
     assert_eq!(found(400, 10).await, [uuids[2], uuids[0]]);
     assert!(db.db.system_tags(&[uuids[1].to_string()]).await.unwrap().is_empty());
@@ -103,4 +104,66 @@ async fn system_tags_keep_their_order(#[case] db: TestDb) {
     }
     let both = [new.job.uuid.to_string(), new.image.uuid.to_string()];
     assert_eq!(db.db.system_tags(&both).await.unwrap().len(), 10);
+}
+
+#[rstest]
+#[case::sqlite(TestDb::sqlite().await)]
+#[ignore = "needs PostgreSQL"]
+#[case::postgres(TestDb::postgres().await)]
+#[tokio::test]
+async fn a_recovered_image_is_not_removed(#[case] db: TestDb) {
+    let new = ready(&db).await;
+    let uuid = new.image.uuid;
+    assert!(!db.db.recover_image(uuid, 40).await.unwrap(), "it is not deleted");
+    assert!(!db.db.remove_image(uuid).await.unwrap());
+    assert!(db.db.mark_image_deleted(uuid, Scope::All, 50).await.unwrap());
+    assert!(db.db.recover_image(uuid, 60).await.unwrap());
+    assert!(!db.db.remove_image(uuid).await.unwrap());
+    let wanted = ImageRecord { last_op_ms: 60, ..new.image.clone() };
+    assert_eq!(db.db.image(uuid, Scope::All).await.unwrap(), Some(wanted));
+    let tags = db.db.system_tags(&[uuid.to_string()]).await.unwrap();
+    assert_eq!(tags.len(), new.system_tags.len(), "its tags stay with it");
+    let uploading = recorded(&db).await.image.uuid;
+    assert!(!db.db.recover_image(uploading, 60).await.unwrap());
+    assert!(!db.db.remove_image(uploading).await.unwrap());
+}
+
+#[rstest]
+#[case::sqlite(TestDb::sqlite().await)]
+#[ignore = "needs PostgreSQL"]
+#[case::postgres(TestDb::postgres().await)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_is_changed_as_a_whole(#[case] db: TestDb) {
+    let mut new = ready(&db).await;
+    new.image.media_type = MediaType::RootVolumeTemplate;
+    let image = ImageChange::Replace(Box::new(new.image.clone()));
+    let again = MoveJob { image, ..to(&new, 2, JobState::Succeeded) };
+    let _ = db.db.move_job(again).await.unwrap();
+    let (uuid, own) = (new.image.uuid, Scope::Account(new.job.account));
+    let other = Scope::Account(AccountUuid::random());
+    let name = ImageChanges { name: Some("new".to_owned()), ..ImageChanges::default() };
+    let missing = db.db.update_image(uuid, other, name.clone(), 70).await.unwrap();
+    assert_eq!(missing, ImageUpdated::Missing);
+    let wanted = ImageRecord { name: "new".to_owned(), last_op_ms: 70, ..new.image.clone() };
+    let done = db.db.update_image(uuid, own, name, 70).await.unwrap();
+    assert_eq!(done, ImageUpdated::Done(Box::new(wanted.clone())));
+    assert_eq!(db.db.image(uuid, own).await.unwrap(), Some(wanted));
+
+    // Each alone is right, both together are not: whoever comes second sees the first.
+    let iso = ImageChanges { media_type: Some("ISO".to_owned()), ..ImageChanges::default() };
+    let system = ImageChanges { system: Some(true), ..ImageChanges::default() };
+    for round in 0..20 {
+        let changes = [iso.clone(), system.clone()];
+        let changes = changes.map(|changes| db.db.update_image(uuid, own, changes, 80));
+        let outcomes = futures::future::join_all(changes).await;
+        let refused = outcomes.into_iter().map(Result::unwrap);
+        let refused = refused.filter(|o| matches!(o, ImageUpdated::Refused(_))).count();
+        assert_eq!(refused, 1, "round {round}");
+        let back = ImageChanges {
+            media_type: Some("RootVolumeTemplate".to_owned()),
+            system: Some(false),
+            ..ImageChanges::default()
+        };
+        let _ = db.db.update_image(uuid, own, back, 90).await.unwrap();
+    }
 }

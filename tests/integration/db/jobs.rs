@@ -80,7 +80,7 @@ async fn open_uploads_max_holds_under_a_race(#[case] db: TestDb) {
     assert_eq!(recorded.len(), 7);
     let refused = outcomes.iter().filter(|(_, o)| *o == Created::TooManyOpenUploads).count();
     assert_eq!(refused, 43);
-    assert_eq!(db.db.unfinished_jobs(None, 100).await.unwrap().len(), 8);
+    assert_eq!(db.db.unfinished_jobs(None, 100).await.unwrap().jobs.len(), 8);
 
     // A job that ended makes room.
     finish(&db, &recorded[0].0, JobState::Failed).await;
@@ -253,13 +253,14 @@ async fn unfinished_jobs_come_in_pages_in_order(#[case] db: TestDb) {
     }
     wanted.sort();
     let mut found = Vec::new();
-    let mut after = None;
+    let mut after: Option<String> = None;
     loop {
-        let page = db.db.unfinished_jobs(after, 3).await.unwrap();
-        assert!(page.len() <= 3);
-        let Some((last, _)) = page.last() else { break };
-        after = Some(last.uuid);
-        found.extend(page.iter().map(|(job, _)| job.uuid));
+        let page = db.db.unfinished_jobs(after.as_deref(), 3).await.unwrap();
+        assert!(page.jobs.len() <= 3 && page.unreadable.is_empty());
+        let Some(last) = page.last else { break };
+        assert_eq!(page.jobs.last().map(|(job, _)| job.uuid.to_string()).as_ref(), Some(&last));
+        after = Some(last);
+        found.extend(page.jobs.iter().map(|(job, _)| job.uuid));
     }
     assert_eq!(found, wanted);
 }

@@ -24,7 +24,8 @@ async fn records_of_a_newer_version_are_refused_and_left_alone(#[case] db: TestD
     let new = recorded(&db).await;
     let future = "INSERT INTO _sqlx_migrations \
                   (version, description, success, checksum, execution_time) \
-                  SELECT 9999, 'from the future', success, checksum, 1 FROM _sqlx_migrations";
+                  SELECT 9999, 'from the future', success, checksum, 1 FROM _sqlx_migrations \
+                  WHERE version = 1";
     db.sabotage(future).await;
     let error = refusal(&db.url).await;
     assert!(matches!(error, DbError::Schema { .. }), "{error:?}");

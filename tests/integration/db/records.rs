@@ -18,7 +18,7 @@ use crate::support::databases::TestDb;
 pub(crate) const NOW_MS: i64 = 1_795_222_923_456;
 
 pub(crate) fn new_job(account: AccountUuid) -> NewUploadJob {
-    let (job, image) = (JobUuid::random(), ImageUuid::random());
+    let (job, image, upload) = (JobUuid::random(), ImageUuid::random(), UploadUuid::random());
     NewUploadJob {
         job: LongJob {
             uuid: job,
@@ -35,6 +35,7 @@ pub(crate) fn new_job(account: AccountUuid) -> NewUploadJob {
             waits_for: Some("the first byte".to_owned()),
             result: None,
             image,
+            upload,
             node: Some(NodeUuid::random()),
             created_ms: NOW_MS,
             last_op_ms: NOW_MS + 1,
@@ -42,7 +43,7 @@ pub(crate) fn new_job(account: AccountUuid) -> NewUploadJob {
         },
         image: image_of(account, image),
         upload: UploadRecord {
-            uuid: UploadUuid::random(),
+            uuid: upload,
             job,
             image,
             account,

@@ -55,6 +55,19 @@ async fn a_touch_reaches_upload_job_and_progress(#[case] db: TestDb) {
     db.db.touch_uploads(vec![touch(one.upload.uuid, 0, 5, 4)]).await.unwrap();
     let upload = db.db.upload(one.upload.uuid).await.unwrap().unwrap();
     assert_eq!((upload.offset_cached, upload.last_byte_ms), (1 << 40, Some(1050)));
+    // The clock was an hour ahead and has been set back: what comes now is the newest.
+    let ahead = UploadTouch { last_byte_ms: 3_601_060, ..touch(two.upload.uuid, 0, 10, 4) };
+    let now = UploadTouch { last_byte_ms: 2_000, ..touch(two.upload.uuid, 0, 11, 5) };
+    db.db.touch_uploads(vec![ahead]).await.unwrap();
+    db.db.touch_uploads(vec![now]).await.unwrap();
+    let upload = db.db.upload(two.upload.uuid).await.unwrap().unwrap();
+    assert_eq!(upload.last_byte_ms, Some(2_000), "the week would begin an hour late");
+    let progress = db.db.progress(two.job.api_id).await.unwrap().unwrap();
+    assert_eq!(
+        (progress.percent, progress.time_ms),
+        (5, 2_000),
+        "it would stand still for an hour"
+    );
     db.db.touch_uploads(Vec::new()).await.unwrap();
 }
 

@@ -30,7 +30,7 @@ async fn many_writes_share_a_commit_and_each_is_durable() {
     let commits = db.counters.commits() - commits;
     assert!((1..100).contains(&commits), "{commits} commits for 200 writes");
     let db = db.reopen().await;
-    let found = db.db.unfinished_jobs(None, 1000).await.unwrap();
+    let found = db.db.unfinished_jobs(None, 1000).await.unwrap().jobs;
     assert_eq!(found.into_iter().map(|(job, _)| job.uuid).collect::<BTreeSet<_>>(), wanted);
 }
 

@@ -261,8 +261,8 @@ async fn only_final_jobs_are_deleted(backing: Backing) {
     world.jobs().delete(caller, uuid).await.unwrap();
     world.jobs().delete(caller, uuid).await.unwrap();
     assert!(world.jobs().job(caller, uuid).await.is_err());
-    let (image, length) =
-        world.uploads().ready_image(caller, job.job.image).await.expect("the image stays");
+    let ready = world.uploads().ready_image(caller, job.job.image).await.expect("the image stays");
+    let (image, length) = (ready.record, ready.length);
     assert_eq!((image.actual_size, length), (5_000, 5_000));
 }
 

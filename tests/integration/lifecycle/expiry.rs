@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use longshore::{
     domain::{
+        clock::Clock,
         job_state::{JobState, SuspendReason},
         upload::UploadFate,
     },
@@ -14,7 +15,7 @@ use super::{
     bodies::content,
     on_all,
     rigged::{Op, Side},
-    world::{Backing, World, upload_of, words},
+    world::{Backing, Settings, World, at, upload_of, words},
 };
 
 on_all! {
@@ -23,6 +24,10 @@ on_all! {
     a_complete_upload_is_finished_and_not_expired
     one_that_cannot_be_removed_does_not_keep_the_others
     bytes_that_the_records_missed_are_bytes
+    a_clock_that_is_set_forward_expires_nothing_at_once
+    a_start_with_a_clock_far_ahead_expires_nothing_at_once
+    a_clock_that_is_set_while_housekeeping_waits_expires_nothing
+    a_complete_upload_whose_record_missed_its_end_is_finished
 }
 
 const DAY: Duration = Duration::from_hours(24);
@@ -124,5 +129,110 @@ async fn bytes_that_the_records_missed_are_bytes(backing: Backing) {
     world.jobs().resume(world.caller, job.job.uuid).await.unwrap();
     world.pass(Duration::from_secs(1)).await;
     world.send(&job, 10_000, &bytes[10_000..]).await.unwrap();
+    world.assert_ready(&job, &bytes).await;
+}
+
+/// Eight days in a minute: the clock was set. Neither uploads nor deleted images go by it, until it has stood for a day.
+async fn a_clock_that_is_set_forward_expires_nothing_at_once(backing: Backing) {
+    let world = World::new(backing).await;
+    let bytes = content(5_000, 6);
+    let deleted = world.submit(Some(bytes.len())).await;
+    world.send(&deleted, 0, &bytes).await.unwrap();
+    world.jobs().delete_image(world.caller, deleted.job.image, false, &[]).await.unwrap();
+    let (begun, unused) = (world.submit(Some(20)).await, world.submit(Some(20)).await);
+    world.send(&begun, 0, b"abc").await.unwrap();
+    let minute = Duration::from_mins(1);
+    let look = |steady: Duration| world.jobs().look_at_clock(world.clock.now_ms(), steady);
+    look(Duration::ZERO);
+    world.clock.advance_ms(8 * 86_400_000);
+    look(minute);
+    world.pass(Duration::ZERO).await;
+    world.jobs().purge(world.clock.now_ms()).await.unwrap();
+    assert_eq!(world.state(&begun).await, JobState::Suspended(SuspendReason::Idle));
+    assert_eq!(world.state(&unused).await, JobState::Running);
+    let image = world.db.image(deleted.job.image, longshore::domain::account::Scope::All).await;
+    assert!(image.unwrap().is_some(), "it is kept for 72 hours, and those are not over");
+
+    // Negative control: what has stood for a day is so.
+    world.clock.advance_ms(86_400_000);
+    look(minute + DAY);
+    world.pass(Duration::ZERO).await;
+    world.jobs().purge(world.clock.now_ms()).await.unwrap();
+    for job in [&begun, &unused] {
+        assert_eq!(world.state(job).await, JobState::Failed);
+    }
+    let image = world.db.image(deleted.job.image, longshore::domain::account::Scope::All).await;
+    assert!(image.unwrap().is_none());
+}
+
+/// The round that suspends the silent, and used to be the one to look at the clock, waits for a disk; the sweep goes on.
+async fn a_start_with_a_clock_far_ahead_expires_nothing_at_once(backing: Backing) {
+    let mut world = World::new(backing).await;
+    let begun = world.submit(Some(20)).await;
+    world.send(&begun, 0, b"abc").await.unwrap();
+    world.uploads().write_down().await.unwrap();
+    world.clock.advance_ms(30 * 86_400_000);
+    world.crash().await;
+    world.pass(Duration::ZERO).await;
+    assert_eq!(world.offset(&begun).await, 3, "nobody can tell whether the month is over");
+    // What begins now is as old as it is.
+    let unused = world.submit(Some(20)).await;
+    world.pass(Duration::from_hours(2)).await;
+    assert_eq!(world.state(&unused).await, JobState::Failed);
+    // Negative control: the clock has stood for a day.
+    world.jobs().look_at_clock(world.clock.now_ms(), Duration::ZERO);
+    world.clock.advance_ms(86_400_000);
+    world.jobs().look_at_clock(world.clock.now_ms(), DAY);
+    world.pass(Duration::ZERO).await;
+    assert_eq!(world.state(&begun).await, JobState::Failed);
+}
+
+async fn a_clock_that_is_set_while_housekeeping_waits_expires_nothing(backing: Backing) {
+    let mut settings = Settings::default();
+    settings.jobs.tick = Duration::from_millis(10);
+    let world = World::with(backing, settings).await;
+    world.jobs().spawn_supervisor();
+    // The first sweep is over; the next comes when a minute has passed.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let (idle, kept, swept) =
+        (world.submit(Some(20)).await, world.submit(Some(20)).await, world.submit(Some(20)).await);
+    for job in [&idle, &kept] {
+        world.send(job, 0, b"abc").await.unwrap();
+    }
+    world.jobs().suspend(world.caller, kept.job.uuid).await.unwrap();
+    let error = longshore::uploads::StoreError::Io { action: "remove", message: "no".to_owned() };
+    world.rig.fail(Op::Discard, 1, error);
+    assert!(world.jobs().cancel(world.caller, swept.job.uuid).await.is_err());
+    assert_eq!(world.state(&swept).await, JobState::Canceling);
+
+    let slow_disk = world.rig.hold(Op::State, Side::Before);
+    world.clock.advance_ms(31_000);
+    slow_disk.reached().await;
+    world.clock.advance_ms(8 * 86_400_000);
+    // The sweep has come by.
+    world.until(&swept, JobState::Canceled).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(world.state(&kept).await, JobState::Suspended(SuspendReason::User));
+    world.rig.release_all();
+    assert_eq!(world.offset(&kept).await, 3);
+}
+
+/// Killed between the last acknowledgement and the moment when that is written down, and then recovery failed.
+async fn a_complete_upload_whose_record_missed_its_end_is_finished(backing: Backing) {
+    let mut world = World::new(backing).await;
+    let bytes = content(5_000, 7);
+    let job = world.submit(Some(bytes.len())).await;
+    world.send(&job, 0, &bytes[..10]).await.unwrap();
+    world.uploads().write_down().await.unwrap();
+    let hold = world.rig.hold(Op::Acknowledge, Side::After);
+    let rest = super::bodies::whole(&bytes[10..]);
+    let _lost = world.sending(upload_of(&job), at(10, Some(bytes.len() - 10)), rest);
+    hold.reached().await;
+    world.kill().await;
+    let _not_recovered = world.boot().await;
+    let record = world.db.upload(upload_of(&job)).await.unwrap().unwrap();
+    assert_eq!(record.offset_cached, 10, "this is about bytes that were not written down");
+    world.pass(DAY * 8).await;
+    world.until(&job, JobState::Succeeded).await;
     world.assert_ready(&job, &bytes).await;
 }

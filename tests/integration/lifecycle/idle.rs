@@ -8,24 +8,27 @@ use longshore::{
         job_state::{JobState, SuspendReason},
         upload::UploadFate,
     },
-    uploads::{StoreError, UploadError},
+    uploads::{Slice, StoreError, UploadError},
 };
 
 use super::{
-    bodies::{content, fed, pending_after},
+    bodies::{content, fed, pending_after, whole},
     on_all,
-    rigged::Op,
+    rigged::{Op, Side},
     world::{Backing, World, at, upload_of, words},
 };
 
 on_all! {
     silence_after_a_byte_suspends_and_bytes_resume
     a_job_without_a_byte_fails
+    a_first_byte_at_the_last_moment_is_kept_or_refused
+    a_slice_that_is_refused_fixes_no_length
     a_suspension_without_a_byte_is_not_a_byte
     bytes_of_a_running_request_resume
     a_clock_that_is_set_back_does_not_stop_the_idle_clock
     one_job_that_fails_to_move_does_not_keep_the_others
     every_reason_but_the_users_is_ended_by_bytes
+    what_was_not_written_down_to_the_end_is_written_by_the_next
 }
 
 const SILENCE: Duration = Duration::from_secs(31);
@@ -64,6 +67,61 @@ async fn a_job_without_a_byte_fails(backing: Backing) {
     assert_eq!(world.uploads().promised_bytes(), 0);
     let late = world.send(&job, 0, b"x").await;
     assert!(matches!(late, Err(UploadError::Gone { fate: UploadFate::Expired })), "{late:?}");
+}
+
+/// The look for bytes has found none, and before the job fails the first one comes: acknowledged it must not be lost.
+async fn a_first_byte_at_the_last_moment_is_kept_or_refused(backing: Backing) {
+    let world = World::new(backing).await;
+    for side in [Side::Before, Side::After] {
+        let job = world.submit(Some(10)).await;
+        world.clock.advance_ms(3_601_000);
+        let looking = world.rig.hold(Op::State, side);
+        let (jobs, now_ms) = (world.jobs(), world.clock.now_ms());
+        let silent = world.spawn(async move { jobs.suspend_silent(now_ms).await });
+        looking.reached().await;
+        let first = world.sending(upload_of(&job), at(0, Some(3)), whole(b"abc"));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        world.rig.release_all();
+        silent.await.unwrap().unwrap();
+        match first.await.unwrap() {
+            Ok(_) => {
+                assert_eq!(world.state(&job).await, JobState::Running, "{side:?}");
+                assert_eq!(world.offset(&job).await, 3, "{side:?}: an acknowledged byte is lost");
+            }
+            Err(refused) => {
+                assert!(
+                    matches!(
+                        refused,
+                        UploadError::Gone { .. }
+                            | UploadError::NotTaking { state: JobState::Failed }
+                    ),
+                    "{side:?}: {refused:?}"
+                );
+                assert_eq!(world.state(&job).await, JobState::Failed);
+                world.assert_nothing_left(&job).await;
+            }
+        }
+    }
+}
+
+/// It has passed the gate when the user suspends, and names a length: that of the next slice stands.
+async fn a_slice_that_is_refused_fixes_no_length(backing: Backing) {
+    let world = World::new(backing).await;
+    let job = world.submit(None).await;
+    let claiming = world.rig.hold(Op::Write, Side::Before);
+    let wrong = Slice { total: Some(77), ..at(0, Some(3)) };
+    let refused = world.sending(upload_of(&job), wrong, whole(b"abc"));
+    claiming.reached().await;
+    world.jobs().suspend(world.caller, job.job.uuid).await.unwrap();
+    world.rig.release_all();
+    let refused = refused.await.unwrap();
+    assert!(matches!(refused, Err(UploadError::NotTaking { .. })), "{refused:?}");
+    let status = world.uploads().status(upload_of(&job)).await.unwrap();
+    assert_eq!((status.length, status.record.declared_length), (None, None));
+    world.jobs().resume(world.caller, job.job.uuid).await.unwrap();
+    let right = Slice { total: Some(3), ..at(0, Some(3)) };
+    world.sending(upload_of(&job), right, whole(b"abc")).await.unwrap().unwrap();
+    world.assert_ready(&job, b"abc").await;
 }
 
 /// Suspending and resuming by hand writes offsets down; that must not look as if a byte had come, also after a restart.
@@ -166,4 +224,40 @@ async fn every_reason_but_the_users_is_ended_by_bytes(backing: Backing) {
     world.jobs().resume(world.caller, job.job.uuid).await.unwrap();
     world.send(&job, 4_000, &bytes[4_000..]).await.unwrap();
     world.assert_ready(&job, &bytes).await;
+}
+
+/// An orderly stop drops housekeeping where it stands, and then writes down what is left.
+async fn what_was_not_written_down_to_the_end_is_written_by_the_next(backing: Backing) {
+    let world = World::new(backing).await;
+    let job = world.submit(Some(20)).await;
+    // A busy machine may let the records answer while the first look at them lasts; not every time.
+    let mut dropped_half_way = 0;
+    for (n, byte) in [b"a", b"b", b"c"].into_iter().enumerate() {
+        world.send(&job, n, byte).await.unwrap();
+        let uploads = world.uploads();
+        let mut dropped = Box::pin(uploads.write_down());
+        dropped_half_way += usize::from(futures::poll!(&mut dropped).is_pending());
+        drop(dropped);
+        uploads.write_down().await.unwrap();
+        let record = world.db.upload(upload_of(&job)).await.unwrap().unwrap();
+        assert_eq!(record.offset_cached, n as u64 + 1);
+    }
+    assert!(dropped_half_way > 0, "each was over at once");
+    // Two at once: neither returns before it is there.
+    world.send(&job, 3, b"d").await.unwrap();
+    let uploads = world.uploads();
+    let mut first = Box::pin(uploads.write_down());
+    let begun = futures::poll!(&mut first);
+    let second = async {
+        uploads.write_down().await.unwrap();
+        world.db.upload(upload_of(&job)).await.unwrap().unwrap().offset_cached
+    };
+    let offset = if begun.is_pending() {
+        let (first, offset) = futures::join!(first, second);
+        first.unwrap();
+        offset
+    } else {
+        second.await
+    };
+    assert_eq!(offset, 4);
 }

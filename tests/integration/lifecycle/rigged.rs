@@ -16,7 +16,7 @@ use longshore_storage::{
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::rigged_writer::RiggedWriter;
+use super::{rigged_writer::RiggedWriter, rng::Rng};
 
 /// A step that can be made to fail or to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,7 @@ pub(crate) enum Op {
     Finish,
     Publish,
     Discard,
+    DeleteImage,
 }
 
 /// On which side of the step.
@@ -73,6 +74,8 @@ pub(crate) struct Rig {
     failing: Mutex<Vec<Failing>>,
     holds: Mutex<Vec<(Op, Side, Hold)>>,
     space: Mutex<Option<Space>>,
+    shaking: Mutex<Option<Rng>>,
+    lies: Mutex<Vec<Op>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -105,12 +108,28 @@ impl Rig {
         }
     }
 
+    /// From now on every step takes a while that the seed decides: other steps get in between.
+    pub(crate) fn shake(&self, seed: u64) {
+        *locked(&self.shaking) = Some(Rng::new(seed));
+    }
+
+    /// From now on a step answers as if it had been done.
+    pub(crate) fn lie(&self, op: Op) {
+        locked(&self.lies).push(op);
+    }
+
+    pub(crate) fn lies(&self, op: Op) -> bool {
+        locked(&self.lies).contains(&op)
+    }
+
     /// Says that there is this much room, whatever there really is.
     pub(crate) fn room(&self, total_bytes: u64, free_bytes: u64) {
         *locked(&self.space) = Some(Space { total_bytes, free_bytes });
     }
 
     pub(crate) async fn step(&self, op: Op, side: Side) -> Result<()> {
+        let pause = locked(&self.shaking).as_mut().map_or(0, |rng| rng.below(12));
+        pause_for(pause).await;
         let holds: Vec<_> = locked(&self.holds)
             .iter()
             .filter(|(at, of, _)| *at == op && *of == side)
@@ -129,6 +148,18 @@ impl Rig {
         };
         hit.times -= 1;
         Err(hit.error.clone())
+    }
+}
+
+/// Most pauses let others have a turn, a few let them have many.
+pub(crate) async fn pause_for(pause: usize) {
+    match pause {
+        11 => tokio::time::sleep(Duration::from_millis(1)).await,
+        turns => {
+            for _ in 0..turns / 2 {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 }
 
@@ -171,6 +202,9 @@ impl UploadStore for Rigged {
     }
 
     async fn revoke(&self, owned: Owned) -> Result<UploadState> {
+        if self.rig.lies(Op::Revoke) {
+            return self.inner.state(owned.key).await;
+        }
         self.around(Op::Revoke, self.inner.revoke(owned)).await
     }
 
@@ -191,6 +225,9 @@ impl UploadStore for Rigged {
     }
 
     async fn discard(&self, owned: Owned) -> Result<()> {
+        if self.rig.lies(Op::Discard) {
+            return Ok(());
+        }
         self.around(Op::Discard, self.inner.discard(owned)).await
     }
 }
@@ -245,6 +282,9 @@ impl ImageStore for Rigged {
     }
 
     async fn delete_image(&self, image: ImageKey) -> Result<()> {
-        self.inner.delete_image(image).await
+        if self.rig.lies(Op::DeleteImage) {
+            return Ok(());
+        }
+        self.around(Op::DeleteImage, self.inner.delete_image(image)).await
     }
 }

@@ -3,17 +3,20 @@
 use std::time::Duration;
 
 use longshore::{
-    domain::job_state::JobState,
+    domain::{account::Caller, ids::AccountUuid, job_state::JobState},
+    jobs::Joined,
     uploads::{Slice, StoreError, UploadError},
 };
 
 use super::{
     bodies::{content, fed, pending_after, whole},
     on_all,
-    world::{Backing, World, at, upload_of},
+    rigged::{Op, Side},
+    world::{Backing, World, at, new_job, upload_of},
 };
 
 on_all! {
+    first_requests_for_an_image_id_make_one_job
     a_silent_holder_makes_way_and_its_bytes_stay
     two_live_writers_do_not_end_each_other
     a_published_upload_answers_replays
@@ -122,4 +125,51 @@ async fn rights_end_at_the_account(backing: Backing) {
     jobs.delete(stranger, uuid).await.unwrap();
     assert!(world.uploads().of_image(stranger, job.job.image).await.is_err());
     assert_eq!(world.state(&job).await, JobState::Running);
+}
+
+/// The first is still making the job when the others ask: they join it.
+async fn first_requests_for_an_image_id_make_one_job(backing: Backing) {
+    let world = World::new(backing).await;
+    let image_id: longshore::domain::image_id::ImageId = "one file".parse().unwrap();
+    let making = world.rig.hold(Op::Create, Side::Before);
+    let mut asking = Vec::new();
+    for _ in 0..5 {
+        let (jobs, caller, image_id) = (world.jobs(), world.caller, image_id.clone());
+        let mut new = new_job(Some(10));
+        (new.uuid, new.system_tags) = (None, vec![format!("uploadImage::{image_id}")]);
+        asking.push(world.spawn(async move { jobs.join_or_submit(caller, image_id, new).await }));
+    }
+    making.reached().await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    world.rig.release_all();
+    let (mut made, mut joined) = (Vec::new(), Vec::new());
+    for asked in asking {
+        match asked.await.unwrap().unwrap() {
+            Joined::Made(view) => made.push(upload_of(&view)),
+            Joined::Live(record) => joined.push(record.uuid),
+        }
+    }
+    assert_eq!((made.len(), joined.len()), (1, 4));
+    assert!(joined.iter().all(|upload| *upload == made[0]));
+    // Another account's file of that name is another file.
+    let somebody = Caller { account: AccountUuid::random(), admin: false };
+    let mut new = new_job(Some(10));
+    (new.uuid, new.system_tags) = (None, vec![format!("uploadImage::{image_id}")]);
+    let other = world.jobs().join_or_submit(somebody, image_id.clone(), new).await.unwrap();
+    assert!(matches!(other, Joined::Made(_)), "{other:?}");
+    // Also for an admin, who sees them all: one's bytes in the other's upload would make an image of neither file.
+    let admin = Caller { account: AccountUuid::random(), admin: true };
+    for is_first in [true, false] {
+        let mut new = new_job(Some(10));
+        (new.uuid, new.system_tags) = (None, vec![format!("uploadImage::{image_id}")]);
+        let own = world.jobs().join_or_submit(admin, image_id.clone(), new).await.unwrap();
+        match own {
+            Joined::Made(view) => assert!(is_first && view.job.account == admin.account),
+            Joined::Live(record) => assert!(!is_first && record.account == admin.account),
+        }
+    }
+    let upload = made[0];
+    world.sending(upload, at(0, Some(3)), whole(b"abc")).await.unwrap().unwrap();
+    let seen = world.jobs().details(admin, &image_id).await.unwrap();
+    assert_eq!((seen.len(), seen[0].job.account, seen[1].offset), (3, admin.account, 3));
 }

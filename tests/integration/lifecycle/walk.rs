@@ -16,6 +16,7 @@ use super::{
     bodies::{broken_after, content, whole},
     on_all,
     rigged::Op,
+    rng::Rng,
     world::{Backing, World, at, upload_of},
 };
 
@@ -23,17 +24,6 @@ on_all! { random_walks }
 
 const LENGTH: usize = 12_000;
 const STEPS: usize = 60;
-
-struct Rng(u64);
-
-impl Rng {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap() % n
-    }
-}
 
 /// What is known for certain of a job.
 struct Known {
@@ -63,7 +53,7 @@ struct Walk {
 impl Walk {
     async fn begin(backing: Backing, seed: u64) -> Self {
         let world = World::new(backing).await;
-        let rng = Rng(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let rng = Rng::new(seed);
         Self { world, rng, seed, jobs: Vec::new(), log: Vec::new() }
     }
 
@@ -217,7 +207,7 @@ impl Walk {
     /// After recovery every staging entry has an open row, and what has ended holds no room.
     async fn check_store(&mut self) {
         let mut open = Vec::new();
-        for (_, upload) in self.world.db.unfinished_jobs(None, 1_000).await.unwrap() {
+        for (_, upload) in self.world.db.unfinished_jobs(None, 1_000).await.unwrap().jobs {
             open.push(UploadKey(upload.uuid.0));
         }
         let entries = self.world.store().uploads().await.unwrap();
@@ -264,7 +254,8 @@ fn reachable(from: JobState, to: JobState) -> bool {
     let mut seen = vec![from];
     let mut at = 0;
     while at < seen.len() {
-        for event in JobEvent::ALL {
+        // No walk runs a job again.
+        for event in JobEvent::ALL.into_iter().filter(|event| *event != JobEvent::RunAgain) {
             if let Ok(Next::To(next)) = seen[at].on(event)
                 && !seen.contains(&next)
             {

@@ -21,8 +21,7 @@ pub(crate) struct TestDb {
 impl TestDb {
     /// On SQLite, in a folder of its own.
     pub(crate) async fn sqlite() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", dir.path().join("longshore.db").display());
+        let (url, dir) = Self::empty_sqlite();
         Self::open(url, Some(dir)).await
     }
 
@@ -49,7 +48,14 @@ impl TestDb {
         url(&name)
     }
 
-    async fn open(url: String, dir: Option<TempDir>) -> Self {
+    /// URL of a new file in a folder of its own.
+    pub(crate) fn empty_sqlite() -> (String, TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        (format!("sqlite:{}", dir.path().join("longshore.db").display()), dir)
+    }
+
+    /// The records behind a URL.
+    pub(crate) async fn open(url: String, dir: Option<TempDir>) -> Self {
         let options = DbOptions::default();
         let counters = Arc::clone(&options.counters);
         let db = open(&url, &options).await.unwrap();

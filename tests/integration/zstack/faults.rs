@@ -85,6 +85,14 @@ async fn requests_that_are_wrong_are_told_in_plain_text() {
         ("POST", "/longjobs", vec![AUTH], large, 413, "65536"),
         ("PUT", &actions, vec![AUTH], text("{\"x\":{}}"), 400, "doesn't contain action mapping"),
         ("PUT", renew, vec![AUTH], text("{}"), 400, "doesn't contain action mapping"),
+        (
+            "PUT",
+            "/images/1/actions",
+            vec![AUTH],
+            text("{\"updateLongJob\":{}}"),
+            400,
+            "doesn't contain action mapping to the URL[/v1/images/1/actions]",
+        ),
         ("GET", "/longjobs?q=name", vec![AUTH], text(""), 400, "query operator"),
         ("GET", "/longjobs?limit=x", vec![AUTH], text(""), 400, "[limit]"),
         ("GET", "/nowhere", vec![], text(""), 404, "no api mapping to /v1/nowhere"),
@@ -169,8 +177,8 @@ async fn asynchronous_calls_are_refused_at_the_poll() {
         ("POST", "/images", submit(json!({"name":"a"})), "SYS.1007", "field[url]"),
         ("PUT", &actions, json!({"updateLongJob":{}}).to_string(), "SYS.1003", &some),
         ("PUT", &actions, json!({"cancelLongJob":{}}).to_string(), "SYS.1003", "LongJobVO"),
-        ("PUT", &actions, json!({"rerunLongJob":{}}).to_string(), "LONG_JOB.1003", "rerunLongJob"),
-        ("PUT", &actions, json!({"cleanLongJob":{}}).to_string(), "LONG_JOB.1003", "cleanLongJob"),
+        ("PUT", &actions, json!({"rerunLongJob":{}}).to_string(), "SYS.1003", "LongJobVO"),
+        ("PUT", &actions, json!({"cleanLongJob":{}}).to_string(), "SYS.1003", "LongJobVO"),
         ("DELETE", nope, String::new(), "SYS.1003", "invalid value[nope] of field [uuid]"),
         ("DELETE", "/images/x?deleteMode=Y", String::new(), "SYS.1007", "field[deleteMode]"),
         ("DELETE", &format!("/images/{some}"), String::new(), "SYS.1003", "ImageVO"),
@@ -193,6 +201,89 @@ async fn asynchronous_calls_are_refused_at_the_poll() {
     let accepted = caller.send("POST", "/longjobs", &[AUTH], job(image)).await;
     let (status, answer) = caller.polled(accepted).await;
     assert_eq!((status, &answer["inventory"]["state"]), (200, &json!("Running")), "{answer}");
+    caller.stop().await;
+}
+
+/// Whoever sends 60 KiB gets a sentence back.
+#[tokio::test]
+async fn refusals_do_not_grow_with_what_was_sent() {
+    let caller = Caller::new(&[]).await;
+    let long = "x".repeat(60_000);
+    let some = "0".repeat(12) + "4000800000000000000" + "0";
+    let (image, actions) = (format!("/images/{some}"), format!("/images/{some}/actions"));
+    let params = |params: Value| json!({ "params": params }).to_string();
+    let job = |data: Value| params(json!({"jobName":"APIAddImageMsg","jobData":data.to_string()}));
+    let add = |field: &str| {
+        let mut data = json!({"name":"a","url":"upload://a","format":"raw"});
+        data[field] = json!(long);
+        data
+    };
+    let mut asked = vec![
+        ("POST", "/longjobs", params(json!({"jobName": &long[..250], "jobData": "{}"}))),
+        (
+            "POST",
+            "/system-tags",
+            params(json!({"resourceType":&long[..250],"resourceUuid":"x","tag":"x"})),
+        ),
+        (
+            "POST",
+            "/system-tags",
+            params(json!({"resourceType":"ImageVO","resourceUuid":&long[..250],"tag":"x"})),
+        ),
+        (
+            "POST",
+            "/user-tags",
+            params(json!({"resourceType":"ImageVO","resourceUuid":"x","tag":long})),
+        ),
+        ("PUT", &actions, json!({"updateImage":{"format":long}}).to_string()),
+        ("PUT", &actions, json!({"updateImage":{"platform":long}}).to_string()),
+        ("PUT", &actions, json!({"updateImage":{"system":long}}).to_string()),
+        ("PUT", &actions, json!({"changeImageState":{"stateEvent":&long[..250]}}).to_string()),
+        ("DELETE", &image, String::new()),
+    ];
+    for field in [
+        "format",
+        "url",
+        "mediaType",
+        "platform",
+        "architecture",
+        "resourceUuid",
+        "system",
+        "virtio",
+    ] {
+        asked.push(("POST", "/longjobs", job(add(field))));
+        asked.push(("POST", "/images", params(add(field))));
+    }
+    let mode = format!("{image}?deleteMode={}", &long[..15_000]);
+    asked.push(("DELETE", &mode, String::new()));
+    for (method, path, body) in asked {
+        let sent = body.get(..80).unwrap_or(&body).to_owned();
+        let accepted = caller.send(method, path, &[AUTH], body).await;
+        let (status, answer) = caller.polled(accepted).await;
+        assert_eq!(status, 503, "{method} {sent}: {answer}");
+        let details = answer["error"]["details"].as_str().unwrap();
+        assert!(details.len() < 400, "{method} {sent}: {details}");
+    }
+    caller.stop().await;
+}
+
+#[tokio::test]
+async fn answers_to_queries_do_not_grow_with_what_was_asked() {
+    let caller = Caller::new(&[]).await;
+    let long = "x".repeat(15_000);
+    for query in [
+        "q=xLONG%3D1",
+        "q=size%3DLONG",
+        "fields=LONG",
+        "sort=LONG",
+        "q=name~%3DLONG",
+        "deleteMode=LONG",
+    ] {
+        let path = format!("/images?{}", query.replace("LONG", &long));
+        let answer = caller.send("GET", &path, &[AUTH], String::new()).await;
+        let text = answer.text().await.unwrap();
+        assert!(text.len() < 600, "{query}: {} bytes", text.len());
+    }
     caller.stop().await;
 }
 

@@ -9,11 +9,17 @@ use reqwest::{Client, Method};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::script::{Call, Names, Step, read};
-use crate::support::app::{RunningApp, http_client};
+use super::{
+    form::Form,
+    script::{Call, Names, Step, read},
+};
+use crate::{
+    contract::{Answer, Ask},
+    support::app::{RunningApp, http_client},
+};
 
 /// SHA-512 of `password`, as the SDKs send it.
-pub(super) const PASSWORD_SHA512: &str = "b109f3bbbc244eb82441917ed06d618b9008dd09b3befd1b5e07394c706a8bb980b1d7785e5976ec049b46df5f1326af5a2ea6d103fd07c95385ffab0cacbc86";
+pub(crate) const PASSWORD_SHA512: &str = "b109f3bbbc244eb82441917ed06d618b9008dd09b3befd1b5e07394c706a8bb980b1d7785e5976ec049b46df5f1326af5a2ea6d103fd07c95385ffab0cacbc86";
 /// The storage in the records.
 const RECORDED_STORAGE: &str = "1d2c3b4a5f6e7d8c9b0a1f2e3d4c5b6a";
 /// Longest that a call may be at work.
@@ -33,6 +39,7 @@ pub(super) async fn log_in(client: &Client, base: &str) -> String {
 #[case::java_sdk(include_str!("golden/java_sdk.txt"), true)]
 #[case::go_sdk(include_str!("golden/go_sdk.txt"), false)]
 #[case::api_pages(include_str!("golden/pages.txt"), false)]
+#[case::images_and_tags(include_str!("golden/images.txt"), true)]
 #[tokio::test]
 async fn recorded_calls_are_answered_as_recorded(#[case] script: &str, #[case] with_schema: bool) {
     let service = RunningApp::start(&[]);
@@ -65,19 +72,28 @@ async fn replay(
     with_schema: bool,
 ) {
     let at = format!("line {}: {} {}", call.line, call.method, call.path);
+    if let Some(form) = Form::of(call) {
+        form.send(client, service, names, call).await;
+        return;
+    }
     let url = format!("{}{}", service.base(), names.translated(&call.path));
     let method: Method = call.method.parse().unwrap();
     let began = Instant::now();
     loop {
-        let mut request = client.request(method.clone(), &url).body(names.translated(&call.body));
+        let mut ask = Ask::new(&call.method, &names.translated(&call.path));
         for (name, value) in &call.headers {
-            request = request.header(name, names.translated(value));
+            ask = ask.with(name, &names.translated(value));
         }
         if with_schema {
-            request = request.header("X-JSON-Schema", "true");
+            ask = ask.with("X-JSON-Schema", "true");
         }
-        let answer = request.send().await.unwrap();
-        let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
+        let mut request = client.request(method.clone(), &url).body(names.translated(&call.body));
+        for (name, value) in &ask.headers {
+            request = request.header(name, value);
+        }
+        let answer = Answer::read(request.send().await.unwrap()).await;
+        answer.check_needs(&ask);
+        let (status, text) = (answer.status, answer.text());
         if call.path.contains("/api-jobs/") && status == 202 {
             assert_eq!(text, "{}", "{at}");
             assert!(began.elapsed() < POLL_MAX, "{at}: still at work");
@@ -92,7 +108,7 @@ async fn replay(
 }
 
 /// Part of an image of `total` bytes that begins like a qcow2.
-fn content(offset: usize, size: usize, total: usize) -> Bytes {
+pub(crate) fn image_bytes(offset: usize, size: usize, total: usize) -> Bytes {
     let mut image: Vec<u8> = (0..total).map(|at| u8::try_from(at % 251).unwrap()).collect();
     image[..104].fill(0);
     image[..4].copy_from_slice(b"QFI\xfb");
@@ -122,7 +138,7 @@ async fn send(
         total: Some(total as u64),
         ..Slice::default()
     };
-    let body = content(offset, size, total);
+    let body = image_bytes(offset, size, total);
     let body = stream::iter([Ok::<_, BodyError>(body)]);
     service.app.uploads.write(upload.uuid, slice, body).await.unwrap();
     // Progress is written down every few seconds; here at once.

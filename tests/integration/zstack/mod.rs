@@ -2,5 +2,9 @@
 
 mod calls;
 mod faults;
+mod form;
 mod golden;
+mod queries;
 mod script;
+
+pub(crate) use golden::{PASSWORD_SHA512, image_bytes};

@@ -51,7 +51,10 @@ pub(super) fn read(text: &str) -> Vec<Step> {
                     headers,
                     body,
                     status: status.parse().unwrap(),
-                    answer: serde_json::from_str(json).unwrap_or_else(|e| panic!("{at}: {e}")),
+                    answer: match json {
+                        "" => Value::Null,
+                        json => serde_json::from_str(json).unwrap_or_else(|e| panic!("{at}: {e}")),
+                    },
                 }));
                 break;
             }
@@ -72,6 +75,8 @@ pub(super) fn read(text: &str) -> Vec<Step> {
 pub(super) struct Names {
     base: String,
     bound: HashMap<String, String>,
+    /// Where the bytes of an image go, as an answer said.
+    upload_urls: HashMap<String, String>,
 }
 
 const RECORDED_BASE: &str = "http://HOST:8080";
@@ -79,11 +84,16 @@ const RECORDED_UPLOAD_URL: &str = "http://HOST:8080/imagestore/upload";
 
 impl Names {
     pub(super) fn new(base: &str) -> Self {
-        Self { base: base.to_owned(), bound: HashMap::new() }
+        Self { base: base.to_owned(), bound: HashMap::new(), upload_urls: HashMap::new() }
     }
 
     pub(super) fn bind(&mut self, recorded: &str, actual: &str) {
         self.bound.insert(recorded.to_owned(), actual.to_owned());
+    }
+
+    /// The upload URL that the service gave for an image.
+    pub(super) fn upload_url(&self, image: &str) -> &str {
+        self.upload_urls.get(image).unwrap_or_else(|| panic!("nobody gave the URL of {image}"))
     }
 
     /// A recorded text with the names of the running service.
@@ -104,6 +114,11 @@ impl Names {
                     let there = actual.get(key);
                     let there = there.unwrap_or_else(|| panic!("{path}.{key} is missing"));
                     self.compare(&format!("{path}.{key}"), value, there);
+                }
+                let url = actual.get("imageUploadUrl").or(actual.get("installPath"));
+                if let (Some(image), Some(url)) = (actual.get("imageUuid"), url) {
+                    let text = |value: &Value| value.as_str().unwrap().to_owned();
+                    self.upload_urls.insert(text(image), text(url));
                 }
                 let exact = path.is_empty() || path == ".schema" || path == ".error";
                 for key in actual.keys().filter(|_| exact) {

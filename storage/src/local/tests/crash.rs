@@ -178,3 +178,69 @@ async fn opening_writes_over_the_newest_record_only() {
     std::fs::write(&path, torn).unwrap();
     assert_eq!(bench.store.state(owned.key).await.unwrap().offset, 4);
 }
+
+/// Blocks in which nothing counts are gone from the file, the one at its end too; whatever counts is as it was.
+#[tokio::test]
+async fn opening_gives_up_what_does_not_count_and_nothing_else() {
+    const BLOCK: u64 = 4096;
+    let bench = Bench::new();
+    let image = image(200_000);
+    let owned = bench.create(None).await;
+    let counted = [0..10_001, 50_001..70_003, 90_112..94_208, 120_000..120_001];
+    for range in counted.clone() {
+        bench.send_part(owned, &image, range).await;
+    }
+    let path = bench.store.shared.layout.staging(owned.key, StagingFile::Data);
+    // As a process leaves it that was killed while slices were on their way.
+    let mut left = vec![0xee; 150_777];
+    for range in counted.clone() {
+        left[range.clone()].copy_from_slice(&image[range]);
+    }
+    let bench = bench.reopen();
+    std::fs::write(&path, &left).unwrap();
+    std::fs::File::open(&path).unwrap().sync_all().unwrap();
+    let stored = bench.store.state(owned.key).await.unwrap().stored_bytes();
+    assert_eq!(stored, counted.iter().map(|range| range.len() as u64).sum::<u64>());
+
+    let found = std::fs::read(&path).unwrap();
+    assert_eq!(found.len(), left.len(), "the length stays");
+    for (at, byte) in found.iter().enumerate() {
+        let expected = if counted.iter().any(|range| range.contains(&at)) { left[at] } else { 0 };
+        assert_eq!(*byte, expected, "byte {at}");
+    }
+    let touched = |block: &u64| {
+        let (start, end) = (block * BLOCK, (block + 1) * BLOCK);
+        counted.iter().any(|range| (range.start as u64) < end && start < range.end as u64)
+    };
+    let kept = (0..=left.len() as u64 / BLOCK).filter(touched).count() as u64 * BLOCK;
+    let blocks = std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(&path).unwrap());
+    assert!(blocks * 512 <= kept, "{blocks} sectors are still there, {kept} bytes were to be kept");
+    bench.send_part(owned, &image, 0..200_000).await;
+    bench.store.declare_length(owned, 200_000).await.unwrap();
+    assert_eq!(bench.finish(owned).await.unwrap().digests, digests(&image));
+}
+
+/// A data file that somebody cut short has lost what was acknowledged: it is not filled up with zeros.
+#[tokio::test]
+async fn data_that_is_shorter_than_what_was_stored_is_said_to_be_damaged() {
+    let bench = Bench::new();
+    let image = image(100_000);
+    let cut = |bench: &Bench, owned: Owned, length| {
+        let path = bench.store.shared.layout.staging(owned.key, StagingFile::Data);
+        std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(length).unwrap();
+    };
+    // Under an open upload whose bytes have all been hashed already.
+    let owned = bench.create(Some(100_000)).await;
+    bench.send_part(owned, &image, 0..100_000).await;
+    cut(&bench, owned, 99_999);
+    let finished = bench.finish(owned).await;
+    assert!(matches!(finished, Err(StoreError::Damaged { .. })), "{finished:?}");
+    // Found so by the next process.
+    let owned = bench.create(Some(100_000)).await;
+    bench.send_part(owned, &image, 0..50_000).await;
+    let bench = bench.reopen();
+    cut(&bench, owned, 49_999);
+    let state = bench.store.state(owned.key).await;
+    assert!(matches!(state, Err(StoreError::Damaged { .. })), "{state:?}");
+    bench.store.discard(owned).await.unwrap();
+}

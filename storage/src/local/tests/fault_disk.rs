@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    ops::Range,
     path::Path,
     sync::{
         Arc,
@@ -22,6 +23,8 @@ pub(super) struct Faults {
     pub(super) sync_errno: AtomicI32,
     /// Error number of the next write, once.
     pub(super) write_errno: AtomicI32,
+    /// Error number of the next range that is taken out of a file, once.
+    pub(super) forget_errno: AtomicI32,
     /// How long each data sync takes.
     pub(super) sync_millis: AtomicU64,
     /// Data syncs so far.
@@ -64,6 +67,13 @@ impl DiskFile for FaultFile {
     }
     fn set_len(&self, length: u64) -> io::Result<()> {
         self.file.set_len(length)
+    }
+    fn forget(&self, range: Range<u64>) -> io::Result<()> {
+        once(&self.faults.forget_errno)?;
+        self.file.forget(range)
+    }
+    fn has_name(&self) -> io::Result<bool> {
+        self.file.has_name()
     }
 }
 

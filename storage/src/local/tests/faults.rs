@@ -3,9 +3,11 @@
 use std::sync::atomic::Ordering;
 
 use super::{fault_disk::FaultDisk, *};
-use crate::Ended;
+use crate::{Ended, local::layout::StagingFile};
 
 const EIO: i32 = 5;
+const EINVAL: i32 = 22;
+const EFBIG: i32 = 27;
 const ENOSPC: i32 = 28;
 
 fn bench() -> (FaultDisk, Bench) {
@@ -62,13 +64,19 @@ async fn a_failed_write_is_told_and_the_next_try_succeeds() {
 }
 
 #[tokio::test]
-async fn a_full_disk_fails_one_writer_and_keeps_the_others() {
+async fn a_write_that_finds_no_place_fails_one_writer_and_keeps_the_others() {
     let (disk, bench) = bench();
     let owned = bench.create(Some(20_000)).await;
     let mut other = bench.writer(owned, chunk(10_000, Some(10_000))).await.unwrap();
     disk.faults.write_errno.store(ENOSPC, Ordering::SeqCst);
     let told = bench.send(owned, chunk(0, Some(10_000)), &[1; 10_000]).await;
     assert!(matches!(told, Err(StoreError::NoSpace)), "{told:?}");
+    // Beyond what the file system can address: that is the fault of this chunk alone, too.
+    for errno in [EFBIG, EINVAL] {
+        disk.faults.write_errno.store(errno, Ordering::SeqCst);
+        let told = bench.send(owned, chunk(0, Some(10_000)), &[1; 10_000]).await;
+        assert!(matches!(told, Err(StoreError::Io { .. })), "{told:?}");
+    }
     other.append(&[1; 10_000]).await.unwrap();
     other.acknowledge().await.unwrap();
     bench.send(owned, chunk(0, Some(10_000)), &[1; 10_000]).await.unwrap();
@@ -148,4 +156,39 @@ async fn a_creation_that_fails_leaves_no_file() {
     assert_eq!(bench.store.uploads().await.unwrap(), []);
     create().await.unwrap();
     assert_eq!(bench.store.uploads().await.unwrap().len(), 1);
+}
+
+/// What does not count could not be cleared when an upload was opened: nothing can be done with it but end it, until the disk is
+/// well again.
+#[tokio::test]
+async fn an_upload_that_cannot_be_cleared_is_told_and_can_be_discarded() {
+    let image = image(20_000);
+    for errno in [EIO, ENOSPC] {
+        let bench = Bench::new();
+        let (owned, other) = (bench.create(None).await, bench.create(None).await);
+        for owned in [owned, other] {
+            bench.send_part(owned, &image, 0..5_000).await;
+            let path = bench.store.shared.layout.staging(owned.key, StagingFile::Data);
+            std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(20_000).unwrap();
+        }
+        let Bench { dir, store } = bench;
+        drop(store);
+        let disk = FaultDisk::default();
+        let store = open(dir.path(), Arc::new(disk.clone()), LIMITS);
+        let bench = Bench { dir, store };
+        let fails = || disk.faults.forget_errno.store(errno, Ordering::SeqCst);
+        fails();
+        let told = bench.store.state(owned.key).await;
+        assert!(matches!(told, Err(StoreError::NoSpace | StoreError::Io { .. })), "{told:?}");
+        assert_eq!(bench.store.state(owned.key).await.unwrap().offset, 5_000);
+        bench.send_part(owned, &image, 5_000..20_000).await;
+        assert_eq!(bench.prefix(owned.key).await, image);
+
+        fails();
+        let old = bench.store.discard(Owned { epoch: 0, ..other }).await;
+        assert!(matches!(old, Err(StoreError::Fenced { .. })), "{old:?}");
+        fails();
+        bench.store.discard(other).await.unwrap();
+        assert_eq!(bench.store.uploads().await.unwrap(), [owned.key]);
+    }
 }

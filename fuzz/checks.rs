@@ -1,0 +1,158 @@
+//! What must hold for any input whatever: run by the fuzz targets, and over the kept inputs by an ordinary test.
+
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
+use futures::{StreamExt, executor::block_on, stream};
+use longshore::{
+    domain::{
+        add_image::AddImageRequest, image_id::IMAGE_ID_BYTES_MAX, query::Condition, tag::read_tags,
+    },
+    http::{
+        headers::{
+            content_range::ContentRange,
+            digest::{content_digest, repr_digest},
+            params, range,
+        },
+        multipart::{boundary_of, file_part},
+    },
+};
+use longshore_storage::checkpoint::Checkpoint;
+
+/// A check; it panics where something does not hold.
+pub(crate) type Check = fn(&[u8]);
+
+/// Every check, by the name of its target and of its folder of kept inputs.
+pub(crate) const ALL: [(&str, Check); 7] = [
+    ("multipart", multipart),
+    ("content_range", content_range),
+    ("digests", digests),
+    ("checkpoint", checkpoint),
+    ("system_tags", system_tags),
+    ("conditions", conditions),
+    ("job_data", job_data),
+];
+
+/// Longest that an error about any input may be.
+const WORDS_MAX: usize = 1000;
+
+fn header(name: &'static str, value: &[u8]) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    headers.append(HeaderName::from_static(name), HeaderValue::from_bytes(value).ok()?);
+    Some(headers)
+}
+
+/// The first byte says how the body comes in, the second how large its file is said to be.
+pub(crate) fn multipart(input: &[u8]) {
+    let _ = boundary_of(input);
+    let _ = params::parse(input);
+    let [block, size, body @ ..] = input else { return };
+    let (block, size) = (usize::from(*block % 32) + 1, u64::from(*size));
+    for body_bytes in [None, Some(body.len() as u64)] {
+        let blocks: Vec<_> = body.chunks(block).map(Bytes::copy_from_slice).collect();
+        let blocks = stream::iter(blocks.into_iter().map(Ok));
+        let file = block_on(async {
+            let mut part = file_part(blocks, b"B", size, body_bytes).await.ok()??;
+            let mut file = Vec::new();
+            while let Some(bytes) = part.next().await {
+                file.extend_from_slice(&bytes.ok()?);
+            }
+            Some(file)
+        });
+        let Some(file) = file else { continue };
+        assert!(file.len() as u64 <= size, "more than was announced");
+        let is_there = file.is_empty() || body.windows(file.len()).any(|part| part == file);
+        assert!(is_there, "bytes that were never sent");
+        assert!(
+            body_bytes.is_none() || file.len() as u64 == size,
+            "a length that is known is kept"
+        );
+    }
+}
+
+/// What is read as a range is that range, and reads the same when it is written down.
+pub(crate) fn content_range(input: &[u8]) {
+    let Some(headers) = header("content-range", input) else { return };
+    match ContentRange::of(&headers) {
+        Ok(Some(range)) => {
+            let ContentRange { first, last, total } = range;
+            assert!(first <= last && total.is_none_or(|total| last < total));
+            assert_eq!(range.length(), last - first + 1);
+            let total = total.map_or_else(|| "*".to_owned(), |total| total.to_string());
+            let again = format!("bytes {first}-{last}/{total}");
+            let again =
+                header("content-range", again.as_bytes()).and_then(|h| ContentRange::of(&h).ok());
+            assert_eq!(again.flatten(), Some(range));
+        }
+        Ok(None) => {}
+        Err(error) => assert!(error.to_string().len() < WORDS_MAX),
+    }
+    if let Ok(text) = std::str::from_utf8(input)
+        && let range::Wanted::Part(part) = range::wanted(Some(text), 1000)
+    {
+        assert!(part.start < part.end && part.end <= 1000);
+    }
+}
+
+/// Errors stay short, whatever they are about.
+pub(crate) fn digests(input: &[u8]) {
+    for name in ["content-digest", "repr-digest"] {
+        let Some(headers) = header(name, input) else { return };
+        if let Err(error) = content_digest(&headers) {
+            assert!(error.to_string().len() < WORDS_MAX);
+        }
+        if let Err(error) = repr_digest(&headers) {
+            assert!(error.to_string().len() < WORDS_MAX);
+        }
+    }
+}
+
+/// What is read as a checkpoint is written down as the same one. Its sum is put right too, or hardly an input would get past it.
+pub(crate) fn checkpoint(input: &[u8]) {
+    let mut summed = input.to_vec();
+    summed.extend_from_slice(&crc32c::crc32c(input).to_le_bytes());
+    for bytes in [input, &summed] {
+        let Ok(read) = Checkpoint::decode(bytes) else { continue };
+        assert!(read.hashed_offset() <= read.offset());
+        let written = read.encode();
+        let again = Checkpoint::decode(&written).map(|again| again.encode());
+        assert_eq!(again.as_deref().ok(), Some(written.as_slice()));
+    }
+}
+
+/// One tag a line.
+pub(crate) fn system_tags(input: &[u8]) {
+    let tags: Vec<_> = String::from_utf8_lossy(input).split('\n').map(str::to_owned).collect();
+    match read_tags(&tags) {
+        Ok(declared) => {
+            if let Some(image_id) = declared.image_id {
+                let text = image_id.as_str();
+                assert!((1..=IMAGE_ID_BYTES_MAX).contains(&text.len()));
+                assert!(!text.chars().any(char::is_control));
+            }
+        }
+        Err(error) => assert!(error.to_string().len() < WORDS_MAX),
+    }
+}
+
+/// A condition is a part of what was sent, split at its operator.
+pub(crate) fn conditions(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let Some(condition) = Condition::parse(text) else { return };
+    assert!(text.contains(&condition.field) && text.ends_with(&condition.value));
+    assert!(condition.field.len() + condition.value.len() < text.len());
+    assert!(condition.list().count() <= text.len() + 1);
+}
+
+/// A request that is taken is written down as one that is taken, and is the same.
+pub(crate) fn job_data(input: &[u8]) {
+    let Ok(request) = serde_json::from_slice::<AddImageRequest>(input) else { return };
+    match request.checked() {
+        Ok(checked) => {
+            let text = serde_json::to_string(&checked).map_err(|_| ()).unwrap_or_default();
+            let again: Option<AddImageRequest> = serde_json::from_str(&text).ok();
+            let again = again.and_then(|again| again.checked().ok());
+            assert_eq!(again, Some(checked));
+        }
+        Err(error) => assert!(error.to_string().len() < WORDS_MAX),
+    }
+}

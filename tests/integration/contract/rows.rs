@@ -1,0 +1,498 @@
+//! What every route answers to every kind of caller, written by hand.
+
+use super::world::Stage;
+
+/// A request on a route, and what each caller is answered.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    /// Method and path as the table of routes has them.
+    pub(super) route: &'static str,
+    /// The path that is asked, with `{names}` of objects.
+    pub(super) path: &'static str,
+    pub(super) headers: Vec<(&'static str, &'static str)>,
+    pub(super) body: &'static str,
+    /// How far the object has come when it is asked for.
+    pub(super) stage: Stage,
+    /// Nobody, another scheme, a wrong session, an expired one, a wrong signature, one of another time.
+    pub(super) refusals: [&'static str; 6],
+    pub(super) other: &'static str,
+    pub(super) own: &'static str,
+    pub(super) admin: &'static str,
+    /// Whether the answer may show that an object of another account exists, and why.
+    pub(super) may_show: Option<&'static str>,
+}
+
+impl Row {
+    fn path(mut self, path: &'static str) -> Self {
+        self.path = path;
+        self
+    }
+
+    fn header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn body(mut self, body: &'static str) -> Self {
+        self.body = body;
+        self
+    }
+
+    fn when(mut self, stage: Stage) -> Self {
+        self.stage = stage;
+        self
+    }
+
+    fn other(mut self, told: &'static str) -> Self {
+        self.other = told;
+        self
+    }
+
+    /// The same to the owner and to the admin.
+    fn own(mut self, told: &'static str) -> Self {
+        (self.own, self.admin) = (told, told);
+        self
+    }
+
+    fn everybody(mut self, told: &'static str) -> Self {
+        self.refusals = [told; 6];
+        self.other(told).own(told)
+    }
+
+    fn may_show(mut self, why: &'static str) -> Self {
+        self.may_show = Some(why);
+        self
+    }
+}
+
+fn row(route: &'static str, refusals: [&'static str; 6]) -> Row {
+    let path = route.split(' ').nth(1).unwrap();
+    Row {
+        route,
+        path,
+        headers: Vec::new(),
+        body: "",
+        stage: Stage::Running,
+        refusals,
+        other: "",
+        own: "",
+        admin: "",
+        may_show: None,
+    }
+}
+
+/// ZStack's synchronous calls.
+const SYNC: [&str; 6] = [
+    "400 text: missing header 'Authorization'",
+    "400 text: Authorization type must be 'OAuth'",
+    "503 ID.1001: Session expired",
+    "503 ID.1001: Session expired",
+    "503 ID.1000: wrong accessKey signature",
+    "403 text: requestTimeTooSkewed",
+];
+/// ZStack's asynchronous calls: a session that does not hold is told at the poll.
+const ASYNC: [&str; 6] = [
+    "400 text: missing header 'Authorization'",
+    "400 text: Authorization type must be 'OAuth'",
+    "202 then 503 ID.1001: Session expired",
+    "202 then 503 ID.1001: Session expired",
+    "202 then 503 ID.1000: wrong accessKey signature",
+    "403 text: requestTimeTooSkewed",
+];
+/// Our own dialect.
+const PROBLEM: [&str; 6] = [
+    "401 unauthenticated: Log in and send the header Authorization: OAuth <session>.",
+    "401 unauthenticated: Log in and send the header Authorization: OAuth <session>.",
+    "401 unauthenticated: The session does not exist or has ended. Log in again; uploads are kept.",
+    "401 unauthenticated: The session does not exist or has ended. Log in again; uploads are kept.",
+    "401 unauthenticated: The signed request was refused: wrong accessKey signature.",
+    "403 request_time_too_skewed: The header Date of the signed request is more than 15 minutes from the time of this server. Set the clock; nothing was changed.",
+];
+/// Slices.
+const SLICE: [&str; 6] = [
+    "401 slice unauthenticated: Log in and send the header Authorization: OAuth <session>.",
+    "401 slice unauthenticated: Log in and send the header Authorization: OAuth <session>.",
+    "401 slice unauthenticated: The session does not exist or has ended. Log in again; uploads are kept.",
+    "401 slice unauthenticated: The session does not exist or has ended. Log in again; uploads are kept.",
+    "401 slice unauthenticated: The signed request was refused: wrong accessKey signature.",
+    "403 slice request_time_too_skewed: The header Date of the signed request is more than 15 minutes from the time of this server. Set the clock; nothing was changed.",
+];
+/// HEAD has no words.
+const HEAD: [&str; 6] =
+    ["401 empty", "401 empty", "401 empty", "401 empty", "401 empty", "403 empty"];
+/// Filled in by [`Row::everybody`].
+const OPEN: [&str; 6] = [""; 6];
+
+const NO_JOB: &str =
+    "202 then 503 SYS.1003: invalid field[uuid], resource[uuid:{job}, type:LongJobVO] not found";
+const NO_IMAGE: &str =
+    "202 then 503 SYS.1003: invalid field[uuid], resource[uuid:{image}, type:ImageVO] not found";
+const NO_UPLOAD: &str = "404 not_found: There is no such upload, or its URL was revoked. Ask its job for the upload URL, or start a new upload.";
+const NO_UPLOAD_SLICE: &str = "404 slice not_found: There is no such upload, or its URL was revoked. Ask its job for the upload URL, or start a new upload.";
+const NOT_READY: &str =
+    "404 not_found: There is no such image, or it is not Ready yet. Look at its job.";
+const GONE: &str = "410 gone: The upload was canceled, has failed or was started anew; its bytes are gone. Its job says why. Start a new upload.";
+
+const SUBMIT: &str = r#"{"params":{"jobName":"APIAddImageMsg","jobData":"{\"name\":\"a\",\"url\":\"upload://a\",\"format\":\"raw\"}"}}"#;
+/// The bytes that an upload in the middle has, once more.
+const SENT: (&str, &str) = ("Content-Range", "bytes 0-99/1000");
+const IMAGE_SIZE: (&str, &str) = ("X-IMAGE-SIZE", "1000");
+const SLICE_SIZE: (&str, &str) = ("X-SLICE-SIZE", "100");
+/// Stands for a hundred bytes of the image.
+pub(super) const BYTES: &str = "BYTES";
+
+/// The whole table.
+pub(super) fn rows() -> Vec<Row> {
+    [
+        accounts(),
+        jobs(),
+        actions(),
+        images(),
+        changes_of_images(),
+        tags(),
+        storage(),
+        keyed(),
+        by_header(),
+        capability(),
+        ops(),
+    ]
+    .concat()
+}
+
+fn accounts() -> Vec<Row> {
+    let session = "/zstack/v1/accounts/sessions/{session}";
+    let unknown = "/zstack/v1/accounts/sessions/00000000000040008000000000000000";
+    let log_in = "PUT /zstack/v1/accounts/login";
+    let valid = "GET /zstack/v1/accounts/sessions/{token}/valid";
+    let renew = row("PUT /zstack/v1/accounts/sessions/{token}/renew", ASYNC)
+        .path("/zstack/v1/accounts/sessions/{session}/renew");
+    vec![
+        row(log_in, OPEN)
+            .body(r#"{"logInByAccount":{"accountName":"admin","password":"b109f3bbbc244eb82441917ed06d618b9008dd09b3befd1b5e07394c706a8bb980b1d7785e5976ec049b46df5f1326af5a2ea6d103fd07c95385ffab0cacbc86"}}"#)
+            .everybody("200 inventory: {new}"),
+        row(log_in, OPEN)
+            .body(r#"{"logInByAccount":{"accountName":"admin","password":"b109"}}"#)
+            .everybody("503 ID.1000: wrong account name or password"),
+        row("PUT /zstack/v1/accounts/users/login", OPEN)
+            .body(r#"{"logInByUser":{"accountName":"own","userName":"u","password":"b109"}}"#)
+            .everybody("503 SYS.1006: there are no users below accounts; log in by account: PUT /v1/accounts/login"),
+        row("PUT /zstack/v1/accounts/{uuid}", ASYNC)
+            .path("/zstack/v1/accounts/{account}")
+            .body(r#"{"updateAccount":{"description":"d"}}"#)
+            .other("202 then 503 SYS.1003: there is no account {account}")
+            .own("202 then 200 inventory: {account}"),
+        row("PUT /zstack/v1/accounts/{uuid}/actions", ASYNC)
+            .path("/zstack/v1/accounts/{account}/actions")
+            .body(r#"{"updateAccount":{"description":"d"}}"#)
+            .other("202 then 503 SYS.1003: there is no account {account}")
+            .own("202 then 200 inventory: {account}"),
+        row(valid, OPEN)
+            .path("/zstack/v1/accounts/sessions/{session}/valid")
+            .everybody(r#"200 {"valid":true}"#)
+            .may_show("whoever names a session has it"),
+        row(valid, OPEN)
+            .path("/zstack/v1/accounts/sessions/00000000000040008000000000000000/valid")
+            .everybody(r#"200 {"valid":false}"#),
+        row("DELETE /zstack/v1/accounts/sessions/{token}", OPEN)
+            .path(session)
+            .everybody("200 {}"),
+        row("DELETE /zstack/v1/accounts/sessions/{token}", OPEN)
+            .path(unknown)
+            .everybody("200 {}"),
+        renew.clone()
+            .body(r#"{"renewSession":{"duration":3600}}"#)
+            .other("202 then 503 ID.1002: the session is another account's")
+            .own("202 then 200 inventory: {session}")
+            .may_show("whoever names a session has it"),
+        renew
+            .body("{}")
+            .everybody("400 text: the body doesn't contain action mapping to the URL[/v1/accounts/sessions/{session}/renew]"),
+        row("GET /zstack/v1/api-jobs/{id}", OPEN)
+            .path("/zstack/v1/api-jobs/{api}")
+            .everybody("200 inventory: {job}")
+            .may_show("the SDKs poll without a session; ids of calls are random"),
+        row("GET /zstack/v1/api-jobs/{id}", OPEN)
+            .path("/zstack/v1/api-jobs/00000000000040008000000000000000")
+            .everybody("404 text: the job has been expired"),
+        row("GET /zstack/v1/task-progresses/{id}", SYNC)
+            .path("/zstack/v1/task-progresses/{api}?all=false")
+            .other("200 inventories: []")
+            .own("200 inventories: [{api}]"),
+        row("GET /zstack/v1/task-progresses/{id}", SYNC)
+            .path("/zstack/v1/task-progresses/x")
+            .other("503 SYS.1007: parameter apiId[x] is not a valid uuid.")
+            .own("503 SYS.1007: parameter apiId[x] is not a valid uuid."),
+    ]
+}
+
+fn jobs() -> Vec<Row> {
+    let delete = row("DELETE /zstack/v1/longjobs/{uuid}", ASYNC).path("/zstack/v1/longjobs/{job}");
+    vec![
+        row("GET /zstack/v1/longjobs", SYNC)
+            .path("/zstack/v1/longjobs?q=uuid%3D{job}")
+            .other("200 inventories: []")
+            .own("200 inventories: [{job}]"),
+        row("GET /zstack/v1/longjobs", SYNC)
+            .path("/zstack/v1/longjobs?q=uuid%3D{job}&count=true")
+            .other(r#"200 {"schema":{},"total":0}"#)
+            .own(r#"200 {"schema":{},"total":1}"#),
+        row("GET /zstack/v1/longjobs/{uuid}", SYNC)
+            .path("/zstack/v1/longjobs/{job}")
+            .other("200 inventories: []")
+            .own("200 inventories: [{job}]"),
+        row("POST /zstack/v1/longjobs", ASYNC)
+            .body(SUBMIT)
+            .other("202 then 200 inventory: {new}")
+            .own("202 then 200 inventory: {new}"),
+        // What is not there is deleted already; so is what the caller may not see.
+        delete.clone().when(Stage::Canceled).other("202 then 200 {}").own("202 then 200 {}"),
+        delete.other("202 then 200 {}").own(
+            "202 then 503 SYS.1007: delete longjob only when it's succeeded, canceled, or failed",
+        ),
+    ]
+}
+
+fn actions() -> Vec<Row> {
+    let act = |body| {
+        row("PUT /zstack/v1/longjobs/{uuid}/actions", ASYNC)
+            .path("/zstack/v1/longjobs/{job}/actions")
+            .body(body)
+            .other(NO_JOB)
+    };
+    vec![
+        act(r#"{"updateLongJob":{"name":"b"}}"#).own("202 then 200 inventory: {job}"),
+        act(r#"{"updatelongjob":{"name":"b"}}"#).own("202 then 200 inventory: {job}"),
+        act(r#"{"cancelLongJob":{}}"#).own("202 then 200 {}"),
+        act(r#"{"cancelLongJob":{}}"#).when(Stage::Canceled).own("202 then 200 {}"),
+        act(r#"{"cancelLongJob":{}}"#)
+            .when(Stage::Ready)
+            .own("202 then 503 SYS.1007: cannot cancel longjob that is succeeded"),
+        act(r#"{"suspendLongJob":{}}"#).own("202 then 200 inventory: {job}"),
+        act(r#"{"resumeLongJob":{}}"#)
+            .when(Stage::Suspended)
+            .own("202 then 200 inventory: {job}"),
+        act(r#"{"resumeLongJob":{}}"#)
+            .own("202 then 503 SYS.1007: can only resume longjob that is Suspended"),
+        act(r#"{"rerunLongJob":{}}"#).when(Stage::Canceled).own("202 then 200 inventory: {job}"),
+        act(r#"{"rerunLongJob":{}}"#)
+            .own("202 then 503 SYS.1007: rerun longjob only when it's succeeded, canceled, or failed"),
+        act(r#"{"cleanLongJob":{}}"#)
+            .own("202 then 503 LONG_JOB.1003: not supported or state is not Canceling"),
+        act("{}").everybody("400 text: the body doesn't contain action mapping to the URL[/v1/longjobs/{job}/actions]"),
+    ]
+}
+
+fn images() -> Vec<Row> {
+    let details = "/zstack/v1/images/upload-job/details/{image_id}";
+    let delete = row("DELETE /zstack/v1/images/{uuid}", ASYNC)
+        .path("/zstack/v1/images/{image}")
+        .when(Stage::Ready)
+        .other(NO_IMAGE);
+    let content = |method: &'static str, refusals| {
+        row(method, refusals).path("/images/{image}/content").when(Stage::Ready)
+    };
+    vec![
+        row("GET /zstack/v1/images", SYNC)
+            .path("/zstack/v1/images?q=uuid%3D{image}&replyWithCount=true")
+            .other("200 inventories: []")
+            .own("200 inventories: [{image}]"),
+        row("GET /zstack/v1/images/{uuid}", SYNC)
+            .path("/zstack/v1/images/{image}")
+            .other("200 inventories: []")
+            .own("200 inventories: [{image}]"),
+        row("POST /zstack/v1/images", ASYNC)
+            .body(r#"{"params":{"name":"a","url":"upload://a","format":"raw"}}"#)
+            .other("202 then 200 inventory: {new}")
+            .own("202 then 200 inventory: {new}"),
+        row("GET /zstack/v1/images/upload-job/details/{image_id}", SYNC)
+            .path(details)
+            .other(r#"200 {"success":true}"#)
+            .own("200 existingJobDetails: [{job}]"),
+        row("PUT /zstack/v1/images/upload-job/details/{image_id}", SYNC)
+            .path(details)
+            .body(r#"{"systemTags":["t"],"userTags":["t"]}"#)
+            .other(r#"200 {"success":true}"#)
+            .own("200 existingJobDetails: [{job}]"),
+        delete.clone().own("202 then 200 {}"),
+        delete.path("/zstack/v1/images/{image}?deleteMode=Enforcing").own("202 then 200 {}"),
+        content("GET /images/{uuid}/content", PROBLEM).other(NOT_READY).own("200 1000 bytes"),
+        content("HEAD /images/{uuid}/content", HEAD).other("404 empty").own("200 empty"),
+        row("GET /images/{uuid}/content", PROBLEM)
+            .path("/images/{image}/content")
+            .other(NOT_READY)
+            .own(NOT_READY),
+    ]
+}
+
+fn changes_of_images() -> Vec<Row> {
+    let act = |body| {
+        row("PUT /zstack/v1/images/{uuid}/actions", ASYNC)
+            .path("/zstack/v1/images/{image}/actions")
+            .body(body)
+            .when(Stage::Ready)
+            .other(NO_IMAGE)
+    };
+    vec![
+        act(r#"{"updateImage":{"name":"b"}}"#).own("202 then 200 inventory: {image}"),
+        act(r#"{"changeImageState":{"stateEvent":"disable"}}"#)
+            .own("202 then 200 inventory: {image}"),
+        act(r#"{"expungeImage":{}}"#).own("202 then 503 SYS.1007: the image[uuid:{image}, name:image] is not deleted on any backup storage, it is Ready: only a deleted image can be expunged"),
+        act(r#"{"recoverImage":{}}"#).own("202 then 503 SYS.1007: the image[uuid:{image}, name:image] is not deleted on any backup storage, it is Ready: there is nothing to recover"),
+        act("{}").everybody("400 text: the body doesn't contain action mapping to the URL[/v1/images/{image}/actions]"),
+    ]
+}
+
+fn tags() -> Vec<Row> {
+    let new = r#"{"params":{"resourceType":"LongJobVO","resourceUuid":"{job}","tag":"note::a"}}"#;
+    let query = |route: &'static str, path, tag| {
+        row(route, SYNC).path(path).other("200 inventories: []").own(tag)
+    };
+    let (system, user) = ("200 inventories: [{system_tag}]", "200 inventories: [{user_tag}]");
+    vec![
+        query("GET /zstack/v1/system-tags", "/zstack/v1/system-tags?q=resourceUuid%3D{job}", system),
+        query("GET /zstack/v1/system-tags/{uuid}", "/zstack/v1/system-tags/{system_tag}", system),
+        query("GET /zstack/v1/user-tags", "/zstack/v1/user-tags?q=resourceUuid%3D{job}", user),
+        query("GET /zstack/v1/user-tags/{uuid}", "/zstack/v1/user-tags/{user_tag}", user),
+        row("POST /zstack/v1/system-tags", ASYNC)
+            .body(new)
+            .other(NO_JOB)
+            .own("202 then 200 inventory: {new}"),
+        row("POST /zstack/v1/user-tags", ASYNC)
+            .body(new)
+            .other(NO_JOB)
+            .own("202 then 200 inventory: {new}"),
+        row("DELETE /zstack/v1/tags/{uuid}", ASYNC)
+            .path("/zstack/v1/tags/{user_tag}")
+            .other("202 then 503 SYS.1003: invalid field[uuid], resource[uuid:{user_tag}, type:TagVO] not found")
+            .own("202 then 200 {}"),
+    ]
+}
+
+fn storage() -> Vec<Row> {
+    vec![
+        row("GET /zstack/v1/backup-storage", SYNC)
+            .other("200 inventories: [{storage}]")
+            .own("200 inventories: [{storage}]"),
+        row("GET /zstack/v1/backup-storage/{uuid}", SYNC)
+            .path("/zstack/v1/backup-storage/00000000000040008000000000000000")
+            .other("200 inventories: []")
+            .own("200 inventories: []"),
+    ]
+}
+
+/// The upload URL by the client's own key. The native answers and the slices of the three forms are the same.
+fn keyed() -> Vec<Row> {
+    let path = "/imagestore/upload/uploadImage::{image_id}";
+    let row = |route, refusals| row(route, refusals).path(path);
+    vec![
+        row("GET /imagestore/upload/uploadImage::{image_id}", PROBLEM)
+            .other(NO_UPLOAD)
+            .own("200 upload Running at 100"),
+        row("GET /imagestore/upload/uploadImage::{image_id}", PROBLEM)
+            .when(Stage::Ready)
+            .other(NO_UPLOAD)
+            .own(NO_UPLOAD),
+        row("HEAD /imagestore/upload/uploadImage::{image_id}", HEAD)
+            .other("404 empty")
+            .own("200 empty"),
+        row("PUT /imagestore/upload/uploadImage::{image_id}", PROBLEM)
+            .header(SENT.0, SENT.1)
+            .body(BYTES)
+            .other(NO_UPLOAD)
+            .own("200 upload Running at 100"),
+        row("POST /imagestore/upload/uploadImage::{image_id}", SLICE)
+            .header(IMAGE_SIZE.0, IMAGE_SIZE.1)
+            .header(SLICE_SIZE.0, SLICE_SIZE.1)
+            .body(BYTES)
+            .other(NO_UPLOAD_SLICE)
+            .own("200 empty"),
+        row("DELETE /imagestore/upload/uploadImage::{image_id}", PROBLEM)
+            .other(NO_UPLOAD)
+            .own("204 empty"),
+        super::rows::row("PUT /uploads/{image_id}", PROBLEM)
+            .path("/uploads/{image_id}")
+            .header(SENT.0, SENT.1)
+            .body(BYTES)
+            // One IMAGE_ID is another upload in each account: this begins one.
+            .other("200 upload Running at 100")
+            .own("200 upload Running at 100"),
+    ]
+}
+
+/// The upload URL by `X-IMAGE-UUID`.
+fn by_header() -> Vec<Row> {
+    let row = |route, refusals| row(route, refusals).header("X-IMAGE-UUID", "{image}");
+    vec![
+        row("GET /imagestore/upload", PROBLEM).other(NO_UPLOAD).own("200 upload Running at 100"),
+        row("GET /imagestore/upload", PROBLEM)
+            .when(Stage::Ready)
+            .other(NO_UPLOAD)
+            .own("200 upload Succeeded at 1000"),
+        row("HEAD /imagestore/upload", HEAD).other("404 empty").own("200 empty"),
+        row("PUT /imagestore/upload", PROBLEM)
+            .header(SENT.0, SENT.1)
+            .body(BYTES)
+            .other(NO_UPLOAD)
+            .own("200 upload Running at 100"),
+        row("POST /imagestore/upload", SLICE)
+            .header(IMAGE_SIZE.0, IMAGE_SIZE.1)
+            .header(SLICE_SIZE.0, SLICE_SIZE.1)
+            .body(BYTES)
+            .other(NO_UPLOAD_SLICE)
+            .own("200 empty"),
+        row("DELETE /imagestore/upload", PROBLEM).other(NO_UPLOAD).own("204 empty"),
+        row("DELETE /imagestore/upload", PROBLEM)
+            .when(Stage::Ready)
+            .other(NO_UPLOAD)
+            .own("204 empty"),
+        super::rows::row("GET /imagestore/upload", PROBLEM)
+            .other("400 bad_header: header x-image-uuid: name the image, or use the upload URL of the job. Nothing was changed.")
+            .own("400 bad_header: header x-image-uuid: name the image, or use the upload URL of the job. Nothing was changed."),
+    ]
+}
+
+/// The upload URL as it is handed out. Who calls does not matter, save for the deletion of an image.
+fn capability() -> Vec<Row> {
+    let why = "whoever has the URL has the upload";
+    let row = |route| row(route, OPEN).path("/imagestore/upload/{capability}").may_show(why);
+    vec![
+        row("GET /imagestore/upload/{capability}").everybody("200 upload Running at 100"),
+        row("GET /imagestore/upload/{capability}")
+            .when(Stage::Ready)
+            .everybody("200 upload Succeeded at 1000"),
+        row("GET /imagestore/upload/{capability}").when(Stage::Canceled).everybody(GONE),
+        row("HEAD /imagestore/upload/{capability}").everybody("200 empty"),
+        row("PUT /imagestore/upload/{capability}")
+            .header(SENT.0, SENT.1)
+            .body(BYTES)
+            .everybody("200 upload Running at 100"),
+        row("POST /imagestore/upload/{capability}")
+            .header(IMAGE_SIZE.0, IMAGE_SIZE.1)
+            .header(SLICE_SIZE.0, SLICE_SIZE.1)
+            .body(BYTES)
+            .everybody("200 empty"),
+        row("DELETE /imagestore/upload/{capability}").everybody("204 empty"),
+        Row {
+            refusals: [OWNER_ONLY, OWNER_ONLY, PROBLEM[2], PROBLEM[3], PROBLEM[4], PROBLEM[5]],
+            ..row("DELETE /imagestore/upload/{capability}").when(Stage::Ready)
+        }
+        .other(OWNER_ONLY)
+        .own("204 empty"),
+    ]
+}
+
+const OWNER_ONLY: &str = "403 owner_only: The upload is complete and is an image now. Whoever has this URL may read its state, but only the owner may delete the image: send the header Authorization: OAuth <session>. Nothing was deleted.";
+
+fn ops() -> Vec<Row> {
+    vec![
+        row("GET /", OPEN).everybody("200 page"),
+        row("HEAD /", OPEN).everybody("200 empty"),
+        row("GET /healthz", OPEN).everybody("200 text: alive"),
+        row("HEAD /healthz", OPEN).everybody("200 empty"),
+        row("GET /readyz", OPEN).everybody("200 ready: true"),
+        row("HEAD /readyz", OPEN).everybody("200 empty"),
+        // From this machine; a test of its own calls from elsewhere.
+        row("GET /metrics", OPEN).everybody("200 application/openmetrics-text: # HELP longshore_received_bytes Bytes of upload bodies that arrived."),
+        row("HEAD /metrics", OPEN).everybody("200 empty"),
+    ]
+}

@@ -1,0 +1,112 @@
+//! Records that an earlier version wrote.
+
+use std::borrow::Cow;
+
+use longshore::domain::{
+    account::Scope,
+    ids::is_resource_uuid,
+    query::Query,
+    tag::{Resource, TagKind},
+};
+use rstest::rstest;
+use sqlx::{
+    AssertSqlSafe, Connection, Executor, PgConnection, SqlSafeStr, SqliteConnection,
+    migrate::{Migrate, Migration, MigrationType, Migrator},
+    sqlite::SqliteConnectOptions,
+};
+
+use crate::support::databases::TestDb;
+
+const ACCOUNT: &str = "0123456789ab4def8123456789abcdef";
+const JOB: &str = "11111111111141118111111111111111";
+const IMAGE: &str = "22222222222242228222222222222222";
+const GONE: &str = "33333333333343338333333333333333";
+
+/// What the first version wrote about one job, one image, and something that is gone.
+fn first_rows() -> Vec<String> {
+    let job = format!(
+        "INSERT INTO long_job (uuid, account_uuid, name, api_id, job_name, job_data, state, \
+         generation, stage, stage_percent, image_uuid, upload_uuid, created_ms, last_op_ms, \
+         finished_ms) VALUES ('{JOB}', '{ACCOUNT}', 'a', '{GONE}', 'APIAddImageMsg', '{{}}', \
+         'Succeeded', 1, 'publishing', 100, '{IMAGE}', '{GONE}', 1000, 2000, 2000)"
+    );
+    let image = format!(
+        "INSERT INTO image (uuid, account_uuid, name, enabled, status, size, actual_size, url, \
+         media_type, platform, format, system, virtio, storage_uuid, created_ms, last_op_ms) \
+         VALUES ('{IMAGE}', '{ACCOUNT}', 'a', TRUE, 'Ready', 1, 1, 'upload://a', \
+         'RootVolumeTemplate', 'Linux', 'raw', FALSE, TRUE, '{GONE}', 3000, 4000)"
+    );
+    let tags = [JOB, IMAGE, GONE].map(|resource| {
+        format!(
+            "INSERT INTO tag (resource_uuid, kind, position, tag) VALUES \
+             ('{resource}', 'system', 0, 'z'), ('{resource}', 'system', 1, 'a'), \
+             ('{resource}', 'user', 0, 'mine')"
+        )
+    });
+    [job, image].into_iter().chain(tags).collect()
+}
+
+async fn write_first<C>(conn: &mut C, migration: &'static str)
+where
+    C: Migrate + Connection,
+    for<'c> &'c mut C: Executor<'c, Database = C::Database>,
+{
+    let name = Cow::Borrowed("0001_records");
+    let first = Migration::new(1, name, MigrationType::Simple, migration.into_sql_str(), false);
+    Migrator::with_migrations(vec![first]).run_direct(None, conn, false).await.unwrap();
+    for row in first_rows() {
+        conn.execute(AssertSqlSafe(row)).await.unwrap();
+    }
+}
+
+async fn sqlite() -> TestDb {
+    let (url, dir) = TestDb::empty_sqlite();
+    let file = dir.path().join("longshore.db");
+    let options = SqliteConnectOptions::new().filename(file).create_if_missing(true);
+    let mut conn = SqliteConnection::connect_with(&options).await.unwrap();
+    write_first(&mut conn, include_str!("../../../migrations/sqlite/0001_records.sql")).await;
+    conn.close().await.unwrap();
+    TestDb::open(url, Some(dir)).await
+}
+
+async fn postgres() -> TestDb {
+    let url = TestDb::empty_postgres().await;
+    let mut conn = PgConnection::connect(&url).await.unwrap();
+    write_first(&mut conn, include_str!("../../../migrations/postgres/0001_records.sql")).await;
+    conn.close().await.unwrap();
+    TestDb::open(url, None).await
+}
+
+#[rstest]
+#[case::sqlite(sqlite().await)]
+#[ignore = "needs PostgreSQL"]
+#[case::postgres(postgres().await)]
+#[tokio::test]
+async fn tags_of_the_first_version_get_uuids(#[case] db: TestDb) {
+    let mut uuids = std::collections::BTreeSet::new();
+    for (kind, texts) in [(TagKind::System, vec!["z", "a"]), (TagKind::User, vec!["mine"])] {
+        let page = db.db.tags(kind, &Query::default(), Scope::All).await.unwrap();
+        let account = ACCOUNT.parse().unwrap();
+        for (resource, created_ms) in [
+            (Resource::Job(JOB.parse().unwrap()), 1000),
+            (Resource::Image(IMAGE.parse().unwrap()), 3000),
+        ] {
+            let of = page.rows.iter().filter(|tag| tag.resource == resource);
+            let mut found: Vec<_> = of.clone().map(|tag| tag.tag.as_str()).collect();
+            found.sort_unstable_by(|a, b| b.cmp(a));
+            assert_eq!(found, texts, "{kind:?} {resource:?}");
+            for tag in of {
+                assert_eq!((tag.account, tag.created_ms), (account, created_ms));
+                assert!(is_resource_uuid(&tag.uuid.to_string()), "{}", tag.uuid);
+                uuids.insert(tag.uuid);
+            }
+        }
+        assert_eq!(page.rows.len(), 2 * texts.len(), "those of what is gone are gone");
+    }
+    assert_eq!(uuids.len(), 6, "each has its own");
+    for resource in [JOB, IMAGE] {
+        let found = db.db.system_tags(&[resource.to_owned()]).await.unwrap();
+        let texts: Vec<_> = found.iter().map(|(_, tag)| tag.as_str()).collect();
+        assert_eq!(texts, ["z", "a"], "their order is kept");
+    }
+}
