@@ -33,6 +33,14 @@ impl Engine {
         self.choice
     }
 
+    /// How many streams are worth waiting for on one thread: as many as its widest kernel hashes side by side.
+    pub fn lanes(self) -> usize {
+        (1..=16)
+            .map(|streams| self.kernel(DigestChoice::BOTH, streams).kernel().streams())
+            .max()
+            .unwrap_or(1)
+    }
+
     /// The kernels that compute both digests of one to sixteen streams, each once, by rising number of streams.
     pub fn kernels(self) -> Vec<Kernel> {
         let mut kernels: Vec<_> =

@@ -17,8 +17,8 @@ use super::{
 };
 
 #[repr(align(64))]
-struct Aligned([u32; 64]);
-static K: Aligned = Aligned(SHA256_K);
+pub(super) struct Aligned(pub(super) [u32; 64]);
+pub(super) static K: Aligned = Aligned(SHA256_K);
 
 /// One step of MD5 with two instructions of SHA-256 inside.
 macro_rules! md5_step {
@@ -120,15 +120,15 @@ macro_rules! two {
 }
 
 /// Both states of one stream, SHA-256 in the order that its instructions want.
-struct Running {
+pub(super) struct Running {
     md5: [u32; 4],
-    abef: __m128i,
-    cdgh: __m128i,
+    pub(super) abef: __m128i,
+    pub(super) cdgh: __m128i,
     message: [__m128i; 4],
 }
 
 #[target_feature(enable = "sha,ssse3,sse4.1,bmi1")]
-fn load(words: &Words) -> Running {
+pub(super) fn load(words: &Words) -> Running {
     let s = words.sha256.map(u32::cast_signed);
     Running {
         md5: words.md5,
@@ -139,7 +139,7 @@ fn load(words: &Words) -> Running {
 }
 
 #[target_feature(enable = "sha,ssse3,sse4.1,bmi1")]
-fn store(running: &Running, words: &mut Words) {
+pub(super) fn store(running: &Running, words: &mut Words) {
     let columns = |row: __m128i| {
         let words = [
             _mm_extract_epi32::<3>(row),
@@ -156,7 +156,7 @@ fn store(running: &Running, words: &mut Words) {
 /// The words of a block in the order of SHA-256.
 #[inline]
 #[target_feature(enable = "sha,ssse3,sse4.1,bmi1")]
-fn message(block: &Block) -> [__m128i; 4] {
+pub(super) fn message(block: &Block) -> [__m128i; 4] {
     let order = _mm_set_epi64x(0x0c0d_0e0f_0809_0a0b, 0x0405_0607_0001_0203);
     let quarters = core::ptr::from_ref(block).cast::<__m128i>();
     // SAFETY: a block has four times 16 bytes, and the load asks for no alignment.

@@ -10,6 +10,7 @@ mod lanes;
 mod prepared;
 mod rows;
 mod scalar;
+mod sha;
 mod vector;
 
 use super::{
@@ -31,7 +32,7 @@ pub(super) fn run(kernel: Ready, digests: DigestChoice, parts: &mut [Part], bloc
                     scalar::md5(&mut part.words.md5, &part.blocks[..blocks]);
                 }
             }
-            Kernel::Fused | Kernel::Pair if !md5 => generic(digests, parts, blocks),
+            Kernel::Fused | Kernel::Pair if !md5 => sha::sha256(parts, blocks),
             Kernel::Fused => fused::fused(parts, blocks),
             Kernel::Pair => fused::pair(parts, blocks),
             Kernel::Bmi2 => scalar::bmi2(digests, parts, blocks),
@@ -44,6 +45,14 @@ pub(super) fn run(kernel: Ready, digests: DigestChoice, parts: &mut [Part], bloc
                 }
                 if sha256 {
                     lanes::avx2_8::<false, true>(parts, blocks);
+                }
+            }
+            Kernel::Lanes8Sha => {
+                if md5 {
+                    lanes::avx2_8::<true, false>(parts, blocks);
+                }
+                if sha256 {
+                    sha::sha256(parts, blocks);
                 }
             }
             Kernel::Lanes16Avx512 if md5 && sha256 => lanes::avx512_16::<true, true>(parts, blocks),
