@@ -129,7 +129,7 @@ impl Kernel {
             (false, true, true) => (sha_single, if avx512 { 6 } else { usize::MAX }, 8),
             (true, false, true) => (Self::Fused, 2, 9),
             (_, _, false) if avx512 && avx2 && bmi => {
-                (Self::Rows, if digests.sha256 { 3 } else { 2 }, 9)
+                (Self::Rows, if digests.sha256 { 3 } else { 2 }, 10)
             }
             (_, _, false) if avx2 && bmi => (Self::Bmi2, if digests.sha256 { 3 } else { 2 }, 9),
             (_, _, false) | (false, false, true) => (Self::Generic, 2, 9),

@@ -171,7 +171,7 @@ fn the_ladder_is_the_measured_one() {
     let all = Cpu { avx512: true, avx2: true, sha: true, bmi: true };
     assert_eq!(ladder(all), [(Fused, 1), (Pair, 2), (Lanes8Avx512, 6), (Lanes16Avx512, 12)]);
     let no_sha = Cpu { sha: false, ..all };
-    assert_eq!(ladder(no_sha), [(Rows, 1), (Lanes8Avx512, 3), (Lanes16Avx512, 9)]);
+    assert_eq!(ladder(no_sha), [(Rows, 1), (Lanes8Avx512, 3), (Lanes16Avx512, 10)]);
     assert_eq!(ladder(Cpu { avx512: false, ..all }), [(Fused, 1), (Pair, 2), (Lanes8Sha, 6)]);
     assert_eq!(ladder(Cpu { avx512: false, ..no_sha }), [(Bmi2, 1), (Lanes8Avx2, 3)]);
     assert_eq!(ladder(Cpu::default()), [(Generic, 1)]);
