@@ -184,8 +184,9 @@ const REFUSED: [(&str, &str); 39] = [
     ("http.json_bytes_max", "1"),
     ("images.expunge_secs", "'soon'"),
 ];
-const REFUSED_TOO: [(&str, &str); 8] = [
+const REFUSED_TOO: [(&str, &str); 9] = [
     ("http.write_idle_secs", "0"),
+    ("http.unsent_bytes_max", "0"),
     ("http.connections_max", "1"),
     ("http.cors_origins", "['https://a.example/path']"),
     ("http.metrics_public", "'on'"),
