@@ -114,13 +114,13 @@ impl<S: Stream> HashQueue<S> {
     }
 
     /// A worker is through with the item: the stream goes behind all others that are ready, or to rest.
-    pub(super) fn done(&self, stream: Arc<S>) {
+    pub(super) fn done(&self, stream: &Arc<S>) {
         let mut pending = locked(stream.pending());
         let mut state = locked(&self.state);
         state.running -= 1;
         pending.scheduled = !pending.items.is_empty();
         if pending.scheduled {
-            state.ready.push_back(Arc::clone(&stream));
+            state.ready.push_back(Arc::clone(stream));
         }
     }
 
@@ -178,7 +178,7 @@ mod tests {
                 let number = HashQueue::next(&*stream).expect("a ready stream has an item");
                 assert_eq!(stream.seen.swap(number, Ordering::SeqCst) + 1, number, "out of order");
                 stream.held.store(false, Ordering::SeqCst);
-                queue.done(stream);
+                queue.done(&stream);
             }
         }
         assert!(running.is_empty());
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(counted(&locked(&queue.state)), (1, 2));
         let first = taken.remove(0);
         assert_eq!(HashQueue::next(&*first), Some(1));
-        queue.done(first);
+        queue.done(&first);
         // Behind the third.
         assert!(queue.take(1, &mut taken));
         assert!(Arc::ptr_eq(&taken[1], &streams[2]));

@@ -138,16 +138,16 @@ pub(super) fn work(queue: &HashQueue<Upload>, engine: Engine) {
                 Some(task) if !task.is_done() => tasks.push(task),
                 Some(task) => {
                     task.finish();
-                    queue.done(upload);
+                    queue.done(&upload);
                 }
-                None => queue.done(upload),
+                None => queue.done(&upload),
             }
         }
         step(engine, &mut tasks);
         for task in tasks.extract_if(.., |task| task.is_done()) {
             let upload = Arc::clone(&task.upload);
             task.finish();
-            queue.done(upload);
+            queue.done(&upload);
         }
     }
 }
