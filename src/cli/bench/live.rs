@@ -1,6 +1,6 @@
 //! What a person sees while a load test runs: a bar on a terminal, nothing in a pipe.
 
-use std::{io::IsTerminal, sync::Arc, time::Duration};
+use std::{fmt::Write, io::IsTerminal, sync::Arc, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::JoinHandle;
@@ -56,7 +56,7 @@ fn words(tally: &Tally, uploads: u64) -> String {
         [(Tally::value(&tally.interruptions), "interruptions"), (tally.errors(), "errors")]
     {
         if count > 0 {
-            words.push_str(&format!(", {count} {what}"));
+            let _ = write!(words, ", {count} {what}");
         }
     }
     words

@@ -40,6 +40,7 @@ Exit codes: 0 all uploads became images, 2 usage, 3 not logged in, 4 no space or
 /// Reports throughput, latencies, errors, and what a server on this machine spends in CPU time and memory. The server is the
 /// one of --server or of the newest login if it is on this machine; any other has to be named with --target.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Bench {
     /// Server to load, on this machine or another one; needs a login there
     #[arg(long, value_name = "URL")]

@@ -42,7 +42,7 @@ use usage::Cpu;
 use watch::{Watch, Whom};
 
 /// A server that does not get better within this time ends the run.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// A run that makes more than this deletes each image as soon as it has been counted.
 const KEPT_BYTES_MAX: u64 = 8 << 30;
 

@@ -1,5 +1,7 @@
 //! How each protocol puts bytes on the wire. A new one is a variant here and an arm in every function below.
 
+use std::fmt::Write;
+
 use reqwest::Url;
 
 use crate::wire::native::ByteRange;
@@ -103,9 +105,9 @@ fn put(place: &Place, range: ByteRange, total: u64, with_range: bool) -> Frame {
     before.push_str("Content-Type: application/octet-stream\r\n");
     if with_range {
         let (first, last) = (range.start, range.end.saturating_sub(1));
-        before.push_str(&format!("Content-Range: bytes {first}-{last}/{total}\r\n"));
+        let _ = write!(before, "Content-Range: bytes {first}-{last}/{total}\r\n");
     }
-    before.push_str(&format!("Content-Length: {}\r\n\r\n", range.len()));
+    let _ = write!(before, "Content-Length: {}\r\n\r\n", range.len());
     Frame { before, after: String::new() }
 }
 
@@ -117,12 +119,13 @@ fn slice(place: &Place, range: ByteRange, total: u64) -> Frame {
     let after = format!("\r\n--{BOUNDARY}--\r\n");
     let length = range.len() + (part.len() + after.len()) as u64;
     let mut before = head("POST", &place.data, place.authorization.as_deref());
-    before.push_str(&format!(
+    let _ = write!(
+        before,
         "Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: {length}\r\n\
          X-IMAGE-SIZE: {total}\r\nX-SLICE-OFFSET: {}\r\nX-SLICE-SIZE: {}\r\n\r\n{part}",
         range.start,
         range.len()
-    ));
+    );
     Frame { before, after }
 }
 

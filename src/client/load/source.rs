@@ -147,7 +147,8 @@ mod tests {
         assert_eq!(length, text.len() as u64);
         assert!(all(&source, 5..length).await == text[5..]);
         assert_eq!(source.sha256(length).unwrap(), hex(&Sha256::digest(&text)));
-        let beyond = source.piece(length - 1, 2, &mut Vec::new()).await;
+        let mut room = Vec::new();
+        let beyond = source.piece(length - 1, 2, &mut room).await;
         assert_eq!(beyond.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         assert!(Source::file(&folder.path().join("none")).is_err());
     }

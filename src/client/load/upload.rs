@@ -68,7 +68,7 @@ enum Sent {
 pub(super) struct Upload<'l> {
     load: &'l Load,
     place: &'l Place,
-    pace: Option<&'l Pace>,
+    limit: Option<&'l Pace>,
     plan: Mutex<Plan>,
     sent: AtomicU64,
     /// The state in the answer to the last request, where there was one.
@@ -76,11 +76,11 @@ pub(super) struct Upload<'l> {
 }
 
 impl<'l> Upload<'l> {
-    pub(super) fn new(load: &'l Load, place: &'l Place, pace: Option<&'l Pace>) -> Self {
+    pub(super) fn new(load: &'l Load, place: &'l Place, limit: Option<&'l Pace>) -> Self {
         let mut plan = Plan::default();
         plan.reset(&[ByteRange { start: 0, end: load.plan.size }]);
         let (plan, last) = (Mutex::new(plan), Mutex::new(None));
-        Self { load, place, pace, plan, sent: AtomicU64::new(0), last }
+        Self { load, place, limit, plan, sent: AtomicU64::new(0), last }
     }
 
     /// Sends all of it and waits for the verdict.
@@ -89,7 +89,7 @@ impl<'l> Upload<'l> {
         let sent = try_join_all(lanes.iter_mut().map(|lane| self.send(lane))).await;
         if let Err(error) = sent {
             // Others were stopped in the middle of a request.
-            lanes.iter_mut().for_each(|lane| lane.connection = None);
+            close(lanes);
             return Err(error);
         }
         let all_sent = Instant::now();
@@ -100,7 +100,7 @@ impl<'l> Upload<'l> {
         let again = self.sent.load(Relaxed).saturating_sub(self.load.plan.size);
         Tally::add(&tally.resent, again);
         if all_sent.elapsed() > IDLE_MAX {
-            lanes.iter_mut().for_each(|lane| lane.connection = None);
+            close(lanes);
         }
         Ok(state)
     }
@@ -202,7 +202,7 @@ impl<'l> Upload<'l> {
         scratch: &mut Vec<u8>,
     ) -> io::Result<()> {
         let (source, total) = (&self.load.source, self.load.pace.as_ref());
-        let paces = || self.pace.iter().copied().chain(total);
+        let paces = || self.limit.iter().copied().chain(total);
         let grain = paces().map(Pace::piece_bytes).min().unwrap_or(u64::MAX);
         let mut at = range.start;
         while at < range.end {
@@ -249,7 +249,9 @@ impl<'l> Upload<'l> {
         Tally::add(&self.load.tally.stored, range.len().saturating_sub(left));
         let mut plan = locked(&self.plan);
         plan.landed(range);
-        again.into_iter().for_each(|part| plan.failed(part));
+        for part in again {
+            plan.failed(part);
+        }
         Ok(())
     }
 
@@ -315,6 +317,12 @@ impl<'l> Upload<'l> {
             *connection = None;
         }
         Ok(answer)
+    }
+}
+
+fn close(lanes: &mut [Lane]) {
+    for lane in lanes {
+        lane.connection = None;
     }
 }
 

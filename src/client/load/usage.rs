@@ -169,7 +169,8 @@ mod tests {
         let port = listener_of_ours.local_addr().unwrap().port();
         let pid = std::process::id();
         assert_eq!(listener(port), Ok(pid));
-        assert!(Memory::of(pid).unwrap().peak >= Memory::of(pid).unwrap().resident);
+        let memory = Memory::of(pid).unwrap();
+        assert!(memory.peak >= memory.resident && memory.resident > 1 << 20, "{memory:?}");
         assert!(Cpu::of(pid).is_ok() && name_of(pid).is_ok());
         drop(listener_of_ours);
         assert!(listener(port).unwrap_err().contains(&port.to_string()));

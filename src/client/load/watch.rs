@@ -74,7 +74,8 @@ impl Watch {
             name: self.name,
             cost: Cost::new(used.map_err(gone)?, stored),
             peak_rss_bytes: seen,
-            peak_rss_since_start_bytes: memory.peak,
+            // The kernel adds up lazily.
+            peak_rss_since_start_bytes: memory.peak.max(seen),
         })
     }
 }
