@@ -1,6 +1,7 @@
 //! The command line: a thin face on the client library and the server.
 
 pub mod admin;
+pub mod bench;
 pub mod exit;
 pub mod images;
 pub mod jobs;
@@ -46,6 +47,8 @@ enum Command {
     Upload(upload::Upload),
     Jobs(jobs::Jobs),
     Images(images::Images),
+    #[command(after_help = bench::HELP)]
+    Bench(Box<bench::Bench>),
     Admin(admin::Admin),
 }
 
@@ -117,6 +120,7 @@ fn started(cli: Cli) -> Result<u8> {
             Command::Upload(command) => command.run(&connection).await,
             Command::Jobs(command) => command.run(&connection).await,
             Command::Images(command) => command.run(&connection).await,
+            Command::Bench(command) => command.run(&connection).await,
             Command::Admin(command) => command.run(std::env::vars_os().collect()).await,
             // Has a runtime of its own size, see above.
             Command::Serve(_) => Ok(0),
