@@ -322,7 +322,8 @@ class Imageio(Rival):
         port, control = free_port(), free_port()
         os.makedirs(f"{data}/etc/conf.d")
         with open(f"{data}/etc/conf.d/peer.conf", "w") as file:
-            file.write(f"[tls]\nenable = false\n[remote]\nhost = 127.0.0.1\nport = {port}\n"
+            file.write(f"[daemon]\nrun_dir = {data}\ndrop_privileges = false\nsystemd_enable = false\n"
+                       f"[tls]\nenable = false\n[remote]\nhost = 127.0.0.1\nport = {port}\n"
                        f"[local]\nenable = false\n[control]\ntransport = tcp\nport = {control}\n"
                        "[handlers]\nkeys = stderr\n[logger_root]\nhandlers = stderr\nlevel = ERROR\n")
         running = Running([self.program, "--conf-dir", f"{data}/etc"], data, port)

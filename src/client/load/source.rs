@@ -15,7 +15,7 @@ const READ_BYTES: usize = 1 << 20;
 /// What every upload of a run consists of; byte `n` is the same in each.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// Repeats itself every [`RING_BYTES`]; made once.
+    /// Repeats itself after 1,048,515 bytes; made once.
     Ring(Arc<[u8]>),
     /// A file.
     File(Arc<File>),
