@@ -32,6 +32,12 @@ pub struct Limits {
     pub block_bytes_min: usize,
     /// The largest block.
     pub block_bytes_max: usize,
+    /// Whole pages of a block go past the cache of the system from this many bytes on, where they are hashed from memory.
+    /// `usize::MAX`: never. Bytes ahead of the digests: see `ahead_cache_bytes_max`.
+    pub past_cache_bytes_min: usize,
+    /// Bytes ahead of the digests that all uploads together keep in the cache of the system; beyond it they go past it, and are
+    /// read back so.
+    pub ahead_cache_bytes_max: u64,
     /// Written bytes after which write-back of the data is started in the background.
     pub writeback_bytes: u64,
     /// Hashed bytes after which a checkpoint is written although nobody waits for one.
@@ -55,6 +61,8 @@ impl Limits {
             buffers_bytes_max: 48 << 20,
             block_bytes_min: 64 << 10,
             block_bytes_max: 1 << 20,
+            past_cache_bytes_min: 128 << 10,
+            ahead_cache_bytes_max: 256 << 20,
             writeback_bytes: 16 << 20,
             checkpoint_bytes: 64 << 20,
             io_threads: 2 * cores,

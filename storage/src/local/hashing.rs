@@ -1,10 +1,11 @@
 //! Digests that follow the prefix of one upload. Runs on the hash worker of the upload only, one step after the other.
 
-use std::{cell::RefCell, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
 use super::{
+    block::Block,
     entries::too_short,
-    lane::{Block, Lane, Outcome},
+    lane::{Lane, Outcome},
     statistics::add,
     threads::locked,
     upload::{Inner, Upload},
@@ -14,9 +15,6 @@ use crate::{
     digest::{DigestState, Digests, SavedDigests},
     error::StoreError,
 };
-
-/// Bytes of one read when the digests catch up.
-const READ_BACK_BYTES: usize = 1 << 20;
 
 /// The digests of the prefix, and at most one copy that runs ahead over a chunk whose checksum is not known to match yet.
 pub(super) struct Track {
@@ -129,6 +127,7 @@ impl Upload {
             return;
         }
         inner.hashed = offset;
+        self.leave_cache(inner, offset);
         if offset >= inner.sync.snapshot_hashed + self.shared.limits.checkpoint_bytes
             && !inner.sync.running
         {
@@ -155,9 +154,6 @@ impl Upload {
 
     /// One step: reads back and hashes at most one block, then queues behind whatever has come meanwhile.
     fn catch_up(self: Arc<Self>) {
-        thread_local! {
-            static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-        }
         let (start, end) = {
             let mut inner = self.lock();
             inner.catching_up = false;
@@ -170,17 +166,8 @@ impl Upload {
         if track.main.is_idle() {
             track.main.skip_to(end);
         } else if end > start {
-            let length = usize::try_from(end - start).unwrap_or(usize::MAX).min(READ_BACK_BYTES);
-            let read = BUFFER.with_borrow_mut(|buffer| {
-                buffer.resize(READ_BACK_BYTES, 0);
-                let buffer = &mut buffer[..length];
-                let read = self.data.read_at(buffer, start)?;
-                if read == length {
-                    track.main.update(buffer);
-                }
-                Ok::<_, std::io::Error>(read)
-            });
-            if let Some(error) = self.read_back_error(read, length) {
+            let read = self.read_back(start..end, |bytes| track.main.update(bytes));
+            if let Some(error) = self.read_back_error(read) {
                 drop(track);
                 self.poison(error);
                 return;
@@ -193,11 +180,11 @@ impl Upload {
         self.beat();
     }
 
-    fn read_back_error(&self, read: std::io::Result<usize>, length: usize) -> Option<StoreError> {
+    fn read_back_error(&self, read: std::io::Result<(usize, usize)>) -> Option<StoreError> {
         match read {
-            Ok(read) if read == length => {
-                add(&self.shared.counters.hashed_bytes, length as u64);
-                add(&self.shared.counters.read_back_bytes, length as u64);
+            Ok((read, wanted)) if read == wanted => {
+                add(&self.shared.counters.hashed_bytes, read as u64);
+                add(&self.shared.counters.read_back_bytes, read as u64);
                 None
             }
             Ok(_) => Some(too_short(self.key)),
@@ -207,7 +194,7 @@ impl Upload {
 }
 
 /// How far reading back makes sense: to the end of the prefix, or to bytes that are in memory anyway.
-fn catch_up_end(inner: &Inner) -> u64 {
+pub(super) fn catch_up_end(inner: &Inner) -> u64 {
     let queued = inner
         .in_pipeline
         .iter()

@@ -9,6 +9,7 @@
 //! block is written; the syncer of the upload syncs the data, writes a checkpoint, syncs that, and everybody who waits is
 //! answered. Slices ahead of the prefix are hashed when the prefix reaches them, read back mostly from the cache.
 
+mod block;
 mod block_size;
 mod buffers;
 mod checkpoint_file;
@@ -25,6 +26,10 @@ mod images;
 mod lane;
 mod layout;
 mod os_disk;
+mod pages;
+#[cfg(feature = "conformance")]
+mod past_cache;
+mod placing;
 #[cfg(feature = "conformance")]
 pub mod power;
 #[cfg(feature = "conformance")]
@@ -51,6 +56,7 @@ use self::{
     entries::{Entries, Entry},
     format::DirectoryLock,
     layout::Layout,
+    placing::Placing,
     shared::Shared,
     statistics::{Counters, get},
     threads::Threads,
@@ -108,6 +114,7 @@ impl LocalStore {
             io: Arc::clone(&threads.io),
             hash: Arc::clone(&threads.hash),
             buffers: Buffers::new(limits.buffers_bytes_max),
+            placing: Placing::default(),
             counters: Counters::default(),
             started: Instant::now(),
         });
@@ -126,6 +133,8 @@ impl LocalStore {
             queued_io_jobs: self.shared.io.queued() as u64,
             open_uploads: self.entries.len() as u64,
             written_bytes: get(&counters.written_bytes),
+            past_cache_bytes: get(&counters.past_cache_bytes),
+            ahead_cache_bytes: self.shared.placing.ahead_bytes(),
             hashed_bytes: get(&counters.hashed_bytes),
             read_back_bytes: get(&counters.read_back_bytes),
             syncs: get(&counters.syncs),

@@ -11,6 +11,7 @@ use super::{
     buffers::Buffers,
     disk::{Disk, DiskFile},
     layout::Layout,
+    placing::Placing,
     statistics::{Counters, add},
     threads::{HashQueues, IoQueue},
 };
@@ -24,6 +25,7 @@ pub(super) struct Shared {
     pub(super) io: Arc<IoQueue>,
     pub(super) hash: Arc<HashQueues>,
     pub(super) buffers: Arc<Buffers>,
+    pub(super) placing: Placing,
     pub(super) counters: Counters,
     pub(super) started: Instant,
 }

@@ -70,6 +70,8 @@ pub(super) struct Inner {
     /// How far the digests are; never beyond the prefix of `counted`.
     pub(super) hashed: u64,
     pub(super) catching_up: bool,
+    /// Bytes ahead of the digests that went through the cache of the system and are counted against its bound.
+    pub(super) cached_ahead: Extents,
     pub(super) sync: SyncState,
 }
 
@@ -81,7 +83,7 @@ pub(super) struct SyncState {
     pub(super) wanted: u64,
     /// Data was written, or its file was cut, since the last sync of the data began.
     pub(super) dirty: bool,
-    /// Bytes written since then.
+    /// Bytes written through the cache since then.
     pub(super) unsynced_bytes: u64,
     /// Bytes that came to count since the last snapshot.
     pub(super) uncheckpointed_bytes: u64,
@@ -125,6 +127,7 @@ impl Upload {
             in_pipeline: Vec::new(),
             hashed,
             catching_up: false,
+            cached_ahead: Extents::new(),
             // Bytes may lie in the cache that a process before us had not synced.
             sync: SyncState { dirty: true, snapshot_hashed: hashed, ..SyncState::default() },
             durable: checkpoint,
@@ -279,13 +282,19 @@ impl Upload {
     }
 
     /// Takes note of parts of a block that a lane has written; answers those that count now and are to be hashed.
-    pub(super) fn written(self: &Arc<Self>, lane: &Lane, parts: &[Range<u64>]) -> Vec<Range<u64>> {
+    /// `cached_bytes` of them went through the cache of the system and wait there to be written back.
+    pub(super) fn written(
+        self: &Arc<Self>,
+        lane: &Lane,
+        parts: &[Range<u64>],
+        cached_bytes: u64,
+    ) -> Vec<Range<u64>> {
         let bytes: u64 = parts.iter().map(|part| part.end - part.start).sum();
         add(&self.shared.counters.written_bytes, bytes);
         let mut inner = self.lock();
         let hashes = inner.choice.md5 || inner.choice.sha256;
         inner.sync.dirty = true;
-        inner.sync.unsynced_bytes += bytes;
+        inner.sync.unsynced_bytes += cached_bytes;
         // A fenced or failed writer changes nothing any more, although its last write has landed in its own claim.
         let counts = !lane.checked && inner.failed.is_none() && lane.epoch == inner.epoch;
         if counts && !parts.is_empty() {
@@ -330,6 +339,14 @@ impl Upload {
         self.kick_catch_up(&mut inner);
         drop(inner);
         self.beat();
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let Ok(inner) = self.inner.get_mut() {
+            self.shared.placing.give_back(inner.cached_ahead.bytes());
+        }
     }
 }
 
