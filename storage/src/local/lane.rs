@@ -34,6 +34,8 @@ use crate::{
 
 /// Blocks of one writer on their way at once: one being written, one being hashed, one waiting.
 const IN_FLIGHT_MAX: usize = 3;
+/// The same of a writer whose blocks are the smallest: one fills while the other is on its way.
+const IN_FLIGHT_SLOW_MAX: usize = 2;
 
 /// How a lane ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,7 +137,7 @@ impl Lane {
                 scheduled: false,
                 in_flight: 0,
                 own: Some(PageBuffer::with_room(limits.block_bytes_min)),
-                block_size: BlockSize::new(now, &limits),
+                block_size: BlockSize::new(now, upload.last_block_bytes(), chunk.length, &limits),
                 heard: now,
                 closed: false,
                 skip: false,
@@ -182,7 +184,7 @@ impl Lane {
 
     /// Copies bytes into blocks and hands over those that are full.
     pub(super) fn fill(self: &Arc<Self>, bytes: &mut &[u8]) -> Result<Fill> {
-        let (now, limits) = (self.upload.shared.now(), self.upload.shared.limits);
+        let now = self.upload.shared.now();
         let mut inner = locked(&self.inner);
         loop {
             if inner.closed {
@@ -198,7 +200,6 @@ impl Lane {
             };
             inner.filled += block.take(bytes) as u64;
             if block.is_full() {
-                inner.block_size.filled(block.bytes().len(), now, &limits);
                 self.hand_over(&mut inner, block);
             } else {
                 inner.current = Some(block);
@@ -208,25 +209,29 @@ impl Lane {
 
     /// An empty block: a large one of the pool where there is room, else the writer's own when it is at home.
     fn fresh(&self, inner: &mut LaneInner) -> Option<Block> {
-        if inner.in_flight >= IN_FLIGHT_MAX {
-            return None;
-        }
         let limits = &self.upload.shared.limits;
         let smallest = limits.block_bytes_min;
+        let slow = inner.block_size.bytes() <= smallest;
+        if inner.in_flight >= if slow { IN_FLIGHT_SLOW_MAX } else { IN_FLIGHT_MAX } {
+            return None;
+        }
         let lend = |size| self.upload.shared.buffers.lend(size).map(Buffer::Lent);
-        let buffer = if inner.block_size.bytes() > smallest {
+        let buffer = if slow {
+            inner.own.take().map(Buffer::Own)
+        } else {
             lend(inner.block_size.bytes()).or_else(|| {
                 inner.block_size.halve(limits);
                 inner.own.take().map(Buffer::Own)
             })
-        } else {
-            inner.own.take().map(Buffer::Own)
         };
         let buffer = buffer.or_else(|| lend(smallest))?;
         Some(Block::new(buffer, inner.filled))
     }
 
     fn hand_over(self: &Arc<Self>, inner: &mut LaneInner, block: Block) {
+        let (now, shared) = (inner.heard, &self.upload.shared);
+        inner.block_size.filled(block.bytes().len(), now, &shared.limits);
+        self.upload.note_block_bytes(inner.block_size.bytes());
         inner.in_flight += 1;
         inner.queue.push_back(Item::Block(block));
         self.schedule(inner);

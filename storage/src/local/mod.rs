@@ -114,7 +114,7 @@ impl LocalStore {
             io: Arc::clone(&threads.io),
             hash: Arc::clone(&threads.hash),
             buffers: Buffers::new(limits.buffers_bytes_max),
-            placing: Placing::default(),
+            placing: Placing::new(&limits),
             counters: Counters::default(),
             started: Instant::now(),
         });

@@ -21,6 +21,7 @@ use super::{
     statistics::add,
     upload::{Inner, Upload},
 };
+use crate::limits::Limits;
 
 /// Bytes of one read when the digests catch up.
 const READ_BACK_BYTES: usize = 1 << 20;
@@ -28,15 +29,19 @@ const READ_BACK_BYTES: usize = 1 << 20;
 const POSITION_MAX: u64 = i64::MAX as u64;
 
 /// What all uploads of a store know about the way past the cache.
-#[derive(Default)]
 pub(super) struct Placing {
-    /// The file system does not offer it: asked once, remembered for the life of the store.
+    /// The file system does not offer it (asked once, remembered for the life of the store), or it is not wanted.
     refused: AtomicBool,
     /// Bytes ahead of the digests that went through the cache.
     ahead_bytes: AtomicU64,
 }
 
 impl Placing {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let refused = AtomicBool::new(limits.past_cache_bytes_min == usize::MAX);
+        Self { refused, ahead_bytes: AtomicU64::new(0) }
+    }
+
     fn is_open(&self) -> bool {
         !self.refused.load(Ordering::Relaxed)
     }

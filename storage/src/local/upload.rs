@@ -8,7 +8,7 @@ use std::{
     ops::Range,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -41,6 +41,8 @@ pub(super) struct Upload {
     /// The hash worker of this upload: its bytes are hashed in one order.
     pub(super) worker: usize,
     touched_ms: AtomicU64,
+    /// The size of block that suits the rate of its newest bytes.
+    block_bytes: AtomicUsize,
 }
 
 pub(super) struct Inner {
@@ -144,6 +146,7 @@ impl Upload {
             inner: Mutex::new(inner),
             pulse: watch::Sender::new(()),
             touched_ms: AtomicU64::new(0),
+            block_bytes: AtomicUsize::new(0),
             shared,
         }))
     }
@@ -165,6 +168,15 @@ impl Upload {
     pub(super) fn touch(&self) {
         let now = u64::try_from(self.shared.now().as_millis()).unwrap_or(u64::MAX);
         self.touched_ms.store(now, Ordering::Relaxed);
+    }
+
+    /// A chunk goes on with blocks as large as those of the chunk before it; 0 when there was none.
+    pub(super) fn last_block_bytes(&self) -> usize {
+        self.block_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_block_bytes(&self, bytes: usize) {
+        self.block_bytes.store(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn idle_for(&self, now: Duration) -> Duration {
