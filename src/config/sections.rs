@@ -85,7 +85,7 @@ pub struct Sessions {
 pub struct Http {
     /// Bytes of a JSON body.
     pub json_bytes_max: usize,
-    /// Connections at once; each may own a 64 KiB block.
+    /// Connections at once; each may own a 16 KiB block.
     pub connections_max: usize,
     /// `write_idle_secs`: a client that takes no byte of its answer for so long is cut.
     pub write_idle: Duration,

@@ -5,9 +5,10 @@
 //! `images/<2 hex>/<uuid>`, `lost+found/`. Shard folders are made and synced once, at the birth of the store.
 //!
 //! # The way of a byte
-//! `append` copies it into a block of its writer; an I/O thread writes the block; a hash worker hashes it while the next
-//! block is written; the syncer of the upload syncs the data, writes a checkpoint, syncs that, and everybody who waits is
-//! answered. Slices ahead of the prefix are hashed when the prefix reaches them, read back mostly from the cache.
+//! `append` copies it into a block of its writer; an I/O thread writes the block, its whole pages past the cache of the system
+//! where that is cheaper; a hash worker hashes it while the next block is written; the syncer of the upload syncs the data, writes
+//! a checkpoint, syncs that, and everybody who waits is answered. Slices ahead of the prefix are hashed when the prefix reaches
+//! them, read back the way they were written.
 
 mod block;
 mod block_size;
