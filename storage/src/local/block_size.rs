@@ -47,8 +47,9 @@ impl BlockSize {
         }
         let wanted = self.taken as u128 * FILL.as_nanos() / window.as_nanos();
         let wanted = usize::try_from(wanted).unwrap_or(usize::MAX).min(limits.block_bytes_max);
-        self.bytes =
-            wanted.next_power_of_two().clamp(limits.block_bytes_min, limits.block_bytes_max);
+        // What has piled up in a socket while the disk or a hash was slow comes at once, once: it doubles the size, no more.
+        let most = (self.bytes * 2).min(limits.block_bytes_max);
+        self.bytes = wanted.next_power_of_two().clamp(limits.block_bytes_min, most);
         (self.since, self.taken) = (now, 0);
     }
 }
@@ -91,6 +92,18 @@ mod tests {
         assert_eq!(first(0, Some(64 << 10)), 64 << 10);
         assert_eq!(first(0, Some((64 << 10) + 1)), limits.block_bytes_min);
         assert_eq!(first(0, Some(u64::MAX)), limits.block_bytes_min);
+    }
+
+    #[test]
+    fn what_has_piled_up_doubles_the_size_once() {
+        let limits = Limits::for_cores(2);
+        let mut size = BlockSize::new(Duration::ZERO, 0, None, &limits);
+        size.filled(8 << 20, WINDOW, &limits);
+        assert_eq!(size.bytes(), 2 * limits.block_bytes_min);
+        size.filled(8 << 20, 2 * WINDOW, &limits);
+        assert_eq!(size.bytes(), 4 * limits.block_bytes_min);
+        size.filled(1 << 10, 3 * WINDOW, &limits);
+        assert_eq!(size.bytes(), limits.block_bytes_min);
     }
 
     #[test]

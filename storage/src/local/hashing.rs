@@ -6,6 +6,7 @@ use super::{
     block::Block,
     entries::too_short,
     lane::{Lane, Outcome},
+    reading_back::ReadBack,
     statistics::add,
     threads::locked,
     upload::{Inner, Upload},
@@ -167,6 +168,9 @@ impl Upload {
             track.main.skip_to(end);
         } else if end > start {
             let read = self.read_back(start..end, |bytes| track.main.update(bytes));
+            let Some(read) = read.transpose() else {
+                return;
+            };
             if let Some(error) = self.read_back_error(read) {
                 drop(track);
                 self.poison(error);
@@ -180,7 +184,7 @@ impl Upload {
         self.beat();
     }
 
-    fn read_back_error(&self, read: std::io::Result<(usize, usize)>) -> Option<StoreError> {
+    fn read_back_error(&self, read: std::io::Result<ReadBack>) -> Option<StoreError> {
         match read {
             Ok((read, wanted)) if read == wanted => {
                 add(&self.shared.counters.hashed_bytes, read as u64);

@@ -36,6 +36,7 @@ pub mod power;
 #[cfg(feature = "conformance")]
 mod power_model;
 mod publishing;
+mod reading_back;
 mod shared;
 mod statistics;
 mod syncing;

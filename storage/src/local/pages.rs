@@ -8,16 +8,18 @@ const PAGE: u64 = PAGE_BYTES as u64;
 
 /// Consecutive bytes of a file. The byte of a position that is a multiple of [`PAGE_BYTES`] has an address that is one too.
 pub(super) struct PageBuffer {
-    /// Begins with bytes that are not ours, which only move the first one to its place.
+    /// Begins with bytes that are not ours, which only move the first one to its place. Grows and never shrinks, so that what is
+    /// read into need not be cleared each time.
     memory: Vec<u8>,
     skip: usize,
+    length: usize,
     room: usize,
 }
 
 impl PageBuffer {
     /// For `room` bytes, wherever they begin. What is not filled takes address space, no memory.
     pub(super) fn with_room(room: usize) -> Self {
-        Self { memory: Vec::with_capacity(room + PAGE_BYTES), skip: 0, room }
+        Self { memory: Vec::with_capacity(room + PAGE_BYTES), skip: 0, length: 0, room }
     }
 
     pub(super) const fn room(&self) -> usize {
@@ -29,37 +31,35 @@ impl PageBuffer {
         let wanted = page_offset(position);
         let address = self.memory.as_ptr().addr() % PAGE_BYTES;
         self.skip = (wanted + PAGE_BYTES - address) % PAGE_BYTES;
-        self.memory.clear();
-        self.memory.resize(self.skip, 0);
+        self.length = 0;
+        self.hold(self.skip);
+    }
+
+    fn hold(&mut self, bytes: usize) {
+        if self.memory.len() < bytes {
+            self.memory.resize(bytes, 0);
+        }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.memory[self.skip..]
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.memory.len() - self.skip
+        &self.memory[self.skip..self.skip + self.length]
     }
 
     /// Takes bytes that fit into the room: more would move the memory from its place.
     pub(super) fn extend(&mut self, bytes: &[u8]) {
-        debug_assert!(self.len() + bytes.len() <= self.room, "the buffer would move");
-        self.memory.extend_from_slice(bytes);
-    }
-}
-
-/// Pages to read into.
-pub(super) struct ReadBuffer(Vec<u8>);
-
-impl ReadBuffer {
-    pub(super) fn with_room(room: usize) -> Self {
-        Self(vec![0; room + PAGE_BYTES])
+        debug_assert!(self.length + bytes.len() <= self.room, "the buffer would move");
+        let end = self.skip + self.length;
+        let (over, new) = bytes.split_at(bytes.len().min(self.memory.len() - end));
+        self.memory[end..end + over.len()].copy_from_slice(over);
+        self.memory.extend_from_slice(new);
+        self.length += bytes.len();
     }
 
-    /// The first `length` bytes, at most the room, as they were left by whoever read last.
-    pub(super) fn pages(&mut self, length: usize) -> &mut [u8] {
-        let first = self.0.as_ptr().addr().wrapping_neg() % PAGE_BYTES;
-        &mut self.0[first..first + length]
+    /// `length` bytes to be read into, at most the room, as whoever used them last has left them.
+    pub(super) fn to_fill(&mut self, length: usize) -> &mut [u8] {
+        self.length = length.min(self.room);
+        self.hold(self.skip + self.length);
+        &mut self.memory[self.skip..self.skip + self.length]
     }
 }
 
@@ -89,14 +89,20 @@ mod tests {
         let mut buffer = PageBuffer::with_room(3 * PAGE_BYTES);
         for position in (0..2 * PAGE).step_by(37).chain([1 << 40, (1 << 40) + 511]) {
             buffer.begin_at(position);
-            assert_eq!((buffer.len(), buffer.room()), (0, 3 * PAGE_BYTES));
+            assert_eq!((buffer.bytes().len(), buffer.room()), (0, 3 * PAGE_BYTES));
             buffer.extend(&vec![1; 3 * PAGE_BYTES]);
             let page = whole_pages(&(position..position + 3 * PAGE)).start;
             let at = usize::try_from(page - position).unwrap();
             assert_eq!(buffer.bytes()[at..].as_ptr().addr() % PAGE_BYTES, 0, "{position}");
         }
-        let mut buffer = ReadBuffer::with_room(2 * PAGE_BYTES);
-        assert_eq!(buffer.pages(2 * PAGE_BYTES).as_ptr().addr() % PAGE_BYTES, 0);
+        buffer.begin_at(8 * PAGE);
+        buffer.to_fill(5).copy_from_slice(&[1, 2, 3, 4, 5]);
+        buffer.extend(&[6; 2 * PAGE_BYTES]);
+        assert_eq!(
+            (&buffer.bytes()[..6], buffer.bytes().len()),
+            (&[1, 2, 3, 4, 5, 6][..], 5 + 2 * PAGE_BYTES)
+        );
+        assert_eq!(buffer.bytes().as_ptr().addr() % PAGE_BYTES, 0);
     }
 
     #[test]

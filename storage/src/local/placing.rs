@@ -7,7 +7,6 @@
 //! chunk came again whose checksum had not matched, Linux writes the page back before it lets the other way pass.
 
 use std::{
-    cell::RefCell,
     io,
     ops::Range,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -17,14 +16,14 @@ use super::{
     disk::{DiskFile, PastCache},
     hashing::catch_up_end,
     lane::Lane,
-    pages::{ReadBuffer, page_offset, touched_pages, whole_pages},
+    pages::whole_pages,
     statistics::add,
     upload::{Inner, Upload},
 };
 use crate::limits::Limits;
 
 /// Bytes of one read when the digests catch up.
-const READ_BACK_BYTES: usize = 1 << 20;
+pub(super) const READ_BACK_BYTES: usize = 1 << 20;
 /// No file is longer; such a position is refused in words, not taken for a refusal of this way.
 const POSITION_MAX: u64 = i64::MAX as u64;
 
@@ -46,7 +45,7 @@ impl Placing {
         !self.refused.load(Ordering::Relaxed)
     }
 
-    fn refuse(&self) {
+    pub(super) fn refuse(&self) {
         if !self.refused.swap(true, Ordering::Relaxed) {
             tracing::info!("the file system does not take bytes past its cache; all go through it");
         }
@@ -68,7 +67,7 @@ impl Placing {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     Cache,
     Past,
 }
@@ -134,47 +133,8 @@ impl Upload {
         }
     }
 
-    /// Reads bytes back, at most 1 MiB from the begin of `range`, in the way they were written, and shows them to `take`. Answers
-    /// how many were read and how many should have been: fewer only where the file ends.
-    pub(super) fn read_back(
-        &self,
-        range: Range<u64>,
-        take: impl FnOnce(&[u8]),
-    ) -> io::Result<(usize, usize)> {
-        thread_local! {
-            static BUFFER: RefCell<ReadBuffer> =
-                RefCell::new(ReadBuffer::with_room(READ_BACK_BYTES));
-        }
-        let (range, way) = self.next_read(range);
-        let pages = touched_pages(&range);
-        BUFFER.with_borrow_mut(|buffer| {
-            let size = |range: &Range<u64>| {
-                usize::try_from(range.end - range.start).map_err(io::Error::other)
-            };
-            let buffer = buffer.pages(size(&pages)?);
-            let read = self.read(way, buffer, pages.start)?;
-            let (before, wanted) = (page_offset(range.start), size(&range)?);
-            let read = read.saturating_sub(before).min(wanted);
-            if read == wanted {
-                take(&buffer[before..before + wanted]);
-            }
-            Ok((read, wanted))
-        })
-    }
-
-    fn read(&self, way: Way, buffer: &mut [u8], position: u64) -> io::Result<usize> {
-        if way == Way::Past {
-            match self.data.read_past_cache(buffer, position)? {
-                PastCache::Done(read) => return Ok(read),
-                PastCache::Refused => self.shared.placing.refuse(),
-                PastCache::NotNow => {}
-            }
-        }
-        self.data.read_at(buffer, position)
-    }
-
     /// How much of `range` is read at once, and which way.
-    fn next_read(&self, range: Range<u64>) -> (Range<u64>, Way) {
+    pub(super) fn next_read(&self, range: Range<u64>) -> (Range<u64>, Way) {
         let most = READ_BACK_BYTES as u64;
         let next = (range.start + 1).checked_next_multiple_of(most).unwrap_or(range.end);
         let range = range.start..range.end.min(next);

@@ -16,8 +16,8 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    checkpoint_file::CheckpointFile, disk::DiskFile, hashing::Track, lane::Lane, shared::Shared,
-    statistics::add, threads::locked,
+    checkpoint_file::CheckpointFile, disk::DiskFile, hashing::Track, lane::Lane,
+    reading_back::Fetch, shared::Shared, statistics::add, threads::locked,
 };
 use crate::{
     checkpoint::{Checkpoint, DigestProgress},
@@ -34,6 +34,8 @@ pub(super) struct Upload {
     pub(super) shared: Arc<Shared>,
     pub(super) data: Arc<dyn DiskFile>,
     pub(super) slots: Mutex<CheckpointFile>,
+    /// What the digests will need next, from the disk.
+    pub(super) fetch: Mutex<Fetch>,
     pub(super) track: Mutex<Track>,
     inner: Mutex<Inner>,
     /// Beats at every change that somebody may wait for.
@@ -142,6 +144,7 @@ impl Upload {
             worker: shared.hash.worker_for(number),
             data,
             slots: Mutex::new(slots),
+            fetch: Mutex::default(),
             track: Mutex::new(Track::new(state)),
             inner: Mutex::new(inner),
             pulse: watch::Sender::new(()),
