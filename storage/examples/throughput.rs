@@ -56,11 +56,12 @@ async fn upload(
     let owned = Owned { key: UploadKey(uuid::Uuid::new_v4()), epoch: 1 };
     let spec = UploadSpec { declared_length: Some(length), digests };
     store.create(owned, spec).await.expect("created");
+    let step = usize::try_from(at_once).expect("few at once");
     let requests: Vec<_> = (0..at_once)
         .map(|request| {
             let store = Arc::clone(&store);
             tokio::spawn(async move {
-                for number in (request..length / slice).step_by(at_once as usize) {
+                for number in (request..length / slice).step_by(step) {
                     send(Arc::clone(&store), owned, number * slice, slice).await;
                 }
             })

@@ -56,7 +56,7 @@ impl PageBuffer {
     }
 
     /// `length` bytes to be read into, at most the room, as whoever used them last has left them.
-    pub(super) fn to_fill(&mut self, length: usize) -> &mut [u8] {
+    pub(super) fn space(&mut self, length: usize) -> &mut [u8] {
         self.length = length.min(self.room);
         self.hold(self.skip + self.length);
         &mut self.memory[self.skip..self.skip + self.length]
@@ -96,7 +96,7 @@ mod tests {
             assert_eq!(buffer.bytes()[at..].as_ptr().addr() % PAGE_BYTES, 0, "{position}");
         }
         buffer.begin_at(8 * PAGE);
-        buffer.to_fill(5).copy_from_slice(&[1, 2, 3, 4, 5]);
+        buffer.space(5).copy_from_slice(&[1, 2, 3, 4, 5]);
         buffer.extend(&[6; 2 * PAGE_BYTES]);
         assert_eq!(
             (&buffer.bytes()[..6], buffer.bytes().len()),

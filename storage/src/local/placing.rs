@@ -105,12 +105,12 @@ impl Upload {
             return Way::Cache;
         }
         let mut inner = self.lock();
-        let past = if lane.is_behind(!hashed_from_memory(&inner, lane, part)) {
+        let directly = if lane.is_behind(!hashed_from_memory(&inner, lane, part)) {
             !self.keep_in_cache(&mut inner, part) && !pages.is_empty()
         } else {
             !pages.is_empty() && pages.end - pages.start >= limits.past_cache_bytes_min as u64
         };
-        if past { Way::Past } else { Way::Cache }
+        if directly { Way::Past } else { Way::Cache }
     }
 
     /// Takes note that a part ahead of the digests is kept in the cache, where there is room for it.

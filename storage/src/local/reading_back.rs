@@ -95,7 +95,7 @@ impl Upload {
     fn read(&self, way: Way, buffer: &mut PageBuffer, range: &Range<u64>) -> io::Result<usize> {
         let pages = touched_pages(range);
         buffer.begin_at(pages.start);
-        let buffer = buffer.to_fill(size(&pages)?);
+        let buffer = buffer.space(size(&pages)?);
         if way == Way::Past {
             match self.data.read_past_cache(buffer, pages.start)? {
                 PastCache::Done(read) => return Ok(read),
