@@ -89,17 +89,21 @@ impl Config {
 
     /// The bounds of the store, from `[uploads]` and `[storage]`.
     pub fn storage_limits(&self) -> Limits {
+        let limits = Limits::for_cores(self.workers);
+        let past_cache = self.storage.direct_io.then_some(limits.past_cache_bytes_min);
         Limits {
             writers_max: self.uploads.writers_max,
             extents_max: self.uploads.extents_max,
             checked_chunk_bytes_max: self.uploads.checked_chunk_bytes_max,
             buffers_bytes_max: self.storage.buffers_bytes_max,
             writeback_bytes: self.storage.writeback_bytes,
+            past_cache_bytes_min: past_cache.unwrap_or(usize::MAX),
+            ahead_cache_bytes_max: self.storage.ahead_cache_bytes_max,
             checkpoint_bytes: self.storage.checkpoint_bytes,
             io_threads: self.storage.io_threads,
             hash_threads: self.storage.hash_threads,
             digest_engine: self.digest_engine,
-            ..Limits::for_cores(self.workers)
+            ..limits
         }
     }
 }

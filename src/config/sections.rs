@@ -65,6 +65,10 @@ pub struct Storage {
     pub checkpoint_bytes: u64,
     /// Written bytes after which write-back is started in the background.
     pub writeback_bytes: u64,
+    /// `direct_io`: large blocks go past the cache of the system where that is cheaper and the file system offers it.
+    pub direct_io: bool,
+    /// Bytes ahead of the digests that all uploads together keep in the cache of the system.
+    pub ahead_cache_bytes_max: u64,
 }
 
 /// `[sessions]`
@@ -81,7 +85,7 @@ pub struct Sessions {
 pub struct Http {
     /// Bytes of a JSON body.
     pub json_bytes_max: usize,
-    /// Connections at once; each may own a 64 KiB block.
+    /// Connections at once; each may own a 16 KiB block.
     pub connections_max: usize,
     /// `write_idle_secs`: a client that takes no byte of its answer for so long is cut.
     pub write_idle: Duration,

@@ -131,6 +131,12 @@ fn storage(r: &mut Reader, cores: usize) -> Storage {
         hash_threads: r.count("storage.hash_threads", limits.hash_threads as u64, 1..=1024),
         checkpoint_bytes: r.bytes("storage.checkpoint_bytes", limits.checkpoint_bytes, MIB..=TIB),
         writeback_bytes: r.bytes("storage.writeback_bytes", limits.writeback_bytes, MIB..=TIB),
+        direct_io: r.flag("storage.direct_io", true),
+        ahead_cache_bytes_max: r.bytes(
+            "storage.ahead_cache_bytes_max",
+            limits.ahead_cache_bytes_max,
+            0..=TIB,
+        ),
     }
 }
 

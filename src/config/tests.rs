@@ -72,6 +72,10 @@ fn the_stores_bounds_are_its_own_defaults_unless_set() {
     assert_eq!(ours.checked_chunk_bytes_max, theirs.checked_chunk_bytes_max);
     assert_eq!(ours.buffers_bytes_max, theirs.buffers_bytes_max);
     assert_eq!(ours.claim_silent, theirs.claim_silent);
+    assert_eq!(ours.past_cache_bytes_min, theirs.past_cache_bytes_min);
+    assert_eq!(ours.ahead_cache_bytes_max, theirs.ahead_cache_bytes_max);
+    let off = from_environment(&[("LONGSHORE_STORAGE__DIRECT_IO", "false")]).unwrap();
+    assert_eq!(off.storage_limits().past_cache_bytes_min, usize::MAX);
     let set = from_environment(&[("LONGSHORE_STORAGE__CHECKPOINT_BYTES", "128 MiB")]).unwrap();
     assert_eq!(set.storage_limits().checkpoint_bytes, 128 << 20);
 }
@@ -143,7 +147,7 @@ fn variables_of_others_and_empty_ones_are_left_alone() {
 
 /// Every key with a value that it must refuse. The list is compared with the keys that exist, so that a new setting without a
 /// case here fails.
-const REFUSED: [(&str, &str); 39] = [
+const REFUSED: [(&str, &str); 41] = [
     ("listen", "'somewhere'"),
     ("data_dir", "''"),
     ("public_url", "'ftp://x'"),
@@ -179,6 +183,8 @@ const REFUSED: [(&str, &str); 39] = [
     ("storage.hash_threads", "[]"),
     ("storage.checkpoint_bytes", "0"),
     ("storage.writeback_bytes", "'20000000 TiB'"),
+    ("storage.direct_io", "'perhaps'"),
+    ("storage.ahead_cache_bytes_max", "'2 TiB'"),
     ("sessions.lifetime_secs", "1"),
     ("sessions.per_account_max", "0"),
     ("http.json_bytes_max", "1"),

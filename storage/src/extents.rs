@@ -37,6 +37,19 @@ impl Extents {
         self.ranges.splice(first..last, std::iter::once(merged));
     }
 
+    /// Takes out every byte before `position`; answers how many there were.
+    pub fn remove_before(&mut self, position: u64) -> u64 {
+        let whole = self.ranges.partition_point(|held| held.end <= position);
+        let mut removed = self.ranges.drain(..whole).map(|held| held.end - held.start).sum();
+        if let Some(first) = self.ranges.first_mut()
+            && first.start < position
+        {
+            removed += position - first.start;
+            first.start = position;
+        }
+        removed
+    }
+
     /// The parts of `range` that are not in the set, sorted.
     pub fn missing(&self, range: Range<u64>) -> Vec<Range<u64>> {
         let mut missing = Vec::new();
@@ -186,6 +199,9 @@ mod tests {
             prop_assert_eq!(listed(extents.missing(asked.clone())), expected);
             let expected: Vec<u64> = asked.clone().filter(|byte| at(*byte)).collect();
             prop_assert_eq!(listed(extents.present(asked.clone())), expected);
+            let (mut rest, before) = (extents.clone(), extents.present(0..start));
+            prop_assert_eq!(rest.remove_before(start), listed(before).len() as u64);
+            prop_assert_eq!(rest.to_vec(), extents.present(start..u64::MAX));
         }
 
         #[test]

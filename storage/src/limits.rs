@@ -30,10 +30,16 @@ pub struct Limits {
     pub writer_evict_silent: Duration,
     /// Larger blocks of all writers together; every writer has one small block besides.
     pub buffers_bytes_max: usize,
-    /// The small block that every writer owns.
+    /// The small block that every writer owns; what a slow stream takes.
     pub block_bytes_min: usize,
     /// The largest block.
     pub block_bytes_max: usize,
+    /// Whole pages of a block go past the cache of the system from this many bytes on, where they are hashed from memory.
+    /// Bytes ahead of the digests: see `ahead_cache_bytes_max`. `usize::MAX`: nothing ever goes past it.
+    pub past_cache_bytes_min: usize,
+    /// Bytes ahead of the digests that all uploads together keep in the cache of the system; beyond it they go past it, and are
+    /// read back so.
+    pub ahead_cache_bytes_max: u64,
     /// Written bytes after which write-back of the data is started in the background.
     pub writeback_bytes: u64,
     /// Hashed bytes after which a checkpoint is written although nobody waits for one.
@@ -57,8 +63,10 @@ impl Limits {
             claim_wait: Duration::from_secs(10),
             writer_evict_silent: Duration::from_secs(2),
             buffers_bytes_max: 48 << 20,
-            block_bytes_min: 64 << 10,
+            block_bytes_min: 16 << 10,
             block_bytes_max: 1 << 20,
+            past_cache_bytes_min: 128 << 10,
+            ahead_cache_bytes_max: 256 << 20,
             writeback_bytes: 16 << 20,
             checkpoint_bytes: 64 << 20,
             io_threads: 2 * cores,

@@ -248,6 +248,10 @@ pub struct Statistics {
     pub open_uploads: u64,
     /// Bytes written to data files.
     pub written_bytes: u64,
+    /// Of these, bytes that went past the cache of the system.
+    pub past_cache_bytes: u64,
+    /// Bytes ahead of the digests that the cache of the system is to keep, at this moment.
+    pub ahead_cache_bytes: u64,
     /// Bytes that went into the digests of uploads.
     pub hashed_bytes: u64,
     /// Of these, bytes that had to be read back.

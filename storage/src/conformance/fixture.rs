@@ -48,6 +48,8 @@ pub const fn quick_limits() -> Limits {
         buffers_bytes_max: 2 << 20,
         block_bytes_min: 4 << 10,
         block_bytes_max: 64 << 10,
+        past_cache_bytes_min: 4 << 10,
+        ahead_cache_bytes_max: 32 << 10,
         writeback_bytes: 128 << 10,
         checkpoint_bytes: 256 << 10,
         ..Limits::for_cores(2)

@@ -10,6 +10,9 @@ const FILL: Duration = Duration::from_millis(10);
 /// by single blocks, 64 slow streams took the whole pool.
 const WINDOW: Duration = Duration::from_millis(20);
 
+/// A chunk up to this size is one block, however fast it comes.
+const WHOLE_MAX: usize = 64 << 10;
+
 /// The size, and what is measured for the next one.
 pub(super) struct BlockSize {
     bytes: usize,
@@ -18,9 +21,12 @@ pub(super) struct BlockSize {
 }
 
 impl BlockSize {
-    /// The smallest until a rate is known.
-    pub(super) const fn new(now: Duration, limits: &Limits) -> Self {
-        Self { bytes: limits.block_bytes_min, since: now, taken: 0 }
+    /// Until a rate is known: the size that the upload's last block had, and a small chunk in one block.
+    pub(super) fn new(now: Duration, last: usize, chunk: Option<u64>, limits: &Limits) -> Self {
+        let whole = chunk.and_then(|bytes| usize::try_from(bytes).ok());
+        let whole = whole.filter(|bytes| *bytes <= WHOLE_MAX).unwrap_or(0).next_power_of_two();
+        let bytes = last.max(whole).clamp(limits.block_bytes_min, limits.block_bytes_max);
+        Self { bytes, since: now, taken: 0 }
     }
 
     pub(super) const fn bytes(&self) -> usize {
@@ -32,7 +38,7 @@ impl BlockSize {
         self.bytes = limits.block_bytes_min.max(self.bytes / 2);
     }
 
-    /// A block of this many bytes was filled.
+    /// A block of this many bytes was handed over.
     pub(super) fn filled(&mut self, bytes: usize, now: Duration, limits: &Limits) {
         self.taken += bytes;
         let window = now.saturating_sub(self.since);
@@ -41,8 +47,9 @@ impl BlockSize {
         }
         let wanted = self.taken as u128 * FILL.as_nanos() / window.as_nanos();
         let wanted = usize::try_from(wanted).unwrap_or(usize::MAX).min(limits.block_bytes_max);
-        self.bytes =
-            wanted.next_power_of_two().clamp(limits.block_bytes_min, limits.block_bytes_max);
+        // What has piled up in a socket while the disk or a hash was slow comes at once, once: it doubles the size, no more.
+        let most = (self.bytes * 2).min(limits.block_bytes_max);
+        self.bytes = wanted.next_power_of_two().clamp(limits.block_bytes_min, most);
         (self.since, self.taken) = (now, 0);
     }
 }
@@ -54,7 +61,7 @@ mod tests {
     /// The largest and the last size after `secs` of `bursts_per_sec` bursts, the bytes of each at 1 GB/s.
     fn after(secs: u64, bursts_per_sec: u64, burst_bytes: u64) -> (usize, usize) {
         let limits = Limits::for_cores(2);
-        let mut size = BlockSize::new(Duration::ZERO, &limits);
+        let mut size = BlockSize::new(Duration::ZERO, 0, None, &limits);
         let (mut in_block, mut largest) = (0, 0);
         for burst in 0..secs * bursts_per_sec {
             let start = Duration::from_nanos(burst * (1_000_000_000 / bursts_per_sec));
@@ -72,7 +79,31 @@ mod tests {
     #[test]
     fn bursts_of_a_slow_stream_do_not_look_fast() {
         // 2 MiB/s, ten times a second.
-        assert_eq!(after(3, 10, 205 << 10), (64 << 10, 64 << 10));
+        assert_eq!(after(3, 10, 205 << 10), (32 << 10, 32 << 10));
+    }
+
+    #[test]
+    fn a_chunk_begins_as_the_one_before_it_ended_and_a_small_one_is_one_block() {
+        let limits = Limits::for_cores(2);
+        let first = |last, chunk| BlockSize::new(Duration::ZERO, last, chunk, &limits).bytes();
+        assert_eq!(first(0, None), limits.block_bytes_min);
+        assert_eq!(first(256 << 10, Some(16 << 20)), 256 << 10);
+        assert_eq!(first(1 << 30, None), limits.block_bytes_max);
+        assert_eq!(first(0, Some(64 << 10)), 64 << 10);
+        assert_eq!(first(0, Some((64 << 10) + 1)), limits.block_bytes_min);
+        assert_eq!(first(0, Some(u64::MAX)), limits.block_bytes_min);
+    }
+
+    #[test]
+    fn what_has_piled_up_doubles_the_size_once() {
+        let limits = Limits::for_cores(2);
+        let mut size = BlockSize::new(Duration::ZERO, 0, None, &limits);
+        size.filled(8 << 20, WINDOW, &limits);
+        assert_eq!(size.bytes(), 2 * limits.block_bytes_min);
+        size.filled(8 << 20, 2 * WINDOW, &limits);
+        assert_eq!(size.bytes(), 4 * limits.block_bytes_min);
+        size.filled(1 << 10, 3 * WINDOW, &limits);
+        assert_eq!(size.bytes(), limits.block_bytes_min);
     }
 
     #[test]

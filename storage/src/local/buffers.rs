@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::threads::locked;
+use super::{pages::PageBuffer, threads::locked};
 
 /// Lends blocks, never more bytes at once than its bound, idle ones included.
 pub(super) struct Buffers {
@@ -17,13 +17,13 @@ pub(super) struct Buffers {
 struct State {
     lent_bytes: usize,
     idle_bytes: usize,
-    idle: BTreeMap<usize, Vec<Vec<u8>>>,
+    idle: BTreeMap<usize, Vec<PageBuffer>>,
 }
 
 /// A borrowed block; dropping it gives it back.
 pub(super) struct Lent {
-    bytes: Vec<u8>,
-    size: usize,
+    /// There until it is given back.
+    buffer: Option<PageBuffer>,
     pool: Arc<Buffers>,
 }
 
@@ -32,16 +32,16 @@ impl Buffers {
         Arc::new(Self { state: Mutex::default(), bytes_max })
     }
 
-    /// An empty block of `size` bytes capacity; `None` when the pool has no room. Never waits.
+    /// A block with room for `size` bytes, wherever they begin; `None` when the pool has no room. Never waits.
     pub(super) fn lend(self: &Arc<Self>, size: usize) -> Option<Lent> {
         let mut state = locked(&self.state);
         if state.lent_bytes + size > self.bytes_max {
             return None;
         }
         state.lent_bytes += size;
-        let bytes = if let Some(bytes) = state.idle.get_mut(&size).and_then(Vec::pop) {
+        let buffer = if let Some(buffer) = state.idle.get_mut(&size).and_then(Vec::pop) {
             state.idle_bytes -= size;
-            bytes
+            buffer
         } else {
             // Idle blocks of other sizes make room first.
             while state.lent_bytes + state.idle_bytes > self.bytes_max {
@@ -53,9 +53,9 @@ impl Buffers {
                 state.idle_bytes -= other;
             }
             drop(state);
-            Vec::with_capacity(size)
+            PageBuffer::with_room(size)
         };
-        Some(Lent { bytes, size, pool: Arc::clone(self) })
+        Some(Lent { buffer: Some(buffer), pool: Arc::clone(self) })
     }
 
     /// Bytes that are lent at this moment.
@@ -65,28 +65,26 @@ impl Buffers {
 }
 
 impl Lent {
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+    pub(super) fn buffer(&self) -> &PageBuffer {
+        self.buffer.as_ref().expect("a block is lent until it is dropped")
     }
 
-    pub(super) fn bytes_mut(&mut self) -> &mut Vec<u8> {
-        &mut self.bytes
-    }
-
-    pub(super) fn size(&self) -> usize {
-        self.size
+    pub(super) fn buffer_mut(&mut self) -> &mut PageBuffer {
+        self.buffer.as_mut().expect("a block is lent until it is dropped")
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        bytes.clear();
+        let Some(buffer) = self.buffer.take() else {
+            return;
+        };
+        let size = buffer.room();
         let mut state = locked(&self.pool.state);
-        state.lent_bytes -= self.size;
-        if state.lent_bytes + state.idle_bytes + self.size <= self.pool.bytes_max {
-            state.idle_bytes += self.size;
-            state.idle.entry(self.size).or_default().push(bytes);
+        state.lent_bytes -= size;
+        if state.lent_bytes + state.idle_bytes + size <= self.pool.bytes_max {
+            state.idle_bytes += size;
+            state.idle.entry(size).or_default().push(buffer);
         }
     }
 }

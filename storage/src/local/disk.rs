@@ -4,6 +4,17 @@
 
 use std::{fs, io, ops::Range, path::Path, sync::Arc};
 
+/// How a file dealt with bytes that should go past the cache of the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PastCache {
+    /// So many bytes went that way: all of a write, less of a read only where the file ends.
+    Done(usize),
+    /// The file system does not offer it, and never will. Some of the bytes may have been written: write all through the cache.
+    Refused,
+    /// Not at this moment, for want of a descriptor.
+    NotNow,
+}
+
 #[expect(
     clippy::len_without_is_empty,
     reason = "a file is asked for its length, never for emptiness"
@@ -14,6 +25,17 @@ pub trait DiskFile: Send + Sync {
     fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()>;
     /// Reads until `buffer` is full or the file ends; answers how much.
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
+    /// Writes all of `bytes` past the cache of the system. Address, length and position are multiples of 4,096. What was written
+    /// so needs [`sync_data`](Self::sync_data) like everything else: the disk has a cache of its own, and the length of the file
+    /// and the state of its blocks are in the journal. The cache of the system shows these bytes from then on.
+    fn write_past_cache(&self, _bytes: &[u8], _position: u64) -> io::Result<PastCache> {
+        Ok(PastCache::Refused)
+    }
+    /// Reads past the cache of the system, aligned like [`write_past_cache`](Self::write_past_cache), until `buffer` is full or
+    /// the file ends. What the cache holds unwritten is written before.
+    fn read_past_cache(&self, _buffer: &mut [u8], _position: u64) -> io::Result<PastCache> {
+        Ok(PastCache::Refused)
+    }
     /// Waits until the data of the file, and its length, are on stable storage.
     fn sync_data(&self) -> io::Result<()>;
     /// Current length.

@@ -10,7 +10,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::disk::{Disk, DiskFile};
+use super::{
+    disk::{Disk, DiskFile, PastCache},
+    past_cache::{read_past_cache_on, write_past_cache_on},
+};
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +58,9 @@ pub enum Call {
     Look,
     /// [`DiskFile::write_all_at`]: position and number of bytes.
     Write(u64, u64),
-    /// [`DiskFile::read_at`], [`DiskFile::len`] or [`DiskFile::has_name`]
+    /// [`DiskFile::write_past_cache`]: position and number of bytes.
+    WritePast(u64, u64),
+    /// [`DiskFile::read_at`], [`DiskFile::read_past_cache`], [`DiskFile::len`] or [`DiskFile::has_name`]
     Read,
     /// [`DiskFile::sync_data`]
     SyncData,
@@ -74,6 +79,7 @@ impl Call {
             | Self::Remove
             | Self::MakeDir
             | Self::Write(..)
+            | Self::WritePast(..)
             | Self::SetLength
             | Self::Forget => hits == Hits::Changes,
             Self::Open | Self::Look | Self::Read => hits == Hits::Reads,
@@ -107,7 +113,7 @@ struct Record {
     log: Vec<Event>,
 }
 
-/// A disk around another one.
+/// A disk around another one. It takes bytes past the cache on every file system, so that these calls fail too.
 #[derive(Clone)]
 pub struct FaultyDisk {
     inner: Arc<dyn Disk>,
@@ -201,19 +207,40 @@ fn eio() -> io::Error {
     rustix::io::Errno::IO.into()
 }
 
-impl DiskFile for FaultyFile {
-    fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
-        let call = Call::Write(position, bytes.len() as u64);
+impl FaultyFile {
+    fn write<T>(
+        &self,
+        call: Call,
+        bytes: &[u8],
+        position: u64,
+        work: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
         let torn = {
             let record = self.disk.record();
             let plan = record.plan.filter(|plan| plan.passes == 0 && call.is_hit_by(plan.hits));
             plan.is_some_and(|plan| plan.fault == Fault::Torn)
         };
-        let done = self.disk.run(call, &self.path, || self.inner.write_all_at(bytes, position));
+        let done = self.disk.run(call, &self.path, work);
         if torn && done.is_err() {
             self.inner.write_all_at(&bytes[..bytes.len() / 2], position)?;
         }
         done
+    }
+}
+
+impl DiskFile for FaultyFile {
+    fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        let call = Call::Write(position, bytes.len() as u64);
+        self.write(call, bytes, position, || self.inner.write_all_at(bytes, position))
+    }
+
+    fn write_past_cache(&self, bytes: &[u8], position: u64) -> io::Result<PastCache> {
+        let call = Call::WritePast(position, bytes.len() as u64);
+        self.write(call, bytes, position, || write_past_cache_on(&*self.inner, bytes, position))
+    }
+
+    fn read_past_cache(&self, buffer: &mut [u8], position: u64) -> io::Result<PastCache> {
+        self.disk.run(Call::Read, &self.path, || read_past_cache_on(&*self.inner, buffer, position))
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {

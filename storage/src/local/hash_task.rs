@@ -3,8 +3,10 @@
 use std::{ops::Range, sync::Arc};
 
 use super::{
+    block::Block,
     hash_queue::{HashQueue, Stream},
-    lane::{Block, Lane},
+    lane::Lane,
+    reading_back::ReadBack,
     upload::Upload,
 };
 use crate::digest::{ChunkHasher, DigestState, Engine};
@@ -29,7 +31,7 @@ pub(super) enum Source {
     /// A block of a writer, which gets it back.
     Written { lane: Arc<Lane>, block: Block, parts: Vec<Range<u64>> },
     /// Read back.
-    Read(Vec<u8>),
+    Read(ReadBack),
 }
 
 /// Digests of the prefix on their way over bytes of a task. They are a copy: until the task is finished, everybody else sees
@@ -116,7 +118,7 @@ impl Source {
     pub(super) fn bytes(&self) -> &[u8] {
         match self {
             Self::Written { block, .. } => block.bytes(),
-            Self::Read(bytes) => bytes,
+            Self::Read(read) => read.bytes(),
         }
     }
 }

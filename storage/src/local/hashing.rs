@@ -1,11 +1,13 @@
 //! Digests that follow the prefix of one upload. They change on hash workers only, and one item of an upload after the other.
 
-use std::{cell::RefCell, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
 use super::{
+    block::Block,
     entries::too_short,
     hash_task::{HashItem, Source, Span, Task},
-    lane::{Block, Lane, Outcome},
+    lane::{Lane, Outcome},
+    reading_back::{Back, give_back},
     statistics::add,
     threads::locked,
     upload::{Inner, Upload},
@@ -15,9 +17,6 @@ use crate::{
     digest::{DigestState, Digests, SavedDigests},
     error::StoreError,
 };
-
-/// Bytes of one read when the digests catch up.
-const READ_BACK_BYTES: usize = 1 << 20;
 
 /// The digests of the prefix, and at most one copy that runs ahead over a chunk whose checksum is not known to match yet.
 pub(super) struct Track {
@@ -114,7 +113,7 @@ impl Upload {
         drop(track);
         match source {
             Source::Written { lane, block, .. } => lane.block_home(block),
-            Source::Read(buffer) => give_back(buffer),
+            Source::Read(read) => give_back(read),
         }
         self.beat();
     }
@@ -145,6 +144,7 @@ impl Upload {
             return;
         }
         inner.hashed = offset;
+        self.leave_cache(inner, offset);
         if offset >= inner.sync.snapshot_hashed + self.shared.limits.checkpoint_bytes
             && !inner.sync.running
         {
@@ -188,50 +188,21 @@ impl Upload {
             self.beat();
             return None;
         }
-        let length = usize::try_from(end - start).unwrap_or(usize::MAX).min(READ_BACK_BYTES);
-        let mut buffer = borrow();
-        buffer.resize(length, 0);
-        let read = self.data.read_at(&mut buffer, start);
-        if let Some(error) = self.read_back_error(read, length) {
-            give_back(buffer);
-            self.poison(error);
-            return None;
+        match self.read_back(start..end) {
+            Ok(Back::Here(read)) => {
+                let prefix = Some(Span::new(state, 0..read.bytes().len()));
+                return Some(Task::new(Arc::clone(self), Source::Read(read), prefix));
+            }
+            Ok(Back::OnItsWay) => {}
+            Ok(Back::TooShort) => self.poison(too_short(self.key)),
+            Err(error) => self.poison(StoreError::from_io("read data back", &error)),
         }
-        let prefix = Some(Span::new(state, 0..length));
-        Some(Task::new(Arc::clone(self), Source::Read(buffer), prefix))
+        None
     }
-
-    fn read_back_error(&self, read: std::io::Result<usize>, length: usize) -> Option<StoreError> {
-        match read {
-            Ok(read) if read == length => None,
-            Ok(_) => Some(too_short(self.key)),
-            Err(error) => Some(StoreError::from_io("read data back", &error)),
-        }
-    }
-}
-
-thread_local! {
-    /// Of this hash worker, for reading back: at most one for every stream that it hashes, and not more idle ones than stay here.
-    static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Buffers for reading back that a worker keeps.
-const BUFFERS_KEPT: usize = 2;
-
-fn borrow() -> Vec<u8> {
-    BUFFERS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(READ_BACK_BYTES))
-}
-
-fn give_back(buffer: Vec<u8>) {
-    BUFFERS.with_borrow_mut(|buffers| {
-        if buffers.len() < BUFFERS_KEPT {
-            buffers.push(buffer);
-        }
-    });
 }
 
 /// How far reading back makes sense: to the end of the prefix, or to bytes that are in memory anyway.
-fn catch_up_end(inner: &Inner) -> u64 {
+pub(super) fn catch_up_end(inner: &Inner) -> u64 {
     let queued = inner
         .in_pipeline
         .iter()

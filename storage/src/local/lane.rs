@@ -7,14 +7,22 @@ use std::{
     collections::VecDeque,
     io::{self, ErrorKind},
     ops::Range,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::sync::{Notify, watch};
 
 use super::{
-    block_size::BlockSize, buffers::Lent, hash_task::HashItem, threads::locked, upload::Upload,
+    block::{Block, Buffer},
+    block_size::BlockSize,
+    hash_task::HashItem,
+    pages::PageBuffer,
+    threads::locked,
+    upload::Upload,
 };
 use crate::{
     claims::ClaimId,
@@ -27,6 +35,8 @@ use crate::{
 
 /// Blocks of one writer on their way at once: one being written, one being hashed, one waiting.
 const IN_FLIGHT_MAX: usize = 3;
+/// The same of a writer whose blocks are the smallest: one fills while the other is on its way.
+const IN_FLIGHT_SLOW_MAX: usize = 2;
 
 /// How a lane ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,64 +47,6 @@ pub(super) enum Outcome {
     Nothing,
     /// The bytes hash to this.
     Mismatch(String),
-}
-
-enum Buffer {
-    Own(Vec<u8>),
-    Lent(Lent),
-}
-
-/// Consecutive bytes of a chunk.
-pub(super) struct Block {
-    buffer: Buffer,
-    start: u64,
-}
-
-impl Block {
-    pub(super) fn bytes(&self) -> &[u8] {
-        match &self.buffer {
-            Buffer::Own(bytes) => bytes,
-            Buffer::Lent(lent) => lent.bytes(),
-        }
-    }
-
-    pub(super) fn start(&self) -> u64 {
-        self.start
-    }
-
-    fn range(&self) -> Range<u64> {
-        self.start..self.start + self.bytes().len() as u64
-    }
-
-    /// The bytes of a part that lies in this block.
-    pub(super) fn part(&self, part: &Range<u64>) -> &[u8] {
-        let at = |position: u64| {
-            usize::try_from(position - self.start).expect("a block fits into memory")
-        };
-        &self.bytes()[at(part.start)..at(part.end)]
-    }
-
-    /// Takes as much of `bytes` as fits.
-    fn take(&mut self, bytes: &mut &[u8], size_own: usize) -> usize {
-        let (buffer, size) = match &mut self.buffer {
-            Buffer::Own(buffer) => (buffer, size_own),
-            Buffer::Lent(lent) => {
-                let size = lent.size();
-                (lent.bytes_mut(), size)
-            }
-        };
-        let (now, rest) = bytes.split_at(bytes.len().min(size - buffer.len()));
-        buffer.extend_from_slice(now);
-        *bytes = rest;
-        now.len()
-    }
-
-    fn is_full(&self, size_own: usize) -> bool {
-        match &self.buffer {
-            Buffer::Own(bytes) => bytes.len() >= size_own,
-            Buffer::Lent(lent) => lent.bytes().len() >= lent.size(),
-        }
-    }
 }
 
 enum Item {
@@ -128,6 +80,8 @@ pub(super) struct Lane {
     pub(super) parts: Extents,
     /// Rings when a block came home or the lane was ended.
     pub(super) room: Notify,
+    /// A block of this chunk was written ahead of the digests.
+    behind: AtomicBool,
     hasher: Mutex<Option<ChunkHasher>>,
     inner: Mutex<LaneInner>,
     ended: watch::Sender<Option<Ended>>,
@@ -145,7 +99,7 @@ struct LaneInner {
     queue: VecDeque<Item>,
     scheduled: bool,
     in_flight: usize,
-    own: Option<Vec<u8>>,
+    own: Option<PageBuffer>,
     block_size: BlockSize,
     heard: Duration,
     closed: bool,
@@ -173,6 +127,7 @@ impl Lane {
             checked: chunk.checksum.is_some(),
             parts,
             room: Notify::new(),
+            behind: AtomicBool::new(false),
             hasher: Mutex::new(chunk.checksum.map(ChunkHasher::new)),
             inner: Mutex::new(LaneInner {
                 reserved: chunk.offset,
@@ -182,8 +137,8 @@ impl Lane {
                 queue: VecDeque::new(),
                 scheduled: false,
                 in_flight: 0,
-                own: Some(Vec::with_capacity(limits.block_bytes_min)),
-                block_size: BlockSize::new(now, &limits),
+                own: Some(PageBuffer::with_room(limits.block_bytes_min)),
+                block_size: BlockSize::new(now, upload.last_block_bytes(), chunk.length, &limits),
                 heard: now,
                 closed: false,
                 skip: false,
@@ -230,7 +185,7 @@ impl Lane {
 
     /// Copies bytes into blocks and hands over those that are full.
     pub(super) fn fill(self: &Arc<Self>, bytes: &mut &[u8]) -> Result<Fill> {
-        let (now, limits) = (self.upload.shared.now(), self.upload.shared.limits);
+        let now = self.upload.shared.now();
         let mut inner = locked(&self.inner);
         loop {
             if inner.closed {
@@ -244,9 +199,8 @@ impl Lane {
             let Some(mut block) = inner.current.take().or_else(|| self.fresh(&mut inner)) else {
                 return Ok(Fill::NeedsRoom);
             };
-            inner.filled += block.take(bytes, limits.block_bytes_min) as u64;
-            if block.is_full(limits.block_bytes_min) {
-                inner.block_size.filled(block.bytes().len(), now, &limits);
+            inner.filled += block.take(bytes) as u64;
+            if block.is_full() {
                 self.hand_over(&mut inner, block);
             } else {
                 inner.current = Some(block);
@@ -256,25 +210,29 @@ impl Lane {
 
     /// An empty block: a large one of the pool where there is room, else the writer's own when it is at home.
     fn fresh(&self, inner: &mut LaneInner) -> Option<Block> {
-        if inner.in_flight >= IN_FLIGHT_MAX {
-            return None;
-        }
         let limits = &self.upload.shared.limits;
         let smallest = limits.block_bytes_min;
+        let slow = inner.block_size.bytes() <= smallest;
+        if inner.in_flight >= if slow { IN_FLIGHT_SLOW_MAX } else { IN_FLIGHT_MAX } {
+            return None;
+        }
         let lend = |size| self.upload.shared.buffers.lend(size).map(Buffer::Lent);
-        let buffer = if inner.block_size.bytes() > smallest {
+        let buffer = if slow {
+            inner.own.take().map(Buffer::Own)
+        } else {
             lend(inner.block_size.bytes()).or_else(|| {
                 inner.block_size.halve(limits);
                 inner.own.take().map(Buffer::Own)
             })
-        } else {
-            inner.own.take().map(Buffer::Own)
         };
         let buffer = buffer.or_else(|| lend(smallest))?;
-        Some(Block { buffer, start: inner.filled })
+        Some(Block::new(buffer, inner.filled))
     }
 
     fn hand_over(self: &Arc<Self>, inner: &mut LaneInner, block: Block) {
+        let (now, shared) = (inner.heard, &self.upload.shared);
+        inner.block_size.filled(block.bytes().len(), now, &shared.limits);
+        self.upload.note_block_bytes(inner.block_size.bytes());
         inner.in_flight += 1;
         inner.queue.push_back(Item::Block(block));
         self.schedule(inner);
@@ -331,15 +289,19 @@ impl Lane {
 
     fn write(self: &Arc<Self>, block: Block) {
         let parts = self.parts.present(block.range());
+        let mut cached_bytes = 0;
         for part in &parts {
-            if let Err(error) = self.upload.data.write_all_at(block.part(part), part.start) {
-                self.block_home(block);
-                self.write_failed(&error);
-                return;
+            match self.upload.place(self, part, block.part(part)) {
+                Ok(bytes) => cached_bytes += bytes,
+                Err(error) => {
+                    self.block_home(block);
+                    self.write_failed(&error);
+                    return;
+                }
             }
         }
         kill_point("write.after_pwrite");
-        let counted = self.upload.written(self, &parts);
+        let counted = self.upload.written(self, &parts, cached_bytes);
         let parts = if self.checked { parts } else { counted };
         if !self.checked && parts.is_empty() {
             self.block_home(block);
@@ -347,6 +309,14 @@ impl Lane {
         }
         let item = HashItem::Block { lane: Arc::clone(self), block, parts };
         self.upload.shared.hash.submit(&self.upload, item);
+    }
+
+    /// Whether a block is ahead of the digests: this one, or one before it whose chunk is hashed as a whole or not at all.
+    pub(super) fn is_behind(&self, now: bool) -> bool {
+        if now && self.checked {
+            self.behind.store(true, Ordering::Relaxed);
+        }
+        now || self.behind.load(Ordering::Relaxed)
     }
 
     /// No space, or a position that the file system does not have, fails this writer alone: nothing of the failed block
@@ -381,9 +351,8 @@ impl Lane {
     pub(super) fn block_home(&self, block: Block) {
         let mut inner = locked(&self.inner);
         inner.in_flight -= 1;
-        if let Buffer::Own(mut bytes) = block.buffer {
-            bytes.clear();
-            inner.own = Some(bytes);
+        if let Buffer::Own(buffer) = block.into_buffer() {
+            inner.own = Some(buffer);
         }
         drop(inner);
         self.room.notify_one();

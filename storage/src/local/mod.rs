@@ -5,10 +5,12 @@
 //! `images/<2 hex>/<uuid>`, `lost+found/`. Shard folders are made and synced once, at the birth of the store.
 //!
 //! # The way of a byte
-//! `append` copies it into a block of its writer; an I/O thread writes the block; a hash worker hashes it while the next
-//! block is written; the syncer of the upload syncs the data, writes a checkpoint, syncs that, and everybody who waits is
-//! answered. Slices ahead of the prefix are hashed when the prefix reaches them, read back mostly from the cache.
+//! `append` copies it into a block of its writer; an I/O thread writes the block, its whole pages past the cache of the system
+//! where that is cheaper; a hash worker hashes it while the next block is written; the syncer of the upload syncs the data, writes
+//! a checkpoint, syncs that, and everybody who waits is answered. Slices ahead of the prefix are hashed when the prefix reaches
+//! them, read back the way they were written.
 
+mod block;
 mod block_size;
 mod buffers;
 mod checkpoint_file;
@@ -27,11 +29,16 @@ mod images;
 mod lane;
 mod layout;
 mod os_disk;
+mod pages;
+#[cfg(feature = "conformance")]
+mod past_cache;
+mod placing;
 #[cfg(feature = "conformance")]
 pub mod power;
 #[cfg(feature = "conformance")]
 mod power_model;
 mod publishing;
+mod reading_back;
 mod shared;
 mod statistics;
 mod syncing;
@@ -53,6 +60,7 @@ use self::{
     entries::{Entries, Entry},
     format::DirectoryLock,
     layout::Layout,
+    placing::Placing,
     shared::Shared,
     statistics::{Counters, get},
     threads::Threads,
@@ -108,6 +116,7 @@ impl LocalStore {
             io: Arc::clone(&threads.io),
             hash: Arc::clone(&threads.hash),
             buffers: Buffers::new(limits.buffers_bytes_max),
+            placing: Placing::new(&limits),
             counters: Counters::default(),
             started: Instant::now(),
         });
@@ -126,6 +135,8 @@ impl LocalStore {
             queued_io_jobs: self.shared.io.queued() as u64,
             open_uploads: self.entries.len() as u64,
             written_bytes: get(&counters.written_bytes),
+            past_cache_bytes: get(&counters.past_cache_bytes),
+            ahead_cache_bytes: self.shared.placing.ahead_bytes(),
             hashed_bytes: get(&counters.hashed_bytes),
             read_back_bytes: get(&counters.read_back_bytes),
             syncs: get(&counters.syncs),

@@ -13,7 +13,8 @@ use std::{
 };
 
 use super::{
-    disk::{Disk, DiskFile},
+    disk::{Disk, DiskFile, PastCache},
+    past_cache::{read_past_cache_on, write_past_cache_on},
     power_model::{DataChange, Model, NameChange, Node},
 };
 
@@ -104,6 +105,11 @@ impl PowerDisk {
         self.state().calls
     }
 
+    /// Pages that were written past the cache of the system while older bytes of theirs waited there to be written back.
+    pub fn mixed_pages(&self) -> u64 {
+        self.state().model.mixed_pages()
+    }
+
     /// Whether the power is off: every call fails.
     pub fn is_off(&self) -> bool {
         self.state().off
@@ -160,6 +166,20 @@ impl DiskFile for PowerFile {
         self.inner.write_all_at(bytes, position)?;
         state.model.change_data(self.file, DataChange::Write(position, bytes.to_vec()));
         state.done(())
+    }
+
+    /// As lost as any other write until the next sync: the disk has a cache too.
+    fn write_past_cache(&self, bytes: &[u8], position: u64) -> io::Result<PastCache> {
+        let mut state = self.disk.state();
+        state.change()?;
+        let done = write_past_cache_on(&*self.inner, bytes, position)?;
+        state.model.change_data(self.file, DataChange::WritePast(position, bytes.to_vec()));
+        state.done(done)
+    }
+
+    fn read_past_cache(&self, buffer: &mut [u8], position: u64) -> io::Result<PastCache> {
+        self.disk.state().on()?;
+        read_past_cache_on(&*self.inner, buffer, position)
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {

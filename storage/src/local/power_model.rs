@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::pages::PAGE_BYTES;
 use crate::conformance::scenario::Dice;
 
 /// Unit in which a write may be torn, in bytes: smaller than any sector, so that a record of one sector is torn too.
@@ -22,6 +23,8 @@ pub(super) enum Node {
 #[derive(Debug, Clone)]
 pub(super) enum DataChange {
     Write(u64, Vec<u8>),
+    /// Past the cache of the system: in that of the disk.
+    WritePast(u64, Vec<u8>),
     SetLength(u64),
 }
 
@@ -54,6 +57,8 @@ impl NameChange {
 struct Content {
     stable: Vec<u8>,
     unsynced: Vec<DataChange>,
+    /// Pages with bytes that wait in the cache of the system.
+    cached: BTreeSet<usize>,
 }
 
 type Names = BTreeMap<PathBuf, Node>;
@@ -66,6 +71,7 @@ pub(super) struct Model {
     live: Names,
     unsynced: Vec<NameChange>,
     next_file: u64,
+    mixed_pages: u64,
 }
 
 impl Model {
@@ -112,11 +118,25 @@ impl Model {
     }
 
     pub(super) fn change_data(&mut self, file: u64, change: DataChange) {
-        self.content(file).unsynced.push(change);
+        let content = self.contents.entry(file).or_default();
+        match &change {
+            DataChange::Write(position, bytes) => content.cached.extend(pages(*position, bytes)),
+            DataChange::WritePast(position, bytes) => {
+                let mixed = pages(*position, bytes).filter(|page| content.cached.contains(page));
+                self.mixed_pages += mixed.count() as u64;
+            }
+            DataChange::SetLength(_) => {}
+        }
+        content.unsynced.push(change);
+    }
+
+    pub(super) fn mixed_pages(&self) -> u64 {
+        self.mixed_pages
     }
 
     pub(super) fn sync_data(&mut self, file: u64) {
         let content = self.content(file);
+        content.cached.clear();
         for change in std::mem::take(&mut content.unsynced) {
             apply_data(&mut content.stable, &change, |_| true);
         }
@@ -124,7 +144,9 @@ impl Model {
 
     /// The unsynced data of a file never reaches stable storage, and nobody is told again.
     pub(super) fn drop_data(&mut self, file: u64) {
-        self.content(file).unsynced.clear();
+        let content = self.content(file);
+        content.cached.clear();
+        content.unsynced.clear();
     }
 
     pub(super) fn change_name(&mut self, change: NameChange) {
@@ -209,7 +231,7 @@ impl Model {
 fn apply_data(bytes: &mut Vec<u8>, change: &DataChange, mut keeps: impl FnMut(usize) -> bool) {
     match change {
         DataChange::SetLength(length) => bytes.resize(index(*length), 0),
-        DataChange::Write(position, written) => {
+        DataChange::Write(position, written) | DataChange::WritePast(position, written) => {
             for (number, sector) in written.chunks(SECTOR_BYTES).enumerate() {
                 if keeps(number) {
                     let at = index(*position) + number * SECTOR_BYTES;
@@ -220,6 +242,11 @@ fn apply_data(bytes: &mut Vec<u8>, change: &DataChange, mut keeps: impl FnMut(us
             }
         }
     }
+}
+
+fn pages(position: u64, bytes: &[u8]) -> impl Iterator<Item = usize> + use<> {
+    let start = index(position);
+    start / PAGE_BYTES..(start + bytes.len()).div_ceil(PAGE_BYTES)
 }
 
 fn index(position: u64) -> usize {

@@ -12,6 +12,7 @@ use super::{
     disk::{Disk, DiskFile},
     hash_queue::HashQueue,
     layout::Layout,
+    placing::Placing,
     statistics::{Counters, add},
     threads::IoQueue,
     upload::Upload,
@@ -26,6 +27,7 @@ pub(super) struct Shared {
     pub(super) io: Arc<IoQueue>,
     pub(super) hash: Arc<HashQueue<Upload>>,
     pub(super) buffers: Arc<Buffers>,
+    pub(super) placing: Placing,
     pub(super) counters: Counters,
     pub(super) started: Instant,
 }

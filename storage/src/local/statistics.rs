@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) written_bytes: AtomicU64,
+    pub(super) past_cache_bytes: AtomicU64,
     pub(super) hashed_bytes: AtomicU64,
     pub(super) read_back_bytes: AtomicU64,
     pub(super) syncs: AtomicU64,

@@ -9,7 +9,7 @@ use std::{
     ops::Range,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -18,7 +18,8 @@ use tokio::sync::watch;
 
 use super::{
     checkpoint_file::CheckpointFile, disk::DiskFile, hash_queue::Pending, hash_task::HashItem,
-    hashing::Track, lane::Lane, shared::Shared, statistics::add, threads::locked,
+    hashing::Track, lane::Lane, reading_back::Fetch, shared::Shared, statistics::add,
+    threads::locked,
 };
 use crate::{
     checkpoint::{Checkpoint, DigestProgress},
@@ -35,6 +36,8 @@ pub(super) struct Upload {
     pub(super) shared: Arc<Shared>,
     pub(super) data: Arc<dyn DiskFile>,
     pub(super) slots: Mutex<CheckpointFile>,
+    /// What the digests will need next, from the disk.
+    pub(super) fetch: Mutex<Fetch>,
     pub(super) track: Mutex<Track>,
     inner: Mutex<Inner>,
     /// Beats at every change that somebody may wait for.
@@ -42,6 +45,8 @@ pub(super) struct Upload {
     /// What waits for the hash workers, in order.
     pub(super) pending_hashes: Mutex<Pending<HashItem>>,
     touched_ms: AtomicU64,
+    /// The size of block that suits the rate of its newest bytes.
+    block_bytes: AtomicUsize,
 }
 
 pub(super) struct Inner {
@@ -71,6 +76,8 @@ pub(super) struct Inner {
     /// How far the digests are; never beyond the prefix of `counted`.
     pub(super) hashed: u64,
     pub(super) catching_up: bool,
+    /// Bytes ahead of the digests that went through the cache of the system and are counted against its bound.
+    pub(super) cached_ahead: Extents,
     pub(super) sync: SyncState,
 }
 
@@ -82,7 +89,7 @@ pub(super) struct SyncState {
     pub(super) wanted: u64,
     /// Data was written, or its file was cut, since the last sync of the data began.
     pub(super) dirty: bool,
-    /// Bytes written since then.
+    /// Bytes written through the cache since then.
     pub(super) unsynced_bytes: u64,
     /// Bytes that came to count since the last snapshot.
     pub(super) uncheckpointed_bytes: u64,
@@ -126,6 +133,7 @@ impl Upload {
             in_pipeline: Vec::new(),
             hashed,
             catching_up: false,
+            cached_ahead: Extents::new(),
             // Bytes may lie in the cache that a process before us had not synced.
             sync: SyncState { dirty: true, snapshot_hashed: hashed, ..SyncState::default() },
             durable: checkpoint,
@@ -136,10 +144,12 @@ impl Upload {
             pending_hashes: Mutex::default(),
             data,
             slots: Mutex::new(slots),
+            fetch: Mutex::default(),
             track: Mutex::new(Track::new(state)),
             inner: Mutex::new(inner),
             pulse: watch::Sender::new(()),
             touched_ms: AtomicU64::new(0),
+            block_bytes: AtomicUsize::new(0),
             shared,
         }))
     }
@@ -161,6 +171,15 @@ impl Upload {
     pub(super) fn touch(&self) {
         let now = u64::try_from(self.shared.now().as_millis()).unwrap_or(u64::MAX);
         self.touched_ms.store(now, Ordering::Relaxed);
+    }
+
+    /// A chunk goes on with blocks as large as those of the chunk before it; 0 when there was none.
+    pub(super) fn last_block_bytes(&self) -> usize {
+        self.block_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_block_bytes(&self, bytes: usize) {
+        self.block_bytes.store(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn idle_for(&self, now: Duration) -> Duration {
@@ -278,13 +297,19 @@ impl Upload {
     }
 
     /// Takes note of parts of a block that a lane has written; answers those that count now and are to be hashed.
-    pub(super) fn written(self: &Arc<Self>, lane: &Lane, parts: &[Range<u64>]) -> Vec<Range<u64>> {
+    /// `cached_bytes` of them went through the cache of the system and wait there to be written back.
+    pub(super) fn written(
+        self: &Arc<Self>,
+        lane: &Lane,
+        parts: &[Range<u64>],
+        cached_bytes: u64,
+    ) -> Vec<Range<u64>> {
         let bytes: u64 = parts.iter().map(|part| part.end - part.start).sum();
         add(&self.shared.counters.written_bytes, bytes);
         let mut inner = self.lock();
         let hashes = inner.choice.md5 || inner.choice.sha256;
         inner.sync.dirty = true;
-        inner.sync.unsynced_bytes += bytes;
+        inner.sync.unsynced_bytes += cached_bytes;
         // A fenced or failed writer changes nothing any more, although its last write has landed in its own claim.
         let counts = !lane.checked && inner.failed.is_none() && lane.epoch == inner.epoch;
         if counts && !parts.is_empty() {
@@ -329,6 +354,14 @@ impl Upload {
         self.kick_catch_up(&mut inner);
         drop(inner);
         self.beat();
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let Ok(inner) = self.inner.get_mut() {
+            self.shared.placing.give_back(inner.cached_ahead.bytes());
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! The local store under faults: refused calls, power cuts, kills, and random scripts.
 
 #[cfg(test)]
+mod alignment;
+#[cfg(test)]
 mod disks;
 #[cfg(test)]
 mod faults;

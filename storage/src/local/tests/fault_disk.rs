@@ -13,7 +13,7 @@ use std::{
 
 use crate::local::{
     OsDisk,
-    disk::{Disk, DiskFile},
+    disk::{Disk, DiskFile, PastCache},
 };
 
 /// What the next calls do; shared by the disk and its files.
@@ -23,6 +23,10 @@ pub(super) struct Faults {
     pub(super) sync_errno: AtomicI32,
     /// Error number of the next write, once.
     pub(super) write_errno: AtomicI32,
+    /// What is answered to a write past the cache: 0 its own answer, 1 refused, 2 not now.
+    pub(super) past_cache: AtomicU64,
+    /// Writes past the cache that were asked for.
+    pub(super) past_cache_asked: AtomicU64,
     /// Error number of the next range that is taken out of a file, once.
     pub(super) forget_errno: AtomicI32,
     /// How long each data sync takes.
@@ -53,8 +57,26 @@ impl DiskFile for FaultFile {
         once(&self.faults.write_errno)?;
         self.file.write_all_at(bytes, position)
     }
+    fn write_past_cache(&self, bytes: &[u8], position: u64) -> io::Result<PastCache> {
+        self.faults.past_cache_asked.fetch_add(1, Ordering::SeqCst);
+        match self.faults.past_cache.load(Ordering::SeqCst) {
+            0 => {
+                once(&self.faults.write_errno)?;
+                self.file.write_past_cache(bytes, position)
+            }
+            1 => Ok(PastCache::Refused),
+            _ => Ok(PastCache::NotNow),
+        }
+    }
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
         self.file.read_at(buffer, position)
+    }
+    fn read_past_cache(&self, buffer: &mut [u8], position: u64) -> io::Result<PastCache> {
+        match self.faults.past_cache.load(Ordering::SeqCst) {
+            0 => self.file.read_past_cache(buffer, position),
+            1 => Ok(PastCache::Refused),
+            _ => Ok(PastCache::NotNow),
+        }
     }
     fn sync_data(&self) -> io::Result<()> {
         self.faults.syncs.fetch_add(1, Ordering::SeqCst);

@@ -4,6 +4,7 @@ mod crash;
 mod fault_disk;
 mod faults;
 mod lifecycle;
+mod placing;
 mod storm;
 mod writing;
 
@@ -29,6 +30,8 @@ pub(super) const LIMITS: Limits = Limits {
     block_bytes_min: 4 << 10,
     block_bytes_max: 64 << 10,
     buffers_bytes_max: 1 << 20,
+    past_cache_bytes_min: 16 << 10,
+    ahead_cache_bytes_max: 256 << 10,
     writeback_bytes: 1 << 20,
     checkpoint_bytes: 2 << 20,
     ..Limits::for_cores(2)
