@@ -173,7 +173,7 @@ pub(crate) fn digest_kernels(input: &[u8]) {
     let choice = DigestChoice { md5: choice % 3 != 2, sha256: choice % 3 != 1 };
     let at = |place: usize| usize::from(rest[place % rest.len()]);
     let bytes: Vec<u8> = rest.iter().copied().cycle().take(3000).collect();
-    let streams: Vec<(&[u8], usize)> = (0..usize::from(streams % 33) + 1)
+    let streams: Vec<(&[u8], usize)> = (0..=usize::from(streams % 33))
         .map(|stream| {
             let begin = at(5 * stream);
             let length = at(3 * stream + 1) * 8 + at(3 * stream + 2);
