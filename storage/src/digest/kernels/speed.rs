@@ -11,7 +11,7 @@ pub struct Speed {
     pub streams: usize,
     /// The kernel that ran.
     pub kernel: Kernel,
-    /// Bytes of all streams together.
+    /// Of all streams together, rounded up.
     pub mb_per_sec: u64,
 }
 
@@ -38,7 +38,7 @@ impl Engine {
                 let micros = begun.elapsed().as_micros();
                 if micros >= each.as_micros() {
                     let mb_per_sec =
-                        u64::try_from(bytes as u128 / micros.max(1)).unwrap_or(u64::MAX);
+                        u64::try_from((bytes as u128).div_ceil(micros.max(1))).unwrap_or(u64::MAX);
                     let kernel = self.kernel(digests, streams).kernel();
                     return Speed { streams, kernel, mb_per_sec };
                 }
