@@ -1,6 +1,6 @@
 //! Named places at which a test can end the process as `kill -9` does.
 
-/// Every name that [`kill_point`] is called with, in the order in which an upload passes them.
+/// Every name that [`kill_point`] is called with, in the order in which an upload, or a whole image, passes them.
 pub const KILL_POINTS: &[&str] = &[
     "create.after_data",
     "create.after_checkpoint",
@@ -12,6 +12,12 @@ pub const KILL_POINTS: &[&str] = &[
     "checkpoint.before_rename",
     "finish.before_checkpoint",
     "finish.after_checkpoint",
+    "whole.after_create",
+    "whole.after_write",
+    "whole.after_data_sync",
+    "whole.after_dir_sync",
+    "whole.before_settle",
+    "whole.after_settle",
     "publish.before_rename",
     "publish.after_rename",
     "publish.after_dir_sync",

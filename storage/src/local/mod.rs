@@ -2,7 +2,7 @@
 //!
 //! # Files
 //! `STORE` (format and identity), `lock` (held for life), `uploads/<2 hex>/<uuid>.data` and `.checkpoint`,
-//! `images/<2 hex>/<uuid>`, `lost+found/`. Shard folders are made and synced once, at the birth of the store.
+//! `images/<2 hex>/<uuid>`, `whole/<uuid>` (an image that is not settled), `lost+found/`. Shard folders are made and synced once, at the birth of the store.
 //!
 //! # The way of a byte
 //! `append` copies it into a block of its writer; an I/O thread writes the block; a hash worker hashes it while the next
@@ -36,7 +36,9 @@ mod syncing;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod turns;
 mod upload;
+mod whole;
 mod writer;
 
 use std::{path::Path, sync::Arc, time::Instant};
@@ -54,6 +56,7 @@ use self::{
     shared::Shared,
     statistics::{Counters, get},
     threads::Threads,
+    turns::SyncTurns,
     upload::Upload,
 };
 use crate::{
@@ -107,6 +110,8 @@ impl LocalStore {
             durability,
             io: Arc::clone(&threads.io),
             hash: Arc::clone(&threads.hash),
+            whole: Arc::clone(&threads.whole),
+            whole_turns: SyncTurns::default(),
             buffers: Buffers::new(limits.buffers_bytes_max),
             counters: Counters::default(),
             started: Instant::now(),
@@ -123,7 +128,7 @@ impl LocalStore {
         let counters = &self.shared.counters;
         Statistics {
             buffer_bytes: self.shared.buffers.lent_bytes() as u64,
-            queued_io_jobs: self.shared.io.queued() as u64,
+            queued_io_jobs: (self.shared.io.queued() + self.shared.whole.queued()) as u64,
             open_uploads: self.entries.len() as u64,
             written_bytes: get(&counters.written_bytes),
             hashed_bytes: get(&counters.hashed_bytes),

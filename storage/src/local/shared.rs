@@ -13,6 +13,7 @@ use super::{
     layout::Layout,
     statistics::{Counters, add},
     threads::{HashQueues, IoQueue},
+    turns::SyncTurns,
 };
 use crate::limits::{Durability, Limits};
 
@@ -23,6 +24,10 @@ pub(super) struct Shared {
     pub(super) durability: Durability,
     pub(super) io: Arc<IoQueue>,
     pub(super) hash: Arc<HashQueues>,
+    /// Threads for images that arrive whole.
+    pub(super) whole: Arc<IoQueue>,
+    /// Syncs of the folder that these share.
+    pub(super) whole_turns: SyncTurns,
     pub(super) buffers: Arc<Buffers>,
     pub(super) counters: Counters,
     pub(super) started: Instant,
