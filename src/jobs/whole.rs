@@ -11,7 +11,7 @@ use super::{
     JobError, Jobs, Joined, NewJob,
     finish::{compare, described},
     join::{Arriving, Place},
-    submit::{Named, Plan, Records, taken},
+    submit::{Named, Plan, Records},
 };
 use crate::{
     db::{Created, NewUploadJob},
@@ -107,7 +107,9 @@ impl Jobs {
             tracing::debug!(%image, %error, "an image could not be made at once; an upload is made of it");
             return Ok(Made::Not(Box::new(new), arriving));
         }
-        self.record_ready(new, &records).await?;
+        if !self.record_ready(&new, &records).await? {
+            return Ok(Made::Not(Box::new(new), arriving));
+        }
         arriving.has_become(upload);
         let Records { job, image, upload } = records;
         tracing::info!(job = %job.uuid, image = %image.uuid, length = image.actual_size, "image made of one request");
@@ -161,29 +163,34 @@ impl Jobs {
     }
 
     /// Records a Ready image whose bytes are durable. Refused, its bytes go; where nobody knows, they wait for the next look.
-    async fn record_ready(&self, new: NewJob, records: &Records) -> Result<(), JobError> {
+    /// `false` if one of its names is taken: what that means the ordinary way finds out.
+    async fn record_ready(&self, new: &NewJob, records: &Records) -> Result<bool, JobError> {
         let uploads = &self.parts.uploads;
         let open_uploads_max = self.parts.limits.open_uploads_max;
-        let (job_uuid, image_uuid) = (records.job.uuid, records.image.uuid);
-        let NewJob { system_tags, user_tags, .. } = new;
-        let (job, image) = (records.job.clone(), records.image.clone());
-        let upload = records.upload.clone();
-        let new = NewUploadJob { job, image, upload, system_tags, user_tags, open_uploads_max };
-        match self.parts.db.create_upload_job(new).await {
+        let Records { job, image, upload } = records;
+        let recorded = self.parts.db.create_upload_job(NewUploadJob {
+            job: job.clone(),
+            image: image.clone(),
+            upload: upload.clone(),
+            system_tags: new.system_tags.clone(),
+            user_tags: new.user_tags.clone(),
+            open_uploads_max,
+        });
+        match recorded.await {
             Ok(Created::Recorded) => {
-                uploads.settle_image(image_uuid).await;
-                Ok(())
+                uploads.settle_image(image.uuid).await;
+                Ok(true)
             }
             Ok(Created::Duplicate) => {
-                uploads.give_up(image_uuid).await;
-                Err(taken(job_uuid, image_uuid))
+                uploads.give_up(image.uuid).await;
+                Ok(false)
             }
             Ok(Created::TooManyOpenUploads) => {
-                uploads.give_up(image_uuid).await;
+                uploads.give_up(image.uuid).await;
                 Err(UploadError::TooManyOpen { max: open_uploads_max }.into())
             }
             Err(error) => {
-                uploads.leave(image_uuid);
+                uploads.leave(image.uuid);
                 Err(error.into())
             }
         }
