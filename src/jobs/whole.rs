@@ -65,7 +65,11 @@ impl Jobs {
             Place::First(arriving) => arriving,
         };
         let admission = uploads.admit_request(Party::Account(caller.account))?;
-        let held = uploads.collect(slice, body).await;
+        // Under a uuid that the client chose there may be, or have been, another image.
+        let held = match new.image.resource_uuid {
+            None => uploads.collect(slice, body).await,
+            Some(_) => None,
+        };
         let checksum = slice.checksum;
         let made = self.whole(move |jobs| async move {
             let made = match held {

@@ -27,7 +27,7 @@ pub const KILL_POINTS: &[&str] = &[
     "discard.after_data_remove",
 ];
 
-/// Ends the process with SIGKILL when the environment variable `LONGSHORE_KILL_AT` is `name`, or `name:N` and this is the
+/// Ends the process with SIGKILL when the environment variable `STORE_KILL_AT` is `name`, or `name:N` and this is the
 /// Nth time. Does nothing without the feature `conformance`.
 #[cfg(feature = "conformance")]
 pub fn kill_point(name: &str) {
@@ -37,7 +37,7 @@ pub fn kill_point(name: &str) {
     };
     static TARGET: OnceLock<Option<(String, u64)>> = OnceLock::new();
     static PASSED: AtomicU64 = AtomicU64::new(0);
-    let target = TARGET.get_or_init(|| parse(&std::env::var("LONGSHORE_KILL_AT").ok()?));
+    let target = TARGET.get_or_init(|| parse(&std::env::var("STORE_KILL_AT").ok()?));
     if let Some((at, times)) = target
         && at == name
         && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *times

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::script::{Client, Told, Way, limits};
 
 const DIRECTORY: &str = "LONGSHORE_TEST_KILL_DIRECTORY";
-const KILL_AT: &str = "LONGSHORE_KILL_AT";
+const KILL_AT: &str = "STORE_KILL_AT";
 const SIGKILL: i32 = 9;
 
 /// What each client of the child does, in this order.
