@@ -98,7 +98,7 @@ impl Worker<'_> {
             match self.session.one_request(&name, image.to_vec()).await {
                 Ok(Some(state)) => self.ledger.stored(upload, 0..length, &state),
                 Ok(None) | Err(_) => return,
-            }
+            };
         }
     }
 

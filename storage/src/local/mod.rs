@@ -19,6 +19,8 @@ mod entries;
 #[cfg(feature = "conformance")]
 pub mod faulty;
 mod format;
+mod hash_queue;
+mod hash_task;
 mod hashing;
 mod housekeeping;
 mod images;
@@ -39,6 +41,7 @@ mod threads;
 mod turns;
 mod upload;
 mod whole;
+mod whole_hash;
 mod writer;
 
 use std::{path::Path, sync::Arc, time::Instant};
@@ -98,10 +101,8 @@ impl LocalStore {
         let layout = Layout::new(root);
         let lock = format::lock(&*disk, &layout)?;
         let store_uuid = format::open_or_make(&*disk, &layout)?;
-        let threads = Threads::start(limits.io_threads, limits.hash_threads).map_err(|error| {
-            StoreError::Unusable {
-                message: format!("The threads of the store could not be started ({error})."),
-            }
+        let threads = Threads::start(&limits).map_err(|error| StoreError::Unusable {
+            message: format!("The threads of the store could not be started ({error})."),
         })?;
         let shared = Arc::new(Shared {
             disk,
@@ -111,6 +112,7 @@ impl LocalStore {
             io: Arc::clone(&threads.io),
             hash: Arc::clone(&threads.hash),
             whole: Arc::clone(&threads.whole),
+            whole_hashes: Arc::clone(&threads.whole_hashes),
             whole_turns: SyncTurns::default(),
             buffers: Buffers::new(limits.buffers_bytes_max),
             counters: Counters::default(),

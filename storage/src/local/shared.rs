@@ -10,10 +10,13 @@ use std::{
 use super::{
     buffers::Buffers,
     disk::{Disk, DiskFile},
+    hash_queue::HashQueue,
     layout::Layout,
     statistics::{Counters, add},
-    threads::{HashQueues, IoQueue},
+    threads::IoQueue,
     turns::SyncTurns,
+    upload::Upload,
+    whole_hash::WholeHashes,
 };
 use crate::limits::{Durability, Limits};
 
@@ -23,7 +26,8 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) durability: Durability,
     pub(super) io: Arc<IoQueue>,
-    pub(super) hash: Arc<HashQueues>,
+    pub(super) hash: Arc<HashQueue<Upload>>,
+    pub(super) whole_hashes: Arc<WholeHashes>,
     /// Threads for images that arrive whole.
     pub(super) whole: Arc<IoQueue>,
     /// Syncs of the folder that these share.

@@ -9,8 +9,6 @@ pub(super) struct Counters {
     pub(super) read_back_bytes: AtomicU64,
     pub(super) syncs: AtomicU64,
     pub(super) checkpoints: AtomicU64,
-    /// Images that came whole; whose turn it is among the hash workers.
-    pub(super) whole_images: AtomicU64,
 }
 
 pub(super) fn add(counter: &AtomicU64, by: u64) {

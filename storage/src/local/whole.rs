@@ -4,11 +4,7 @@
 //! place among all others, and waits for no sync: a crash leaves them in either place, and each is looked into. The move has one
 //! direction, so whoever looks into `images/`, then `whole/`, then `images/` finds what is there.
 
-use std::{
-    io,
-    sync::{Arc, atomic::Ordering},
-    time::SystemTime,
-};
+use std::{io, sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,9 +18,10 @@ use super::{
     shared::Shared,
     statistics::add,
     threads::{CLOSING, IoQueue},
+    whole_hash::Asked,
 };
 use crate::{
-    digest::{ChunkChecksum, ChunkHasher, DigestChoice, DigestState, Digests},
+    digest::{ChunkChecksum, DigestChoice, Digests},
     error::{Result, StoreError},
     kill::kill_point,
     store::{ImageKey, UploadKey, WholeImages},
@@ -42,16 +39,11 @@ impl WholeImages for LocalStore {
         choice: DigestChoice,
         checksum: Option<ChunkChecksum>,
     ) -> Result<Digests> {
-        let shared = Arc::clone(&self.shared);
+        let length = bytes.len() as u64;
         let (answer, digests) = oneshot::channel();
-        let job = Box::new(move || {
-            // Nobody may listen any more.
-            let _ = answer.send(digest(&shared, &bytes, choice, checksum));
-        });
-        let turn = self.shared.counters.whole_images.fetch_add(1, Ordering::Relaxed);
-        let hash = &self.shared.hash;
-        hash.submit(hash.worker_for(turn), job);
-        // A job that was not taken drops its end.
+        self.shared.whole_hashes.submit(Asked { bytes, choice, checksum, answer });
+        add(&self.shared.counters.hashed_bytes, length);
+        // A body that was not taken drops its end.
         digests.await.unwrap_or_else(|_| {
             Err(StoreError::Io { action: "hash an image", message: CLOSING.to_owned() })
         })
@@ -99,23 +91,6 @@ impl LocalStore {
         let threads: Arc<IoQueue> = Arc::clone(&self.shared.whole);
         threads.run(move || job(&shared)).await?
     }
-}
-
-fn digest(
-    shared: &Shared,
-    bytes: &[u8],
-    choice: DigestChoice,
-    checksum: Option<ChunkChecksum>,
-) -> Result<Digests> {
-    if let Some(checksum) = checksum {
-        let mut hasher = ChunkHasher::new(checksum);
-        hasher.update(bytes);
-        hasher.verify().map_err(|actual| StoreError::ChecksumMismatch { offset: 0, actual })?;
-    }
-    let mut state = DigestState::new(choice);
-    state.update(bytes);
-    add(&shared.counters.hashed_bytes, bytes.len() as u64);
-    Ok(state.finish())
 }
 
 fn put(shared: &Shared, image: ImageKey, bytes: &[u8]) -> Result<()> {

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Contents, MemoryStore};
 use crate::{
-    digest::{ChunkChecksum, ChunkHasher, DigestChoice, DigestState, Digests},
+    digest::{ChunkChecksum, ChunkHasher, DigestChoice, DigestState, Digests, Engine},
     error::{Result, StoreError},
     store::{ImageKey, UploadKey, WholeImages},
 };
@@ -34,7 +34,7 @@ impl WholeImages for MemoryStore {
             verified.map_err(|actual| StoreError::ChecksumMismatch { offset: 0, actual })?;
         }
         let mut state = DigestState::new(choice);
-        state.update(&bytes);
+        Engine::AUTO.update(&mut [(&mut state, &bytes)]);
         Ok(state.finish())
     }
 
