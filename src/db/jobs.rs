@@ -23,7 +23,7 @@ use super::{
     rows::{self, RowOf},
     sql::SqlDatabase,
     statements as st,
-    tags::{delete_tags, put_tags},
+    tags::{add_tags, delete_tags},
     values::{big, rows_max, values},
     write::Write,
 };
@@ -203,7 +203,10 @@ impl Write for NewUploadJob {
     type Answer = Created;
 
     async fn run<D: Dialect>(&self, link: &mut Link<'_, D>) -> Result<Created> {
-        link.execute(st::TURN_TAKE, values![self.job.account]).await?;
+        // What has ended already takes no place among the open ones, so that it needs no turn.
+        if !self.job.state.is_final() {
+            link.execute(st::TURN_TAKE, values![self.job.account]).await?;
+        }
         let count = SqlText::Fixed(st::OPEN_UPLOADS_COUNT);
         let open = link.number(count, values![self.job.account]).await?;
         if link.execute(st::JOB_INSERT, job_values(self)).await? == 0
@@ -217,10 +220,11 @@ impl Write for NewUploadJob {
             return Ok(Created::TooManyOpenUploads);
         }
         let (system, user) = (&self.system_tags, &self.user_tags);
-        for resource in [Resource::Job(self.job.uuid), Resource::Image(self.image.uuid)] {
-            // Tags of an image that was replaced by a rerun, if any, go.
-            put_tags(link, self.job.account, resource, system, user, self.job.created_ms).await?;
-        }
+        let (job, image) = (Resource::Job(self.job.uuid), Resource::Image(self.image.uuid));
+        // Tags of an image that was replaced by a rerun, if any, go. Those of a job went with it.
+        delete_tags(link, image).await?;
+        let both = [job, image];
+        add_tags(link, self.job.account, &both, system, user, self.job.created_ms).await?;
         Ok(Created::Recorded)
     }
 

@@ -65,7 +65,8 @@ use crate::domain::{
 /// Result of every database operation.
 pub type Result<T> = std::result::Result<T, DbError>;
 
-/// A new upload job with everything that belongs to it; recorded whole or not at all.
+/// A new upload job with everything that belongs to it; recorded whole or not at all. One that has ended before it is recorded comes
+/// with its Ready image.
 #[derive(Debug, Clone)]
 pub struct NewUploadJob {
     /// The job.

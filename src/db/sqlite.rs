@@ -200,15 +200,17 @@ impl Line {
 }
 
 async fn run_batch(conn: &mut SqliteConnection, batch: &mut [Box<dyn Queued>]) -> sqlx::Result<()> {
-    statement(conn, "BEGIN IMMEDIATE").await?;
+    // Two statements in one text are one way to the thread of the connection and back.
+    let mut next = "BEGIN IMMEDIATE; SAVEPOINT one";
     for queued in batch {
-        statement(conn, "SAVEPOINT one").await?;
+        statement(conn, next).await?;
+        next = "RELEASE one; SAVEPOINT one";
         if !queued.run(conn).await {
             // Fails where SQLite has already undone the whole transaction (disk full, I/O error); then all of it is.
             statement(conn, "ROLLBACK TO one").await?;
         }
-        statement(conn, "RELEASE one").await?;
     }
+    // With the savepoint that is still open.
     statement(conn, "COMMIT").await
 }
 

@@ -261,8 +261,9 @@ pub(super) const IMAGES_LISTED: &str =
 
 pub(super) const TAG_SELECT: &str = concat!("SELECT ", tag_columns!(), " FROM tag t WHERE ");
 pub(super) const TAG_COUNT: &str = "SELECT COUNT(*) AS n FROM tag t WHERE ";
-pub(super) const TAG_INSERT: &str = "INSERT INTO tag (uuid, account_uuid, resource_uuid, \
-     resource_type, kind, tag, created_ms, position) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+/// Followed by a list of rows of placeholders.
+pub(super) const TAGS_INSERT: &str = "INSERT INTO tag (uuid, account_uuid, resource_uuid, \
+     resource_type, kind, tag, created_ms, position) VALUES ";
 /// After the last one of its kind. Whoever runs it has locked the resource.
 pub(super) const TAG_APPEND: &str = "INSERT INTO tag (uuid, account_uuid, resource_uuid, \
      resource_type, kind, tag, created_ms, position) \

@@ -1,5 +1,7 @@
 //! Tags.
 
+use std::fmt::Write as _;
+
 use async_trait::async_trait;
 
 use crate::domain::{
@@ -14,7 +16,7 @@ use crate::domain::{
 
 use super::{
     DbError, Result,
-    dialect::{Dialect, Link, Value},
+    dialect::{Dialect, Link, SqlText, Value},
     query::{self, SYSTEM_TAGS, USER_TAGS},
     rows::{self, RowOf},
     sql::SqlDatabase,
@@ -111,6 +113,11 @@ impl<D: Dialect> TagRepository for SqlDatabase<D> {
     }
 }
 
+/// Columns of a tag, its position with them.
+const TAG_COLUMNS: usize = 8;
+/// Tags of one statement: SQLite takes 32,766 values in one, PostgreSQL 65,535.
+const TAGS_AT_ONCE_MAX: usize = 1000;
+
 /// The name of a kind in rows.
 pub(super) const fn kind_name(kind: TagKind) -> &'static str {
     match kind {
@@ -129,17 +136,48 @@ pub(super) async fn put_tags<D: Dialect>(
     now_ms: EpochMs,
 ) -> Result<()> {
     delete_tags(link, resource).await?;
-    for (kind, tags) in [(TagKind::System, system), (TagKind::User, user)] {
-        for (position, tag) in (0_i64..).zip(tags) {
-            let uuid = TagUuid::random();
-            let tag = tag.clone();
-            let tag = TagRecord { uuid, account, resource, kind, tag, created_ms: now_ms };
-            let mut row = tag_values(&tag);
-            row.push(position.into());
-            link.execute(st::TAG_INSERT, row).await?;
+    add_tags(link, account, &[resource], system, user, now_ms).await
+}
+
+/// Gives these tags, in order, to resources that have none. One statement for many: each costs a way to the database and back.
+pub(super) async fn add_tags<D: Dialect>(
+    link: &mut Link<'_, D>,
+    account: AccountUuid,
+    resources: &[Resource],
+    system: &[String],
+    user: &[String],
+    now_ms: EpochMs,
+) -> Result<()> {
+    let kinds = [(TagKind::System, system), (TagKind::User, user)];
+    let mut rows = Vec::with_capacity(resources.len() * (system.len() + user.len()));
+    for resource in resources.iter().copied() {
+        for (kind, tags) in kinds {
+            for (position, tag) in (0_i64..).zip(tags) {
+                let (uuid, tag) = (TagUuid::random(), tag.clone());
+                let tag = TagRecord { uuid, account, resource, kind, tag, created_ms: now_ms };
+                rows.push(tag_values(&tag).into_iter().chain([position.into()]));
+            }
         }
     }
+    while !rows.is_empty() {
+        let rest = rows.split_off(rows.len().min(TAGS_AT_ONCE_MAX));
+        let sql = inserting(rows.len());
+        link.all(SqlText::Built(sql), rows.into_iter().flatten().collect()).await?;
+        rows = rest;
+    }
     Ok(())
+}
+
+/// The statement that inserts so many tags.
+fn inserting(tags: usize) -> String {
+    let mut sql = st::TAGS_INSERT.to_owned();
+    for row in 0..tags {
+        let columns = (1..=TAG_COLUMNS).map(|column| format!("${}", row * TAG_COLUMNS + column));
+        let columns = columns.collect::<Vec<_>>().join(", ");
+        // Writing to a String does not fail.
+        let _ = write!(sql, "{}({columns})", if row == 0 { "" } else { ", " });
+    }
+    sql
 }
 
 /// Takes all tags of a resource.
@@ -189,7 +227,7 @@ impl Write for CreateTag {
         }
         let kind = kind_name(new.kind);
         let of = values![new.resource.uuid(), new.resource.type_name(), kind];
-        if link.number(super::dialect::SqlText::Fixed(st::TAGS_COUNT), of).await? >= new.tags_max {
+        if link.number(SqlText::Fixed(st::TAGS_COUNT), of).await? >= new.tags_max {
             return Ok(TagCreated::TooMany);
         }
         if let (Some((job, mut upload)), Some(steering)) = (job, steering(new.kind, &new.tag)?) {
@@ -293,7 +331,7 @@ async fn same_tags<D: Dialect>(
     tag: &str,
 ) -> Result<Vec<TagRecord>> {
     let of = values![resource.uuid(), resource.type_name(), kind_name(kind), tag];
-    let rows = link.all(super::dialect::SqlText::Fixed(st::TAGS_SAME), of).await?;
+    let rows = link.all(SqlText::Fixed(st::TAGS_SAME), of).await?;
     rows.iter().map(rows::tag).collect()
 }
 

@@ -53,7 +53,7 @@ impl Drop for Entry<'_> {
 }
 
 /// Why the finishing of an upload stopped before its image.
-enum Halt {
+pub(super) enum Halt {
     /// The job is not Running any more: whoever moved it goes on from there.
     Left(JobState),
     /// The content is not what was declared: the job fails for good.
@@ -354,7 +354,7 @@ impl Jobs {
 }
 
 /// Compares with every digest that the client declared.
-fn compare(record: &UploadRecord, finished: &Finished) -> Result<(), Halt> {
+pub(super) fn compare(record: &UploadRecord, finished: &Finished) -> Result<(), Halt> {
     let wrong = |name: &str, expected: &[u8], actual: Option<&[u8]>| {
         // A digest that nobody computed is no digest that fits.
         let actual = actual.map_or_else(|| "not known".to_owned(), hex);
@@ -379,7 +379,11 @@ fn compare(record: &UploadRecord, finished: &Finished) -> Result<(), Halt> {
 }
 
 /// The image's record with what is known now.
-fn described(image: ImageRecord, finished: &Finished, probed: Probed) -> Result<ImageRecord, Halt> {
+pub(super) fn described(
+    image: ImageRecord,
+    finished: &Finished,
+    probed: Probed,
+) -> Result<ImageRecord, Halt> {
     if i64::try_from(probed.virtual_size).is_err() {
         let cause = format!(
             "the {} header names a disk of {} bytes, more than any disk has",

@@ -17,6 +17,7 @@ mod submit;
 mod supervisor;
 mod tags;
 mod unreadable;
+mod whole;
 
 use std::{
     collections::HashMap,
@@ -38,6 +39,7 @@ pub use hooks::{
 };
 pub use join::Joined;
 pub use unreadable::Unreadable;
+pub use whole::Put;
 
 pub use crate::db::{ApiJobResult, DbError};
 
@@ -49,9 +51,8 @@ use crate::{
         account::StorageRecord,
         add_image::AddImageRequest,
         clock::{Clock, ClockDoubt},
-        ids::{AccountUuid, ApiId, ImageUuid, JobUuid, NodeUuid, UploadUuid},
+        ids::{ApiId, ImageUuid, JobUuid, NodeUuid, UploadUuid},
         image::ImageRecord,
-        image_id::ImageId,
         job::LongJob,
         upload::{Completion, ExpectedDigests, UploadRecord},
     },
@@ -177,8 +178,8 @@ pub struct Jobs {
     locks: Locks<JobUuid>,
     /// One at a time removes or recovers a deleted image. Whoever takes a job's lock as well takes that first.
     image_locks: Locks<ImageUuid>,
-    /// One at a time looks for the live job of an `IMAGE_ID` and makes one if there is none.
-    joining: Locks<(AccountUuid, ImageId)>,
+    /// One at a time looks for the live job of an `IMAGE_ID` and makes one if there is none: what others learn of it.
+    arriving: Mutex<HashMap<join::Key, join::Came>>,
     /// How far the clock is ahead of what it is believed.
     doubt: Mutex<ClockDoubt>,
     /// Rows that the last look at all unfinished jobs could not read.
@@ -195,7 +196,7 @@ impl Jobs {
             finishing: Mutex::default(),
             locks: Locks::default(),
             image_locks: Locks::default(),
-            joining: Locks::default(),
+            arriving: Mutex::default(),
             doubt: Mutex::default(),
             unreadable: Mutex::default(),
         });

@@ -28,6 +28,18 @@ pub(super) struct Named {
     pub(super) upload: UploadUuid,
 }
 
+impl Named {
+    /// Those of a new job.
+    pub(super) fn new(account: AccountUuid, new: &NewJob, plan: &Plan) -> Self {
+        Self {
+            account,
+            job: new.uuid.unwrap_or_else(JobUuid::random),
+            image: plan.image,
+            upload: UploadUuid::random(),
+        }
+    }
+}
+
 /// What a run is to make: checked, with defaults filled in.
 pub(super) struct Plan {
     pub(super) request: AddImageRequest,
@@ -59,12 +71,7 @@ impl Jobs {
         new: NewJob,
     ) -> Result<JobView, JobError> {
         let plan = self.plan(&new)?;
-        let named = Named {
-            account: caller.account,
-            job: new.uuid.unwrap_or_else(JobUuid::random),
-            image: plan.image,
-            upload: UploadUuid::random(),
-        };
+        let named = Named::new(caller.account, &new, &plan);
         // Whoever finds the record before this has ended, and cancels it, waits until it is in memory to be taken out.
         let _alone = self.lock(named.job).await;
         if new.uuid.is_some()

@@ -385,6 +385,7 @@ impl Jobs {
         for (name, bytes) in self.parts.uploads.purge_set_aside(kept).await? {
             tracing::info!(name, bytes, "a stray in lost+found was removed");
         }
+        self.parts.uploads.reconcile_whole().await?;
         self.parts.db.prune_api_jobs(now_ms - millis(limits.api_calls_kept)).await?;
         Ok(())
     }

@@ -181,7 +181,7 @@ impl Uploads {
                 self.clear_stray(stray).await?;
             }
         }
-        Ok(())
+        self.reconcile_whole().await
     }
 
     async fn clear_stray(&self, stray: UploadUuid) -> Result<(), UploadError> {

@@ -11,6 +11,7 @@ mod read;
 mod reading;
 mod signals;
 mod space;
+mod whole;
 mod write;
 
 use std::{
@@ -20,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use longshore_storage::{ImageStore, StoreRecovery, UploadStore};
+use longshore_storage::{ImageStore, StoreRecovery, UploadStore, WholeImages};
 use tokio_util::sync::CancellationToken;
 
 pub use admission::{Admission, Party};
@@ -35,13 +36,15 @@ pub use longshore_storage::{
 pub use reading::ReadyImage;
 pub use signals::{JobSignals, Verdict};
 pub use space::SpaceLedger;
+pub use whole::Replay;
+pub(crate) use whole::{Held, probe_whole};
 
 use self::admission::Admissions;
 use crate::{
     db::{Database, Leased},
     domain::{
         clock::Clock,
-        ids::{AccountUuid, NodeUuid, UploadUuid},
+        ids::{AccountUuid, ImageUuid, NodeUuid, UploadUuid},
         image::ImageRecord,
         job::LongJob,
         upload::{UploadFate, UploadRecord},
@@ -49,9 +52,9 @@ use crate::{
 };
 
 /// A store as the use cases hold it.
-pub trait Storage: UploadStore + StoreRecovery + ImageStore {}
+pub trait Storage: UploadStore + StoreRecovery + ImageStore + WholeImages {}
 
-impl<T: UploadStore + StoreRecovery + ImageStore> Storage for T {}
+impl<T: UploadStore + StoreRecovery + ImageStore + WholeImages> Storage for T {}
 
 /// One request body and what its headers say of it.
 #[derive(Debug, Clone, Default)]
@@ -131,6 +134,10 @@ pub struct Uploads {
     live: RwLock<HashMap<UploadUuid, Arc<Live>>>,
     /// In the store, but not in the records yet: no strays.
     creating: Mutex<HashSet<UploadUuid>>,
+    /// The same for images that are made without an upload.
+    making: Mutex<HashSet<ImageUuid>>,
+    /// Places in memory for bodies of such images.
+    held: Arc<tokio::sync::Semaphore>,
     space: SpaceLedger,
     /// One at a time writes down what was learnt.
     writing_down: tokio::sync::Mutex<()>,
@@ -161,6 +168,8 @@ impl Uploads {
             signals: OnceLock::new(),
             live: RwLock::default(),
             creating: Mutex::default(),
+            making: Mutex::default(),
+            held: Arc::new(whole::places()),
             space: SpaceLedger::default(),
             writing_down: tokio::sync::Mutex::default(),
             readings: reading::Readings::default(),
@@ -242,6 +251,10 @@ impl Uploads {
             }
             None => Err(UploadError::NotFound),
         }
+    }
+
+    fn making(&self) -> MutexGuard<'_, HashSet<ImageUuid>> {
+        self.making.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn creating(&self) -> MutexGuard<'_, HashSet<UploadUuid>> {

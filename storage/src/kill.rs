@@ -1,6 +1,6 @@
 //! Named places at which a test can end the process as `kill -9` does.
 
-/// Every name that [`kill_point`] is called with, in the order in which an upload passes them.
+/// Every name that [`kill_point`] is called with, in the order in which an upload, or a whole image, passes them.
 pub const KILL_POINTS: &[&str] = &[
     "create.after_data",
     "create.after_checkpoint",
@@ -12,6 +12,12 @@ pub const KILL_POINTS: &[&str] = &[
     "checkpoint.before_rename",
     "finish.before_checkpoint",
     "finish.after_checkpoint",
+    "whole.after_create",
+    "whole.after_write",
+    "whole.after_data_sync",
+    "whole.after_dir_sync",
+    "whole.before_settle",
+    "whole.after_settle",
     "publish.before_rename",
     "publish.after_rename",
     "publish.after_dir_sync",
@@ -21,7 +27,7 @@ pub const KILL_POINTS: &[&str] = &[
     "discard.after_data_remove",
 ];
 
-/// Ends the process with SIGKILL when the environment variable `LONGSHORE_KILL_AT` is `name`, or `name:N` and this is the
+/// Ends the process with SIGKILL when the environment variable `STORE_KILL_AT` is `name`, or `name:N` and this is the
 /// Nth time. Does nothing without the feature `conformance`.
 #[cfg(feature = "conformance")]
 pub fn kill_point(name: &str) {
@@ -31,7 +37,7 @@ pub fn kill_point(name: &str) {
     };
     static TARGET: OnceLock<Option<(String, u64)>> = OnceLock::new();
     static PASSED: AtomicU64 = AtomicU64::new(0);
-    let target = TARGET.get_or_init(|| parse(&std::env::var("LONGSHORE_KILL_AT").ok()?));
+    let target = TARGET.get_or_init(|| parse(&std::env::var("STORE_KILL_AT").ok()?));
     if let Some((at, times)) = target
         && at == name
         && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *times

@@ -31,4 +31,5 @@ pub use limits::{Durability, Limits};
 pub use store::{
     Acknowledged, Chunk, Claimed, Ended, Finished, ImageKey, ImageStore, Owned, RangeWriter, Space,
     Statistics, StoreRecovery, UploadKey, UploadPhase, UploadSpec, UploadState, UploadStore,
+    WholeImages,
 };

@@ -10,6 +10,7 @@
 
 mod images;
 mod upload;
+mod whole;
 mod writer;
 
 use std::{
@@ -50,10 +51,12 @@ struct Shared {
 struct Contents {
     uploads: BTreeMap<UploadKey, Upload>,
     images: BTreeMap<ImageKey, Vec<u8>>,
+    /// Images that no record was made of yet.
+    unsettled: BTreeMap<ImageKey, Vec<u8>>,
     /// Which upload became which image, and its last state.
     published: BTreeMap<UploadKey, (ImageKey, UploadState)>,
     /// Uploads that no record knew, and when they were set aside.
-    set_aside: Vec<(UploadKey, u64, Instant)>,
+    set_aside: Vec<(String, u64, Instant)>,
 }
 
 impl Shared {
@@ -284,7 +287,7 @@ impl UploadStore for MemoryStore {
         if !contents.uploads.contains_key(&key) && contents.images.contains_key(&image) {
             return Ok(());
         }
-        let taken = contents.images.contains_key(&image);
+        let taken = contents.images.contains_key(&image) || contents.unsettled.contains_key(&image);
         let upload = contents.owned(owned)?;
         let offset = upload.offset();
         if !upload.finished {

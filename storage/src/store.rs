@@ -216,7 +216,7 @@ pub trait StoreRecovery: Send + Sync + 'static {
     /// Every upload that has a staging entry.
     async fn uploads(&self) -> Result<Vec<UploadKey>>;
 
-    /// Every published image.
+    /// Every published image that is settled.
     async fn images(&self) -> Result<Vec<ImageKey>>;
 
     /// Moves a staging entry that no record knows to `lost+found`, never deletes it (I7). Idempotent.
@@ -285,6 +285,37 @@ pub trait ImageStore: Send + Sync + 'static {
 
     /// Removes an image durably. Idempotent.
     async fn delete_image(&self, image: ImageKey) -> Result<()>;
+}
+
+/// Images whose bytes are all here at once: they need no upload and no checkpoint.
+///
+/// Such an image is *unsettled* from [`put_whole`](Self::put_whole) to [`settle`](Self::settle): the caller records it in between, so
+/// that after a crash its records decide what becomes of it. All other calls find it all the same.
+#[async_trait]
+pub trait WholeImages: Send + Sync + 'static {
+    /// The digests of `bytes`. With a checksum that they do not have: `ChecksumMismatch`.
+    async fn digest(
+        &self,
+        bytes: Bytes,
+        choice: DigestChoice,
+        checksum: Option<ChunkChecksum>,
+    ) -> Result<Digests>;
+
+    /// Makes the image `image` of `bytes`: when this returns it is there whole under its name and survives a power cut; or there
+    /// is an error, and no image that was not there before (a crash while it fails may leave one that is unsettled). It replaces
+    /// nothing: `AlreadyExists`.
+    ///
+    /// Knows no owner epoch: its name has never been used, so that nobody can have been fenced off from it.
+    async fn put_whole(&self, image: ImageKey, bytes: Bytes) -> Result<()>;
+
+    /// Its record is durable: the image is one like any other. Idempotent; `ImageNotFound` if there is none.
+    async fn settle(&self, image: ImageKey) -> Result<()>;
+
+    /// Every image that is unsettled. Those that are being made at this moment may be among them.
+    async fn unsettled(&self) -> Result<Vec<ImageKey>>;
+
+    /// Moves an unsettled image that no record knows to `lost+found`, never deletes it. Idempotent; a settled one stays.
+    async fn set_image_aside(&self, image: ImageKey) -> Result<()>;
 }
 
 /// The right to write one chunk, and the way its bytes go.

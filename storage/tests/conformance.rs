@@ -29,6 +29,7 @@ fn every_case_is_in_the_list() {
         ("images", include_str!("../src/conformance/images.rs")),
         ("overlap", include_str!("../src/conformance/overlap.rs")),
         ("recovery", include_str!("../src/conformance/recovery.rs")),
+        ("whole", include_str!("../src/conformance/whole.rs")),
         ("writing", include_str!("../src/conformance/writing.rs")),
     ];
     assert_eq!(listed.len(), sources.len());

@@ -29,7 +29,7 @@ use shared::{
     random::Random,
     ranges::{contiguous_end, lost, send_in_parallel},
     runtime,
-    server::Server,
+    server::{Server, Told},
 };
 
 /// One image, killed once or twice on its way. Answers acknowledged bytes.
@@ -122,6 +122,90 @@ fn killed_servers_lose_nothing() {
     assert_eq!(files_below(&data.path().join("images")).len() as u64, cycles, "one file per image");
     assert_eq!(files_below(&data.path().join("lost+found")), Vec::<PathBuf>::new(), "strays");
     println!("{cycles} kills or more, {acknowledged_bytes} acknowledged bytes, 0 lost");
+}
+
+/// Small images of one request each, until the server is gone: names and bytes of those that were called Ready.
+async fn send_small(session: &Session, name: &str, mut random: Random) -> Vec<(String, Vec<u8>)> {
+    let mut ready = Vec::new();
+    for number in 0.. {
+        let length = 1 + random.below(64 << 10);
+        let (image_id, bytes) = (format!("{name}-{number}"), random.bytes(length as usize));
+        match session.one_request(&image_id, bytes.clone()).await {
+            Ok(Some(state)) => {
+                assert_eq!(state["state"], "Succeeded", "{state}");
+                ready.push((image_id, bytes));
+            }
+            Ok(None) | Err(_) => break,
+        }
+    }
+    ready
+}
+
+/// All that were called Ready are there, nothing waits, and every file of an image has its row.
+async fn small_ones_are_kept(session: &Session, data: &Path, ready: &[(String, Vec<u8>)]) {
+    for (name, bytes) in ready {
+        let inventory = session.image_named(name).await;
+        assert_eq!(inventory["status"], "Ready", "{name}: {inventory}");
+        let stored = session.download(inventory["uuid"].as_str().unwrap()).await;
+        assert!(stored == *bytes, "{name}: the stored bytes differ from the source");
+    }
+    let left = || files_below(&data.join("whole"));
+    for _ in 0..200 {
+        if left().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(left(), Vec::<PathBuf>::new(), "an image that is not settled");
+    let mut images = session.images().await.unwrap();
+    images.retain(|image| image["status"] == "Ready");
+    assert_eq!(files_below(&data.join("images")).len(), images.len(), "files and rows of images");
+}
+
+/// Killed at each named place on the way of an image that comes whole, at the 1st and at the 30th image; and at random moments.
+#[test]
+#[ignore = "needs minutes: scripts/test and scripts/soak kill run it"]
+fn killed_servers_keep_small_images() {
+    let mut random = Random::seeded("KILL_SEED");
+    let points = longshore_storage::kill::KILL_POINTS.iter();
+    let mut kill_at: Vec<_> = points
+        .filter(|point| point.starts_with("whole."))
+        .flat_map(|point| [Some(format!("{point}:1")), Some(format!("{point}:30"))])
+        .collect();
+    assert_eq!(kill_at.len(), 12, "six places");
+    kill_at.extend(std::iter::repeat_n(None, 6));
+    let data = tempfile::tempdir().unwrap();
+    let mut ready = Vec::new();
+    runtime().block_on(async {
+        for (cycle, kill_at) in kill_at.into_iter().enumerate() {
+            let environment = kill_at.as_deref().map(|at| ("STORE_KILL_AT", at));
+            let environment = environment.as_slice();
+            let server = Server::try_spawn(data.path(), environment, Told::Errors).unwrap();
+            let session = Session::open(&server.base).await;
+            let names = (0..4).map(|sender| format!("small-{cycle}-{sender}")).collect::<Vec<_>>();
+            let sending =
+                names.iter().map(|name| send_small(&session, name, Random(random.next())));
+            let sending = futures::future::join_all(sending);
+            let after = Duration::from_millis(50 + random.below(400));
+            let kill = async {
+                if let Some(at) = &kill_at {
+                    let gone = server.gone(Duration::from_mins(1)).await;
+                    assert!(gone, "{at} was never passed");
+                } else {
+                    tokio::time::sleep(after).await;
+                    server.kill();
+                }
+            };
+            let (sent, ()) = tokio::join!(sending, kill);
+            ready.extend(sent.into_iter().flatten());
+            let server = Server::spawn(data.path());
+            let session = Session::open(&server.base).await;
+            small_ones_are_kept(&session, data.path(), &ready).await;
+        }
+    });
+    assert!(ready.len() > 100, "only {} images were made", ready.len());
+    let aside = files_below(&data.path().join("lost+found")).len();
+    println!("18 kills, {} small images called Ready, 0 lost, {aside} never recorded", ready.len());
 }
 
 /// Negative controls: the checks above notice an acknowledged range that is gone, and a stored byte that is not the source's.

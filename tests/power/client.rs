@@ -33,6 +33,8 @@ impl Worker<'_> {
         tokio::join!(
             self.send_large(large),
             self.finish_small(small, u64::MAX),
+            self.finish_whole(0, fresh()),
+            self.finish_whole(1, fresh()),
             self.give_up(given_up, u64::MAX)
         );
     }
@@ -83,6 +85,20 @@ impl Worker<'_> {
                     return;
                 }
             }
+        }
+    }
+
+    /// Images of at most 64 KiB, each in one request: those that are made without an upload.
+    async fn finish_whole(&self, sender: u64, mut random: Random) {
+        for number in 0.. {
+            let length = 1 + random.below(64 << 10);
+            let image = Arc::new(random.bytes(length as usize));
+            let name = format!("{}-whole-{sender}-{number}", self.prefix);
+            let upload = self.ledger.begin(&name, &image);
+            match self.session.one_request(&name, image.to_vec()).await {
+                Ok(Some(state)) => self.ledger.stored(upload, 0..length, &state),
+                Ok(None) | Err(_) => return,
+            };
         }
     }
 

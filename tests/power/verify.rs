@@ -36,8 +36,10 @@ pub(crate) fn broken_files(data: &Path, entries: &[Entry]) -> Vec<String> {
 
 fn look_at_files(data: &Path, entry: &Entry) -> Result<()> {
     if let Some(image) = &entry.finished {
-        let path = data.join("images").join(&image[..2]).join(image);
-        let bytes = fs::read(path).context("acknowledged as Ready, its file")?;
+        let settled = data.join("images").join(&image[..2]).join(image);
+        // One that came whole may have been on its way to the others.
+        let bytes = fs::read(settled).or_else(|_| fs::read(data.join("whole").join(image)));
+        let bytes = bytes.context("acknowledged as Ready, its file")?;
         ensure!(bytes == *entry.source.bytes, "Ready with other bytes in its file");
         return Ok(());
     }
@@ -181,12 +183,13 @@ pub(crate) async fn settle(session: &Session, entries: &[Entry]) {
 pub(crate) async fn no_strays(session: &Session, data: &Path) -> usize {
     for _ in 0..100 {
         // Recovery looks for strays while requests are served.
-        if files_below(&data.join("uploads")).is_empty() {
+        if ["uploads", "whole"].iter().all(|folder| files_below(&data.join(folder)).is_empty()) {
             break;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(files_below(&data.join("uploads")), Vec::<PathBuf>::new(), "left in staging");
+    assert_eq!(files_below(&data.join("whole")), Vec::<PathBuf>::new(), "not settled");
     let aside = files_below(&data.join("lost+found"));
     let data_files = aside.iter().filter(|path| path.extension().is_some_and(|e| e == "data"));
     for path in data_files.clone() {

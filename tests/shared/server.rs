@@ -82,6 +82,18 @@ impl Server {
         Ok(Self { child, base, started_in: begun.elapsed(), log })
     }
 
+    /// Waits until it is gone by itself, at most so long; whether it is.
+    pub(crate) async fn gone(mut self, at_most: Duration) -> bool {
+        let begun = Instant::now();
+        while begun.elapsed() < at_most {
+            if self.child.try_wait().expect("a child can be waited for").is_some() {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        false
+    }
+
     /// SIGKILL, and waits until it is gone.
     pub(crate) fn kill(mut self) {
         self.end();

@@ -11,6 +11,8 @@ use actix_web::{
     http::{Method, StatusCode, header},
     web,
 };
+use bytes::Bytes;
+use futures::Stream;
 
 pub use state::upload_state;
 
@@ -31,7 +33,7 @@ use crate::{
         ids::UploadUuid,
         upload::{UploadFate, UploadRecord},
     },
-    uploads::{Slice, UploadError, UploadStatus, Verdict, Written},
+    uploads::{BodyError, Slice, UploadError, UploadStatus, Verdict, Written},
 };
 use put_headers::PutHeaders;
 
@@ -105,7 +107,7 @@ async fn write(
     app: &App,
     upload: UploadUuid,
     slice: Slice,
-    body: &mut RequestBody,
+    body: impl Stream<Item = Result<Bytes, BodyError>> + Unpin,
 ) -> Result<Written, Fault> {
     let written = app.uploads.write(upload, slice, body).await?;
     problem::bad_end(written.verdict.as_ref()).map_or(Ok(written), Err)

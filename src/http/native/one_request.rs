@@ -15,6 +15,7 @@ use crate::{
         add_image::AddImageRequest,
         ids::ApiId,
         image_id::{ImageId, InvalidImageId},
+        job_state::JobState,
         upload::Completion,
     },
     http::{
@@ -25,8 +26,8 @@ use crate::{
         problem::{Fault, RequestFault},
         target::last_segment,
     },
-    jobs::{Joined, NewJob},
-    uploads::{UploadError, Verdict},
+    jobs::{Joined, NewJob, Put},
+    uploads::{Replay, UploadError, Verdict, Written},
 };
 
 /// Longest name of an image.
@@ -54,17 +55,25 @@ async fn take(
     let headers = PutHeaders::read(request)?;
     let wishes = Wishes::read(request)?;
     let new = wishes.new_job(&image_id, &headers);
-    let (record, slice) = match app.jobs.join_or_submit(caller, image_id, new).await? {
-        Joined::Live(record) => {
+    let mut body = Replay::new(body);
+    let put = app.jobs.put_image(caller, image_id, new, &headers.slice, &mut body).await?;
+    let (record, slice) = match put {
+        Put::Ready(written) => return Ok(answer(&written)),
+        Put::Goes(Joined::Live(record)) => {
             let slice = headers.slice_for(&record)?;
             (*record, slice)
         }
-        Joined::Made(view) => (view.upload.ok_or(UploadError::NotFound)?, headers.slice),
+        Put::Goes(Joined::Made(view)) => (view.upload.ok_or(UploadError::NotFound)?, headers.slice),
     };
-    let written = write(app, record.uuid, slice, body).await?;
+    Ok(answer(&write(app, record.uuid, slice, &mut body).await?))
+}
+
+fn answer(written: &Written) -> HttpResponse {
     let status = &written.status;
     let code = match written.verdict {
         Some(Verdict::Ready { .. }) => StatusCode::CREATED,
+        // Another request made the image of the same bytes while this one waited.
+        None if status.job.state == JobState::Succeeded => StatusCode::CREATED,
         Some(Verdict::Refused { .. } | Verdict::Failed { .. } | Verdict::Stopped { .. }) | None
             if status.length == Some(status.offset) =>
         {
@@ -76,11 +85,11 @@ async fn take(
         }
     };
     let mut response = show(code, status, written.verdict.as_ref());
-    let location = format!("/images/{}/content", record.image).parse();
+    let location = format!("/images/{}/content", status.record.image).parse();
     if let (StatusCode::CREATED, Ok(location)) = (code, location) {
         response.headers_mut().insert(header::LOCATION, location);
     }
-    Ok(response)
+    response
 }
 
 /// What the client wants of the new image.

@@ -12,13 +12,13 @@ use async_trait::async_trait;
 use crate::{
     limits::Limits,
     memory::MemoryStore,
-    store::{ImageStore, Owned, StoreRecovery, UploadStore},
+    store::{ImageStore, Owned, StoreRecovery, UploadStore, WholeImages},
 };
 
 /// Everything that a store does.
-pub trait Backend: UploadStore + StoreRecovery + ImageStore {}
+pub trait Backend: UploadStore + StoreRecovery + ImageStore + WholeImages {}
 
-impl<T: UploadStore + StoreRecovery + ImageStore> Backend for T {}
+impl<T: UploadStore + StoreRecovery + ImageStore + WholeImages> Backend for T {}
 
 /// A store under test, and the power over its fate.
 #[async_trait]
@@ -66,6 +66,9 @@ pub async fn run<F: Fixture>(
     let store = fixture.store();
     for key in store.uploads().await.expect("the uploads can be listed") {
         store.discard(Owned { key, epoch: u64::MAX }).await.expect("an upload can be discarded");
+    }
+    for image in store.unsettled().await.expect("the unsettled images can be listed") {
+        store.set_image_aside(image).await.expect("an image can be set aside");
     }
     for image in store.images().await.expect("the images can be listed") {
         store.delete_image(image).await.expect("an image can be deleted");

@@ -63,6 +63,8 @@ pub async fn local_leftovers(root: &Path, store: &dyn Backend) -> Vec<String> {
         known.push(format!("uploads/{folder}/{key}.checkpoint"));
     }
     known.extend(images.iter().map(|image| format!("images/{}/{image}", &image.to_string()[..2])));
+    let unsettled = store.unsettled().await.expect("the unsettled images can be listed");
+    known.extend(unsettled.iter().map(|image| format!("whole/{image}")));
     let below = |path: PathBuf| {
         path.strip_prefix(root).expect("it is below").to_string_lossy().into_owned()
     };

@@ -16,6 +16,7 @@ pub mod local;
 pub mod overlap;
 pub mod recovery;
 pub mod scenario;
+pub mod whole;
 pub mod writing;
 
 pub use fixture::{Backend, Fixture, MemoryFixture, quick_limits, run};
@@ -92,6 +93,14 @@ macro_rules! for_each_conformance_case {
                 many_crashes_never_lower_the_offset,
                 set_aside_and_purge_are_explicit,
                 the_store_keeps_its_identity_and_tells_its_room,
+            ];
+            whole: [
+                digests_of_whole_bytes_are_right,
+                a_whole_image_is_there_settled_or_not,
+                a_whole_image_survives_crashes,
+                a_whole_image_replaces_nothing,
+                a_whole_image_is_deleted_settled_or_not,
+                unsettled_images_are_set_aside_and_settled_ones_stay,
             ];
             writing: [
                 create_is_repeatable_and_refuses_another_specification,

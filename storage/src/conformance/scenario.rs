@@ -334,7 +334,9 @@ pub async fn assert_image(store: &dyn Backend, image: ImageKey, content: &[u8]) 
         stored.extend_from_slice(&bytes);
     }
     assert!(stored == content, "the image differs from what was sent");
-    assert!(store.images().await.expect("the images can be listed").contains(&image));
+    let mut listed = store.images().await.expect("the images can be listed");
+    listed.extend(store.unsettled().await.expect("the unsettled images can be listed"));
+    assert!(listed.contains(&image));
 }
 
 /// A progress callback that remembers the highest value, and whether it ever fell.

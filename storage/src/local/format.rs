@@ -65,6 +65,14 @@ pub(super) fn open_or_make(disk: &dyn Disk, layout: &Layout) -> Result<Uuid> {
         return make(disk, layout);
     }
     let uuid = read(disk, &path)?;
+    // A store of before there were whole images has no such folder. What is in one is found again by its name alone, so that a
+    // folder that is gone is made anew without a word.
+    let whole = layout.whole();
+    let there = disk.exists(&whole).map_err(|error| failed(&whole, "looking for", &error))?;
+    if !there {
+        let made = disk.create_dir_all(&whole).and_then(|()| disk.sync_dir(layout.root()));
+        made.map_err(|error| failed(&whole, "making", &error))?;
+    }
     // Whoever looks for bytes that were in one of them is told that they are lost; new ones need a place.
     for folder in layout.folders().into_iter().chain(layout.shard_folders()) {
         if !disk.exists(&folder).map_err(|error| failed(&folder, "looking for", &error))? {
@@ -123,6 +131,7 @@ fn make_folders(disk: &dyn Disk, layout: &Layout) -> io::Result<()> {
     }
     disk.sync_dir(&layout.uploads())?;
     disk.sync_dir(&layout.images())?;
+    disk.create_dir_all(&layout.whole())?;
     disk.create_dir_all(&layout.lost_found())
 }
 
@@ -168,12 +177,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(&dir.path().join("store"));
         let uuid = open_or_make(&OsDisk, &layout).unwrap();
-        let [uploads, images, lost_found] = layout.folders();
-        for gone in [&uploads, &images, &lost_found, &uploads.join("7f"), &images.join("00")] {
+        let [uploads, images, lost_found, whole] = layout.folders();
+        let shards = [uploads.join("7f"), images.join("00")];
+        for gone in [&uploads, &images, &lost_found, &whole, &shards[0], &shards[1]] {
             std::fs::remove_dir_all(gone).unwrap();
             assert_eq!(open_or_make(&OsDisk, &layout).unwrap(), uuid);
             assert!(layout.shard_folders().all(|shard| shard.is_dir()), "{}", gone.display());
-            assert!(lost_found.is_dir());
+            assert!(lost_found.is_dir() && whole.is_dir());
         }
     }
 

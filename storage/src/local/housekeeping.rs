@@ -159,6 +159,6 @@ fn purge(shared: &Shared, now: u64, age: Duration) -> Result<Vec<(String, u64)>>
     steps().map_err(|error: io::Error| StoreError::from_io("purge lost+found", &error))
 }
 
-fn unix_secs(now: SystemTime) -> u64 {
+pub(super) fn unix_secs(now: SystemTime) -> u64 {
     now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

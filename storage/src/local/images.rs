@@ -5,7 +5,7 @@ use std::{io, ops::Range, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{LocalStore, disk::DiskFile, entries::Entry};
+use super::{LocalStore, disk::DiskFile, entries::Entry, shared::Shared};
 use crate::{
     error::{Result, StoreError},
     store::{ImageKey, ImageStore, UploadKey},
@@ -41,11 +41,16 @@ impl ImageStore for LocalStore {
     async fn delete_image(&self, image: ImageKey) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let delete = move || {
-            match shared.disk.remove_file(&shared.layout.image(image)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
+            // In this order: one that is being settled meanwhile goes the same way.
+            for path in [shared.layout.unsettled(image), shared.layout.image(image)] {
+                match shared.disk.remove_file(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    Ok(()) | Err(_) => {}
+                }
             }
-            shared.sync_removal(&shared.layout.image_shard(image))
+            shared.sync_removal(&shared.layout.image_shard(image))?;
+            // Also where nothing was found there: an earlier move out of it may not be durable yet.
+            shared.sync_removal(&shared.layout.whole())
         };
         let deleted = self.shared.io.run(delete).await?;
         deleted.map_err(|error| StoreError::from_io("delete an image", &error))
@@ -59,15 +64,27 @@ impl LocalStore {
         act: impl FnOnce(&dyn DiskFile) -> io::Result<T> + Send + 'static,
     ) -> Result<T> {
         let shared = Arc::clone(&self.shared);
-        let run = move || {
-            let file = shared.disk.open(&shared.layout.image(image))?;
-            act(&*file)
-        };
+        let run = move || act(&*open(&shared, image)?);
         self.shared.io.run(run).await?.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => StoreError::ImageNotFound { image },
             _ => StoreError::from_io("read an image", &error),
         })
     }
+}
+
+/// Opens an image wherever it is: it may be settled between two looks, and is never moved back.
+fn open(shared: &Shared, image: ImageKey) -> io::Result<Arc<dyn DiskFile>> {
+    let (settled, unsettled) = (shared.layout.image(image), shared.layout.unsettled(image));
+    let mut opened = shared.disk.open(&settled);
+    for path in [unsettled, settled] {
+        match opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                opened = shared.disk.open(&path);
+            }
+            Ok(_) | Err(_) => return opened,
+        }
+    }
+    opened
 }
 
 fn read(file: &dyn DiskFile, range: &Range<u64>) -> io::Result<Bytes> {

@@ -9,6 +9,8 @@ use crate::store::{ImageKey, UploadKey};
 const DATA: &str = "data";
 const CHECKPOINT: &str = "checkpoint";
 const CHECKPOINT_NEW: &str = "checkpoint.new";
+/// Of an image in `lost+found`.
+const IMAGE: &str = "image";
 
 /// Where everything lies below one root.
 #[derive(Debug, Clone)]
@@ -73,9 +75,14 @@ impl Layout {
         self.root.join("images")
     }
 
+    /// Where images lie that arrived whole and are not settled: one folder for all, so that one sync serves many.
+    pub(super) fn whole(&self) -> PathBuf {
+        self.root.join("whole")
+    }
+
     /// The folders below the root.
-    pub(super) fn folders(&self) -> [PathBuf; 3] {
-        [self.uploads(), self.images(), self.lost_found()]
+    pub(super) fn folders(&self) -> [PathBuf; 4] {
+        [self.uploads(), self.images(), self.lost_found(), self.whole()]
     }
 
     /// The folders that hold uploads and images.
@@ -105,6 +112,16 @@ impl Layout {
         self.image_shard(image).join(image.to_string())
     }
 
+    /// An image that is not settled.
+    pub(super) fn unsettled(&self, image: ImageKey) -> PathBuf {
+        self.whole().join(image.to_string())
+    }
+
+    /// As [`set_aside`](Self::set_aside), for an image that no record knows.
+    pub(super) fn image_set_aside(&self, image: ImageKey, epoch_secs: u64) -> PathBuf {
+        self.lost_found().join(format!("{epoch_secs}-{image}.{IMAGE}"))
+    }
+
     /// The name under which a stray lies in `lost+found`: when it was set aside, then what it was.
     pub(super) fn set_aside(&self, key: UploadKey, file: StagingFile, epoch_secs: u64) -> PathBuf {
         self.lost_found().join(format!("{epoch_secs}-{key}.{}", file.suffix()))
@@ -113,7 +130,11 @@ impl Layout {
     /// When a name in `lost+found` was set aside; `None` for one that is not ours.
     pub(super) fn set_aside_secs(name: &str) -> Option<u64> {
         let (secs, rest) = name.split_once('-')?;
-        Self::upload_of(rest)?;
+        let image = rest.strip_suffix(IMAGE).and_then(|rest| rest.strip_suffix('.'));
+        match image {
+            Some(image) => Self::image_of(image).map(drop)?,
+            None => Self::upload_of(rest).map(drop)?,
+        }
         secs.parse().ok()
     }
 
@@ -161,5 +182,11 @@ mod tests {
         let name = aside.file_name().unwrap().to_str().unwrap();
         assert_eq!(Layout::set_aside_secs(name), Some(77));
         assert_eq!(Layout::set_aside_secs("77-notes.txt"), None);
+        let image = layout.image_set_aside(ImageKey(key.0), 78);
+        let name = image.file_name().unwrap().to_str().unwrap();
+        assert_eq!(Layout::set_aside_secs(name), Some(78));
+        for strange in ["78-x.image", "78-.image", &format!("78-{key}image"), "78-image"] {
+            assert_eq!(Layout::set_aside_secs(strange), None, "{strange}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! # Files
 //! `STORE` (format and identity), `lock` (held for life), `uploads/<2 hex>/<uuid>.data` and `.checkpoint`,
-//! `images/<2 hex>/<uuid>`, `lost+found/`. Shard folders are made and synced once, at the birth of the store.
+//! `images/<2 hex>/<uuid>`, `whole/<uuid>` (an image that is not settled), `lost+found/`. Shard folders are made and synced once, at the birth of the store.
 //!
 //! # The way of a byte
 //! `append` copies it into a block of its writer; an I/O thread writes the block, its whole pages past the cache of the system
@@ -45,7 +45,10 @@ mod syncing;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod turns;
 mod upload;
+mod whole;
+mod whole_hash;
 mod writer;
 
 use std::{path::Path, sync::Arc, time::Instant};
@@ -64,6 +67,7 @@ use self::{
     shared::Shared,
     statistics::{Counters, get},
     threads::Threads,
+    turns::SyncTurns,
     upload::Upload,
 };
 use crate::{
@@ -115,6 +119,9 @@ impl LocalStore {
             durability,
             io: Arc::clone(&threads.io),
             hash: Arc::clone(&threads.hash),
+            whole: Arc::clone(&threads.whole),
+            whole_hashes: Arc::clone(&threads.whole_hashes),
+            whole_turns: SyncTurns::default(),
             buffers: Buffers::new(limits.buffers_bytes_max),
             placing: Placing::new(&limits),
             counters: Counters::default(),
@@ -132,7 +139,7 @@ impl LocalStore {
         let counters = &self.shared.counters;
         Statistics {
             buffer_bytes: self.shared.buffers.lent_bytes() as u64,
-            queued_io_jobs: self.shared.io.queued() as u64,
+            queued_io_jobs: (self.shared.io.queued() + self.shared.whole.queued()) as u64,
             open_uploads: self.entries.len() as u64,
             written_bytes: get(&counters.written_bytes),
             past_cache_bytes: get(&counters.past_cache_bytes),

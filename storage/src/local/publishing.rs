@@ -66,9 +66,11 @@ pub(super) fn publish(shared: &Shared, upload: &Upload, image: ImageKey) -> Resu
     shared.sync_file(&*upload.data).map_err(io_error("sync data"))?;
     kill_point("publish.before_rename");
     let path = layout.image(image);
-    if disk.exists(&path).map_err(io_error("look for an image"))? {
-        // Renaming would replace it.
-        return Err(StoreError::AlreadyExists { key });
+    for taken in [&layout.unsettled(image), &path] {
+        if disk.exists(taken).map_err(io_error("look for an image"))? {
+            // Renaming would replace it.
+            return Err(StoreError::AlreadyExists { key });
+        }
     }
     disk.rename(&layout.staging(key, StagingFile::Data), &path)
         .map_err(io_error("name an image"))?;

@@ -15,7 +15,9 @@ use super::{
     placing::Placing,
     statistics::{Counters, add},
     threads::IoQueue,
+    turns::SyncTurns,
     upload::Upload,
+    whole_hash::WholeHashes,
 };
 use crate::limits::{Durability, Limits};
 
@@ -26,6 +28,11 @@ pub(super) struct Shared {
     pub(super) durability: Durability,
     pub(super) io: Arc<IoQueue>,
     pub(super) hash: Arc<HashQueue<Upload>>,
+    pub(super) whole_hashes: Arc<WholeHashes>,
+    /// Threads for images that arrive whole.
+    pub(super) whole: Arc<IoQueue>,
+    /// Syncs of the folder that these share.
+    pub(super) whole_turns: SyncTurns,
     pub(super) buffers: Arc<Buffers>,
     pub(super) placing: Placing,
     pub(super) counters: Counters,

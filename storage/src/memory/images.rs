@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::MemoryStore;
 use crate::{
-    error::{Result, StoreError},
+    error::Result,
     store::{ImageKey, ImageStore, Space, StoreRecovery, UploadKey},
 };
 
@@ -37,7 +37,7 @@ impl StoreRecovery for MemoryStore {
         let mut contents = self.shared.lock();
         if let Some(upload) = contents.uploads.remove(&key) {
             let bytes = upload.state().stored_bytes();
-            contents.set_aside.push((key, bytes, Instant::now()));
+            contents.set_aside.push((key.to_string(), bytes, Instant::now()));
         }
         Ok(())
     }
@@ -47,13 +47,14 @@ impl StoreRecovery for MemoryStore {
         let (old, young) = contents.set_aside.drain(..).partition(|(_, _, at)| at.elapsed() >= age);
         contents.set_aside = young;
         let old: Vec<_> = old;
-        Ok(old.into_iter().map(|(key, bytes, _)| (key.to_string(), bytes)).collect())
+        Ok(old.into_iter().map(|(name, bytes, _)| (name, bytes)).collect())
     }
 
     async fn space(&self) -> Result<Space> {
         let contents = self.shared.lock();
         let uploads = contents.uploads.values().map(|upload| upload.state().stored_bytes());
-        let images = contents.images.values().map(|image| image.len() as u64);
+        let images = contents.images.values().chain(contents.unsettled.values());
+        let images = images.map(|image| image.len() as u64);
         let used: u64 = uploads.chain(images).sum();
         Ok(Space { total_bytes: TOTAL_BYTES, free_bytes: TOTAL_BYTES.saturating_sub(used) })
     }
@@ -67,13 +68,13 @@ impl StoreRecovery for MemoryStore {
 impl ImageStore for MemoryStore {
     async fn image_length(&self, image: ImageKey) -> Result<u64> {
         let contents = self.shared.lock();
-        let bytes = contents.images.get(&image).ok_or(StoreError::ImageNotFound { image })?;
+        let bytes = contents.image(image)?;
         Ok(bytes.len() as u64)
     }
 
     async fn read_image(&self, image: ImageKey, range: Range<u64>) -> Result<Bytes> {
         let contents = self.shared.lock();
-        let bytes = contents.images.get(&image).ok_or(StoreError::ImageNotFound { image })?;
+        let bytes = contents.image(image)?;
         let end = range.end.min(range.start.saturating_add(READ_BYTES_MAX)).min(bytes.len() as u64);
         let start = range.start.min(end);
         Ok(Bytes::copy_from_slice(&bytes[start as usize..end as usize]))
@@ -87,7 +88,9 @@ impl ImageStore for MemoryStore {
     }
 
     async fn delete_image(&self, image: ImageKey) -> Result<()> {
-        self.shared.lock().images.remove(&image);
+        let mut contents = self.shared.lock();
+        contents.images.remove(&image);
+        contents.unsettled.remove(&image);
         Ok(())
     }
 }

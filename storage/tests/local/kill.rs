@@ -22,11 +22,11 @@ use uuid::Uuid;
 use crate::script::{Client, Told, Way, limits};
 
 const DIRECTORY: &str = "LONGSHORE_TEST_KILL_DIRECTORY";
-const KILL_AT: &str = "LONGSHORE_KILL_AT";
+const KILL_AT: &str = "STORE_KILL_AT";
 const SIGKILL: i32 = 9;
 
 /// What each client of the child does, in this order.
-const WAYS: [Way; 3] = [Way::Publish, Way::Discard, Way::BackToFront];
+const WAYS: [Way; 4] = [Way::Publish, Way::Discard, Way::BackToFront, Way::Whole];
 
 /// The point that is passed only when the list of extents outgrows its slot, besides at every creation.
 const GROWING: &str = "checkpoint.before_rename";

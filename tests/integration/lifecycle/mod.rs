@@ -19,6 +19,7 @@ mod space;
 mod tags;
 mod takeover;
 mod walk;
+mod whole;
 mod world;
 
 /// Runs a case on every backing that it has to hold on.

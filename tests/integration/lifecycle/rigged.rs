@@ -11,7 +11,8 @@ use bytes::Bytes;
 use longshore::uploads::{Storage, StoreError};
 use longshore_storage::{
     Chunk, Claimed, Finished, ImageKey, ImageStore, Owned, Result, Space, StoreRecovery, UploadKey,
-    UploadSpec, UploadState, UploadStore,
+    UploadSpec, UploadState, UploadStore, WholeImages,
+    digest::{ChunkChecksum, DigestChoice, Digests},
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,8 @@ pub(crate) enum Op {
     Publish,
     Discard,
     DeleteImage,
+    PutWhole,
+    Settle,
 }
 
 /// On which side of the step.
@@ -286,5 +289,33 @@ impl ImageStore for Rigged {
             return Ok(());
         }
         self.around(Op::DeleteImage, self.inner.delete_image(image)).await
+    }
+}
+
+#[async_trait]
+impl WholeImages for Rigged {
+    async fn digest(
+        &self,
+        bytes: Bytes,
+        choice: DigestChoice,
+        checksum: Option<ChunkChecksum>,
+    ) -> Result<Digests> {
+        self.inner.digest(bytes, choice, checksum).await
+    }
+
+    async fn put_whole(&self, image: ImageKey, bytes: Bytes) -> Result<()> {
+        self.around(Op::PutWhole, self.inner.put_whole(image, bytes)).await
+    }
+
+    async fn settle(&self, image: ImageKey) -> Result<()> {
+        self.around(Op::Settle, self.inner.settle(image)).await
+    }
+
+    async fn unsettled(&self) -> Result<Vec<ImageKey>> {
+        self.inner.unsettled().await
+    }
+
+    async fn set_image_aside(&self, image: ImageKey) -> Result<()> {
+        self.inner.set_image_aside(image).await
     }
 }
