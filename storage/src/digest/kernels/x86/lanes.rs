@@ -40,22 +40,34 @@ macro_rules! rotations {
     };
 }
 
-/// Word `t` of the message schedule of SHA-256, kept in a ring of 16.
+/// Four words of a state from one on; no word moves, the places turn.
+macro_rules! four {
+    ($words:ident, $count:literal, $at:expr) => {
+        [
+            $words[$at % $count],
+            $words[($at + 1) % $count],
+            $words[($at + 2) % $count],
+            $words[($at + 3) % $count],
+        ]
+    };
+}
+
+/// Word `t` of the message schedule of SHA-256, kept with the 15 before it in a circle.
 ///
 /// # Safety
 /// The CPU has the instructions of `V`.
 #[inline(always)]
-pub(super) unsafe fn scheduled<V: Vector>(ring: &mut [V; 16], t: usize) -> V {
+pub(super) unsafe fn scheduled<V: Vector>(recent: &mut [V; 16], t: usize) -> V {
     // SAFETY: the caller vouches for the instructions.
     unsafe {
         if t >= 16 {
-            let (w2, w15) = (ring[(t + 14) % 16], ring[(t + 1) % 16]);
+            let (w2, w15) = (recent[(t + 14) % 16], recent[(t + 1) % 16]);
             let (s1, s0) = (w2.shift_right::<10>(), w15.shift_right::<3>());
             let s1 = s1.xor3(w2.rotate_right::<17, 15>(), w2.rotate_right::<19, 13>());
             let s0 = s0.xor3(w15.rotate_right::<7, 25>(), w15.rotate_right::<18, 14>());
-            ring[t % 16] = ring[t % 16].add(ring[(t + 9) % 16]).add(s0).add(s1);
+            recent[t % 16] = recent[t % 16].add(recent[(t + 9) % 16]).add(s0).add(s1);
         }
-        ring[t % 16]
+        recent[t % 16]
     }
 }
 
@@ -75,7 +87,7 @@ unsafe fn compress<V: Vector, const MD5: bool, const SHA256: bool>(
             for input in at.iter_mut().take(V::LANES) {
                 *input = input.add(1);
             }
-            let mut ring = message;
+            let mut recent = message;
             let mut m: [V; 4] = core::array::from_fn(|word| state[word]);
             let mut s: [V; 8] = core::array::from_fn(|word| state[4 + word]);
             // The steps of both digests take turns: the chain of MD5 is long and narrow, SHA-256 fills the rest.
@@ -83,21 +95,11 @@ unsafe fn compress<V: Vector, const MD5: bool, const SHA256: bool>(
                 ($t:literal) => {
                     if SHA256 {
                         if $t < 16 {
-                            ring[$t % 16] = message[$t % 16].swap_bytes();
+                            recent[$t % 16] = message[$t % 16].swap_bytes();
                         }
-                        let w = scheduled(&mut ring, $t);
-                        let [a, b, c, d] = [
-                            s[(64 - $t) % 8],
-                            s[(65 - $t) % 8],
-                            s[(66 - $t) % 8],
-                            s[(67 - $t) % 8],
-                        ];
-                        let [e, f, g, h] = [
-                            s[(68 - $t) % 8],
-                            s[(69 - $t) % 8],
-                            s[(70 - $t) % 8],
-                            s[(71 - $t) % 8],
-                        ];
+                        let w = scheduled(&mut recent, $t);
+                        let [a, b, c, d] = four!(s, 8, 64 - $t);
+                        let [e, f, g, h] = four!(s, 8, 68 - $t);
                         let constant = V::splat(const { SHA256_K[$t] });
                         let t1 = h.add(w).add(constant).add(e.choose(f, g));
                         let t1 = t1.add(rotations!(e, 6, 11, 25));
@@ -106,12 +108,7 @@ unsafe fn compress<V: Vector, const MD5: bool, const SHA256: bool>(
                         s[(64 - $t + 7) % 8] = t1.add(t2);
                     }
                     if MD5 {
-                        let [a, b, c, d] = [
-                            m[(64 - $t) % 4],
-                            m[(65 - $t) % 4],
-                            m[(66 - $t) % 4],
-                            m[(67 - $t) % 4],
-                        ];
+                        let [a, b, c, d] = four!(m, 4, 64 - $t);
                         let mixed = match $t / 16 {
                             0 => b.choose(c, d),
                             1 => d.choose(b, c),

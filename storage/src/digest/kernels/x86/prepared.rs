@@ -48,13 +48,13 @@ impl Prepared {
         // SAFETY: the caller vouches for the instructions; every input is a block, and a row has as many words as a vector.
         unsafe {
             let message = V::transpose(&inputs);
-            let mut ring = message;
+            let mut recent = message;
             macro_rules! step {
                 ($t:literal) => {
                     if $t < 16 {
-                        ring[$t % 16] = message[$t % 16].swap_bytes();
+                        recent[$t % 16] = message[$t % 16].swap_bytes();
                     }
-                    let word = scheduled(&mut ring, $t);
+                    let word = scheduled(&mut recent, $t);
                     let word = word.add(V::splat(const { SHA256_K[$t] }));
                     word.store(self.sha256[$t].as_mut_ptr());
                     if MD5 {
