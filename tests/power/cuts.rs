@@ -64,6 +64,7 @@ impl Machine {
     fn start(&self, lie: &[(&str, &str)]) -> Result<Server, String> {
         let url = self.postgres.as_ref().map(Postgres::url);
         let mut environment = lie.to_vec();
+        environment.push(crate::PAST_CACHE);
         environment.extend(url.as_deref().map(|url| ("LONGSHORE_DATABASE_URL", url)));
         Server::try_spawn(&self.disk.data(), &environment, Told::Panics)
     }

@@ -21,3 +21,7 @@ mod replay;
 mod shared;
 mod trouble;
 mod verify;
+
+/// The small blocks of these tests would all go through the page cache: with this, whole pages ahead of the digests go past it, so
+/// that both ways are cut.
+const PAST_CACHE: (&str, &str) = ("LONGSHORE_STORAGE__AHEAD_CACHE_BYTES_MAX", "0");

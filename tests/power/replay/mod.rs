@@ -197,7 +197,7 @@ fn broken_ends(lie: Option<&Path>) -> (usize, Vec<String>) {
     let ledger = Ledger::with_log(run.position());
     let elsewhere = tempfile::tempdir().unwrap();
     let database = format!("sqlite:{}", elsewhere.path().join("records.db").display());
-    let mut environment = vec![("LONGSHORE_DATABASE_URL", database.as_str())];
+    let mut environment = vec![("LONGSHORE_DATABASE_URL", database.as_str()), crate::PAST_CACHE];
     Server::try_spawn(&run.disk.data(), &environment, Told::Errors).unwrap().kill();
     if let Some(library) = lie {
         environment.push(("LD_PRELOAD", library.to_str().unwrap()));

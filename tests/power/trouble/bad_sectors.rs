@@ -50,7 +50,7 @@ async fn one_bad_write(flushes: u64) -> Option<Outcome> {
     let image = folder.path().join("image");
     make_file_system(&image, 96);
     let database = format!("sqlite:{}", folder.path().join("records.db").display());
-    let environment = [("LONGSHORE_DATABASE_URL", database.as_str())];
+    let environment = [("LONGSHORE_DATABASE_URL", database.as_str()), crate::PAST_CACHE];
     {
         // Set up before, so that it is the upload that meets the bad write.
         let mount = tempfile::Builder::new().prefix("ls-power-").tempdir().unwrap();
