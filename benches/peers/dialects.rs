@@ -244,8 +244,7 @@ impl Peer {
         let (mut at, mut scratch) = (part.start, Vec::new());
         while at < part.end - own {
             let piece = work.source.piece(at, part.end - own - at, &mut scratch).await?;
-            open.write_all(piece).await?;
-            at += piece.len() as u64;
+            at += work.source.send(open, at, piece).await? as u64;
         }
         if let Some(tail) = part.tail {
             open.write_all(&tail).await?;
@@ -298,7 +297,7 @@ fn range_header(work: &Work, start: u64, end: u64) -> String {
 }
 
 fn prefix_of(source: &Source, length: u64) -> Result<Sha256> {
-    let Source::Ring(ring) = source else { bail!("only made-up bytes are sent") };
+    let Source::Ring { bytes: ring, .. } = source else { bail!("only made-up bytes are sent") };
     let mut digest = Sha256::new();
     let mut left = length;
     while left > 0 {

@@ -1,9 +1,16 @@
 //! The bytes that a load test sends: cheap to make, so that the tester does not measure itself.
 
-use std::{fs::File, io, os::unix::fs::FileExt, path::Path, sync::Arc};
+use std::{
+    fs::File,
+    io,
+    os::{fd::OwnedFd, unix::fs::FileExt},
+    path::Path,
+    sync::Arc,
+};
 
 use sha2::{Digest, Sha256};
 
+use super::wire::Connection;
 use crate::{client::error::ClientError, domain::tag::hex};
 
 /// Bytes of the ring. Small enough for a processor's cache; no multiple of any chunk, so that two chunks never hold the same bytes
@@ -16,7 +23,12 @@ const READ_BYTES: usize = 1 << 20;
 #[derive(Debug, Clone)]
 pub enum Source {
     /// Repeats itself after 1,048,515 bytes; made once.
-    Ring(Arc<[u8]>),
+    Ring {
+        /// One turn.
+        bytes: Arc<[u8]>,
+        /// The same as a file in memory that the kernel sends from without copying; none where the system refuses.
+        memory: Option<Arc<OwnedFd>>,
+    },
     /// A file.
     File(Arc<File>),
 }
@@ -32,12 +44,16 @@ impl Source {
         ring.truncate(RING_BYTES);
         // The first bytes must not look like the head of a format that the server inspects.
         ring[..4].copy_from_slice(b"load");
-        Self::Ring(ring.into())
+        Self::ring(ring)
     }
 
     /// Nothing but zeros.
     pub fn zeros() -> Self {
-        Self::Ring(vec![0; RING_BYTES].into())
+        Self::ring(vec![0; RING_BYTES])
+    }
+
+    fn ring(bytes: Vec<u8>) -> Self {
+        Self::Ring { memory: in_memory(&bytes).map(Arc::new).ok(), bytes: bytes.into() }
     }
 
     /// A file, and its length.
@@ -59,7 +75,7 @@ impl Source {
         scratch: &'a mut Vec<u8>,
     ) -> io::Result<&'a [u8]> {
         match self {
-            Self::Ring(ring) => Ok(of_ring(ring, offset, most)),
+            Self::Ring { bytes, .. } => Ok(of_ring(bytes, offset, most)),
             Self::File(file) => {
                 let (file, mut room) = (Arc::clone(file), std::mem::take(scratch));
                 room.resize(READ_BYTES.min(usize::try_from(most).unwrap_or(READ_BYTES)), 0);
@@ -72,6 +88,22 @@ impl Source {
         }
     }
 
+    /// Sends some of `piece`, which [`Self::piece`] gave for `offset`; at least one byte, returns how many.
+    pub async fn send(
+        &self,
+        connection: &mut Connection,
+        offset: u64,
+        piece: &[u8],
+    ) -> io::Result<usize> {
+        match self {
+            Self::Ring { bytes, memory: Some(memory) } if connection.is_plain() => {
+                let place = offset % bytes.len() as u64;
+                connection.send_from(memory, place, piece.len()).await
+            }
+            Self::Ring { .. } | Self::File(_) => connection.write(piece).await,
+        }
+    }
+
     /// SHA-256 of the first `length` bytes, lower-case hex. Blocks for as long as hashing takes.
     pub fn sha256(&self, length: u64) -> io::Result<String> {
         let mut digest = Sha256::new();
@@ -80,7 +112,7 @@ impl Source {
         while at < length {
             let most = length - at;
             let piece = match self {
-                Self::Ring(ring) => of_ring(ring, at, most),
+                Self::Ring { bytes, .. } => of_ring(bytes, at, most),
                 Self::File(file) => {
                     let end = READ_BYTES.min(usize::try_from(most).unwrap_or(READ_BYTES));
                     file.read_exact_at(&mut room[..end], at)?;
@@ -92,6 +124,13 @@ impl Source {
         }
         Ok(hex(&digest.finalize()))
     }
+}
+
+fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let file = rustix::fs::memfd_create("longshore-bench", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let file = File::from(file);
+    file.write_all_at(bytes, 0)?;
+    Ok(file.into())
 }
 
 fn of_ring(ring: &[u8], offset: u64, most: u64) -> &[u8] {

@@ -212,7 +212,7 @@ impl<'l> Upload<'l> {
             }
             let mut done = 0;
             while done < piece.len() {
-                let written = connection.write(&piece[done..]).await?;
+                let written = source.send(connection, at + done as u64, &piece[done..]).await?;
                 done += written;
                 // Counted as it goes, so that what a cut or an error ended in the middle is counted too.
                 self.sent.fetch_add(written as u64, Relaxed);

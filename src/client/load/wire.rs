@@ -2,12 +2,12 @@
 //!
 //! Public, since comparisons with other servers send their load through it too.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use reqwest::Url;
 use rustls::pki_types::ServerName;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, Interest},
     net::TcpStream,
     time::timeout,
 };
@@ -104,6 +104,30 @@ impl Connection {
             return Err(io::ErrorKind::WriteZero.into());
         }
         Ok(written)
+    }
+
+    /// Whether bytes go to the socket as they are.
+    pub const fn is_plain(&self) -> bool {
+        matches!(self.stream, Stream::Plain(_))
+    }
+
+    /// Sends some of a file's `most` bytes from `at` on without copying them; at least one, returns how many. The file has to be in
+    /// memory: reading a disk would hold up everything else.
+    ///
+    /// # Errors
+    /// `Unsupported` unless [`Self::is_plain`].
+    pub async fn send_from(&self, file: &OwnedFd, at: u64, most: usize) -> io::Result<usize> {
+        let Stream::Plain(stream) = &self.stream else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let sending = stream.async_io(Interest::WRITABLE, || {
+            let mut at = at;
+            Ok(rustix::fs::sendfile(stream, file, Some(&mut at), most)?)
+        });
+        match in_time(sending).await? {
+            0 if most > 0 => Err(io::ErrorKind::WriteZero.into()),
+            sent => Ok(sent),
+        }
     }
 
     /// Reads the answer to the request that was sent. Answers of 100 to 199 are passed over.
