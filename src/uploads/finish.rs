@@ -5,7 +5,7 @@ use std::sync::Arc;
 use longshore_storage::{
     Finished, ImageKey, Owned, StoreError, UploadKey,
     digest::DigestChoice,
-    inspect::{self, HEAD_BYTES},
+    inspect::{Inspector, Rules},
 };
 
 use super::{Live, UploadError, Uploads, live, percent};
@@ -37,12 +37,18 @@ impl Uploads {
         Ok(self.store.finish(live.owned, progress).await?)
     }
 
-    /// Looks at the first bytes of a complete upload.
+    /// Looks at what a complete upload is, by the few parts of it that show that.
     pub(crate) async fn probe(&self, live: &Live, length: u64) -> Result<Probed, UploadError> {
-        let head_bytes = length.min(HEAD_BYTES as u64);
-        let head = self.store.read_upload(live.owned.key, 0..head_bytes).await?;
-        let probe = inspect::probe(&head);
-        Ok(Probed { format: probe.format, virtual_size: probe.virtual_size.unwrap_or(length) })
+        let mut inspector = Inspector::new(Rules::default(), Some(length));
+        while let Some(part) = inspector.wanted().into_iter().next() {
+            let bytes = self.store.read_upload(live.owned.key, part.clone()).await?;
+            if bytes.is_empty() {
+                break;
+            }
+            inspector.feed(part.start, &bytes);
+        }
+        let report = inspector.so_far();
+        Ok(Probed { format: report.format.name(), virtual_size: report.virtual_size })
     }
 
     /// Makes the image of a finished upload. Repeatable.
