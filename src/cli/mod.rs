@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod exit;
 pub mod images;
+pub mod inspect;
 pub mod jobs;
 pub mod login;
 pub mod out;
@@ -47,6 +48,8 @@ enum Command {
     Jobs(jobs::Jobs),
     Images(images::Images),
     Admin(admin::Admin),
+    #[command(after_help = inspect::HELP)]
+    Inspect(inspect::Inspect),
 }
 
 const UPLOAD_HELP: &str = "Examples:
@@ -104,6 +107,9 @@ fn started(cli: Cli) -> Result<u8> {
         serve::run(&command, std::env::vars_os().collect())?;
         return Ok(0);
     }
+    if let Command::Inspect(command) = cli.command {
+        return command.run();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -118,8 +124,8 @@ fn started(cli: Cli) -> Result<u8> {
             Command::Jobs(command) => command.run(&connection).await,
             Command::Images(command) => command.run(&connection).await,
             Command::Admin(command) => command.run(std::env::vars_os().collect()).await,
-            // Has a runtime of its own size, see above.
-            Command::Serve(_) => Ok(0),
+            // Have a runtime of their own size, or need none: see above.
+            Command::Serve(_) | Command::Inspect(_) => Ok(0),
         }
     });
     // A hash that still reads a terabyte must not hold up the end.

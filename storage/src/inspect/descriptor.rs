@@ -15,7 +15,8 @@ pub(super) fn read(look: &Look<'_>, facts: &mut Facts) {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     let text = bytes[..end].to_ascii_lowercase();
     let is_text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
-    let Some(text) = std::str::from_utf8(&text).ok().filter(|text| text.bytes().all(|b| is_text(&b)))
+    let Some(text) =
+        std::str::from_utf8(&text).ok().filter(|text| text.bytes().all(|b| is_text(&b)))
     else {
         return facts.find(Kind::VmdkNotAscii);
     };

@@ -56,10 +56,10 @@ struct Row {
     advice: &'static str,
 }
 
-const FLATTEN: &str =
-    "make one file of it that needs no other, such as with `qemu-img convert -O qcow2`, and send that";
+const FLATTEN: &str = "make one file of it that needs no other, such as with `qemu-img convert -O qcow2`, and send that";
 const CONVERT: &str = "convert it, such as with `qemu-img convert -O qcow2`, and send the result";
-const CHECK: &str = "check the file where it comes from (such as with `qemu-img check`) and send it again";
+const CHECK: &str =
+    "check the file where it comes from (such as with `qemu-img check`) and send it again";
 const AGAIN: &str = "get the whole file again from where it comes from, and send that";
 const UNPACK: &str = "unpack it and send the image itself";
 const NOTHING: &str = "nothing needs to be done";
@@ -140,7 +140,7 @@ kinds! {
     Qed 12 Refusal "qed": "it is qed, which was given up" => CONVERT;
     Encrypted 12 Refusal "encrypted": "it is encrypted ({f})" => DECRYPT;
     LuksVersion 12 Refusal "luks_version": "its LUKS version is {a}; there are only 1 and 2" => CHECK;
-    NotTaken 12 Refusal "format_not_taken": "images in the format {f} are not taken" => CONVERT;
+    NotTaken 12 Refusal "format_not_taken": "it is in the format {f}, which is not taken" => CONVERT;
 
     MbrFlag 13 Refusal "mbr_flag": "partition {a} of its master boot record has an impossible boot flag ({b})" => PARTITIONS;
     MbrEmpty 13 Refusal "mbr_empty": "its master boot record has no partition" => PARTITIONS;

@@ -59,7 +59,8 @@ fn boot_record(look: &Look<'_>, facts: &mut Facts) -> bool {
     let mut wrong = None;
     let (mut used, mut protective) = (Vec::new(), None);
     for number in 0..4_u8 {
-        let entry = Fields(look.bytes.part(ENTRIES_AT + usize::from(number) * ENTRY_BYTES, ENTRY_BYTES));
+        let entry =
+            Fields(look.bytes.part(ENTRIES_AT + usize::from(number) * ENTRY_BYTES, ENTRY_BYTES));
         let (flag, kind) = (entry.byte(0), entry.byte(4));
         if !matches!(flag, 0 | 0x80) {
             wrong = wrong.or(Some(Finding::new(Kind::MbrFlag, number.into(), flag.into())));
@@ -73,7 +74,8 @@ fn boot_record(look: &Look<'_>, facts: &mut Facts) -> bool {
             let is_right = entry.has(1, &[0, 2, 0]) && start == 1;
             protective = Some((number, is_right));
         } else {
-            facts.partitions_end = facts.partitions_end.max((start + sectors) * SECTOR_BYTES as u64);
+            facts.partitions_end =
+                facts.partitions_end.max((start + sectors) * SECTOR_BYTES as u64);
         }
     }
     if let Some((number, is_right)) = protective

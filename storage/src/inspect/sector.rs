@@ -1,12 +1,8 @@
 //! The first sector: which marks it has, and the headers that fit into it.
 
 use super::{
-    facts::Facts,
-    finding::Kind,
-    format::Format,
-    iso, luks, partitions, qcow2,
-    rules::Look,
-    vdi, vhd, vhdx, vmdk,
+    facts::Facts, finding::Kind, format::Format, iso, luks, partitions, qcow2, rules::Look, vdi,
+    vhd, vhdx, vmdk,
 };
 
 /// Bytes of the first sector.

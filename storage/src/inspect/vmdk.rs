@@ -100,7 +100,8 @@ fn seal(header: Fields<'_>) -> [u8; VMDK_SEAL_BYTES] {
 /// The end of a stream.
 pub(super) fn tail(look: &Look<'_>, facts: &mut Facts, sealed: &[u8; VMDK_SEAL_BYTES]) {
     let Some(end) = look.bytes.last(FOOTER_BYTES) else { return facts.find(Kind::VmdkNoEnd) };
-    let (marker, footer) = (end.part(0, SECTOR_BYTES), Fields(end.part(SECTOR_BYTES, SECTOR_BYTES)));
+    let (marker, footer) =
+        (end.part(0, SECTOR_BYTES), Fields(end.part(SECTOR_BYTES, SECTOR_BYTES)));
     let end_marker = end.part(2 * SECTOR_BYTES, SECTOR_BYTES);
     if !is_marker(marker, FOOTER_MARKER) || !is_marker(end_marker, END_MARKER) {
         return facts.find(Kind::VmdkNoEnd);

@@ -315,7 +315,7 @@ fn what_the_operator_allows_passes() {
     let open = open_rules();
     for image in [
         images::qcow2().be32(32, 2),
-        images::qcow2().be64(72, 16).be32(36, 40),
+        images::qcow2().be64(72, 16).be32(36, 40).append(&[0; 160]),
         images::luks(),
         images::qcow2().be64(72, 8).put(104, &[1]),
     ] {

@@ -118,6 +118,7 @@ pub(super) fn vhd_footer(kind: u32, disk_bytes: u64) -> Vec<u8> {
         .be32(8, 2)
         .be32(12, 0x1_0000)
         .be64(16, at)
+        .put(28, b"qem2")
         .be64(40, disk_bytes)
         .be64(48, disk_bytes)
         .be32(60, kind)
@@ -141,7 +142,8 @@ pub(super) fn vhd() -> Image {
         .be64(528, 1536)
         .be32(536, 0x1_0000)
         .be32(540, 5)
-        .be32(544, 2 << 20);
+        .be32(544, 2 << 20)
+        .put(1536, &[0xff; 20]);
     summed(image, 512..1536, 36).append(&footer)
 }
 
