@@ -9,6 +9,7 @@
 mod admin;
 mod commands;
 mod download;
+mod inspect;
 mod relay;
 mod resume;
 mod run;

@@ -148,6 +148,9 @@ impl Inspector {
 
     pub(super) fn set_length(&mut self, length: u64) {
         self.length = Some(length);
+        if self.is_done {
+            return;
+        }
         let tail_bytes = usize::try_from(length).unwrap_or(TAIL_BYTES).min(TAIL_BYTES);
         let mut tail = Region::new(Part::Tail, length - tail_bytes as u64, tail_bytes);
         for part in &self.parts {
@@ -178,12 +181,11 @@ impl Inspector {
                     self.read(&part);
                     self.collect_next(&part, at, bytes);
                 }
-                Some(_) => return,
                 None if self.length.is_some() => {
                     self.conclude();
                     self.stop();
                 }
-                None => return,
+                Some(_) | None => return,
             }
         }
     }
@@ -363,10 +365,12 @@ fn judge_formats(facts: &mut Facts, rules: &Rules, after: Part) {
     }
     let Some(declared) = rules.declared else { return };
     // From here on a file without the mark of this format cannot get it any more.
-    let marked_by = match declared {
-        Format::Raw | Format::Vhd | Format::Dmg => Part::Tail,
-        Format::Iso => Part::Head,
-        _ => Part::Sector,
+    let marked_by = if matches!(declared, Format::Vhd | Format::Dmg) {
+        Part::Tail
+    } else if declared == Format::Iso {
+        Part::Head
+    } else {
+        Part::Sector
     };
     let other = found.iter().find(|format| *format != declared);
     let is_late = after as u8 >= marked_by as u8 && declared != Format::Raw;

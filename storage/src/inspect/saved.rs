@@ -49,7 +49,8 @@ impl Inspector {
         if from.u8()? != VERSION || from.u32()? != rules.fingerprint() {
             return None;
         }
-        let saved_length = from.optional()?;
+        let mut saved_length = None;
+        from.optional(&mut saved_length)?;
         if saved_length.is_some() && saved_length != length {
             return None;
         }
@@ -124,6 +125,7 @@ fn save_facts(out: &mut Out, facts: &Facts) {
 }
 
 fn facts(from: &mut In<'_>) -> Option<Facts> {
+    let (mut virtual_size, mut payload_start) = (None, None);
     let mut facts = Facts {
         matches: Formats::from_bits(from.u32()?),
         has_boot_mark: from.u8()? != 0,
@@ -135,8 +137,8 @@ fn facts(from: &mut In<'_>) -> Option<Facts> {
             _ => return None,
         },
         partitions_end: from.u64()?,
-        virtual_size: from.optional()?,
-        payload_start: from.optional()?,
+        virtual_size: from.optional(&mut virtual_size).map(|()| virtual_size)?,
+        payload_start: from.optional(&mut payload_start).map(|()| payload_start)?,
         volume_id: (from.u8()? != 0).then_some(from.array()?),
         needed_bytes: from.u64()?,
         seal: match from.u8()? {
@@ -222,9 +224,11 @@ impl In<'_> {
         self.array().map(u64::from_le_bytes)
     }
 
-    fn optional(&mut self) -> Option<Option<u64>> {
+    /// Reads into `value`; `None` where nothing is left to read.
+    fn optional(&mut self, value: &mut Option<u64>) -> Option<()> {
         let is_some = self.u8()? != 0;
-        let value = self.u64()?;
-        Some(is_some.then_some(value))
+        let found = self.u64()?;
+        *value = is_some.then_some(found);
+        Some(())
     }
 }

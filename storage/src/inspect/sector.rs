@@ -129,9 +129,10 @@ fn parallels(look: &Look<'_>, facts: &mut Facts) {
         return;
     }
     // The older of the two marks has a number of sectors of 32 bits.
-    let sectors = match look.bytes.has(0, b"WithoutFreeSpace") {
-        true => u64::from(look.bytes.le32(36)),
-        false => look.bytes.le64(36),
+    let sectors = if look.bytes.has(0, b"WithoutFreeSpace") {
+        u64::from(look.bytes.le32(36))
+    } else {
+        look.bytes.le64(36)
     };
     facts.disk(sectors.saturating_mul(512), look.rules);
 }

@@ -120,7 +120,7 @@ pub(super) fn tail(look: &Look<'_>, facts: &mut Facts, sealed: &[u8; VMDK_SEAL_B
 /// A marker: how many sectors follow, that no data does, what it is, and nothing else.
 fn is_marker(sector: &[u8], kind: u32) -> bool {
     let marker = Fields(sector);
-    let follow = if kind == FOOTER_MARKER { 1 } else { 0 };
+    let follow = u64::from(kind == FOOTER_MARKER);
     marker.le64(0) == follow
         && marker.le32(8) == 0
         && marker.le32(12) == kind

@@ -165,7 +165,7 @@ fn hyper_v() -> Vec<Row> {
     let metadata = |index: usize, entry: &[u8]| good().put(VHDX_METADATA + 32 + index * 32, entry);
     let added = |id, flags: u32| {
         let entry = Image(images::vhdx_item(id, 65_600, 8)).le32(24, flags).0;
-        metadata(3, &entry).le16(VHDX_METADATA + 10, 4)
+        metadata(5, &entry).le16(VHDX_METADATA + 10, 6)
     };
     let unknown = "00000000-0000-0000-0000-000000000001";
     let region = |id, at, bytes| images::vhdx_region(id, at, bytes);

@@ -164,6 +164,7 @@ pub(super) fn vdi() -> Image {
         .le32(0x4c, 1)
         .le32(0x154, 512)
         .le32(0x158, 1024)
+        .le32(0x168, 512)
         .le64(0x170, 10 << 20)
         .le32(0x178, 1 << 20)
         .le32(0x180, 10)
@@ -200,11 +201,18 @@ pub(super) fn vhdx() -> Image {
         .le32(8, 2)
         .put(16, &vhdx_region(BAT, 3 << 20, 1 << 20))
         .put(48, &vhdx_region(METADATA, VHDX_METADATA as u64, 1 << 20));
-    let header = Image::zeros(4096).put(0, b"head").le64(8, 1).le16(66, 1);
+    let header = Image::zeros(4096)
+        .put(0, b"head")
+        .le64(8, 1)
+        .le16(66, 1)
+        .le32(68, 1 << 20)
+        .le64(72, 1 << 20);
     let items = [
         vhdx_item("CAA16737-FA36-4D43-B3B6-33F0AA44E76B", 65_536, 8),
         vhdx_item("2FA54224-CD1B-4876-B211-5DBED83BF4B8", 65_544, 8),
         vhdx_item("8141BF1D-A96F-4709-BA47-F233A8FAAB5F", 65_552, 4),
+        vhdx_item("CDA348C7-445D-4471-9CC9-E9885251C556", 65_556, 4),
+        vhdx_item("BECA12AB-B2E6-4523-93EF-C309E000C746", 65_560, 16),
     ];
     let image = Image::zeros(4 * MIB)
         .put(0, b"vhdxfile")
@@ -213,11 +221,12 @@ pub(super) fn vhdx() -> Image {
         .put(192 << 10, &table.0)
         .put(256 << 10, &table.0)
         .put(VHDX_METADATA, b"metadata")
-        .le16(VHDX_METADATA + 10, 3)
+        .le16(VHDX_METADATA + 10, 5)
         .put(VHDX_METADATA + 32, &items.concat())
         .le32(VHDX_ITEMS[0], 1 << 20)
         .le64(VHDX_ITEMS[1], 10 << 20)
-        .le32(VHDX_ITEMS[2], 512);
+        .le32(VHDX_ITEMS[2], 512)
+        .le32(VHDX_ITEMS[2] + 4, 512);
     vhdx_summed(image)
 }
 

@@ -6,7 +6,7 @@ mod qemu;
 mod streams;
 mod truncated;
 
-use super::{Format, Inspector, Report, Rules};
+use super::{Finding, Format, Inspector, PartitionTable, Report, Rules};
 
 /// Rules under which everything is taken that can be.
 pub(super) fn open_rules() -> Rules {
@@ -41,12 +41,12 @@ pub(super) fn finished(mut inspector: Inspector, bytes: &[u8]) -> Report {
 
 /// The codes of everything that was found.
 pub(super) fn codes(report: &Report) -> Vec<&'static str> {
-    report.findings.iter().map(|finding| finding.code()).collect()
+    report.findings.iter().map(Finding::code).collect()
 }
 
 /// The code of the refusal.
 pub(super) fn refused(rules: Rules, bytes: &[u8]) -> Option<&'static str> {
-    inspect(rules, bytes).refusal().map(|finding| finding.code())
+    inspect(rules, bytes).refusal().map(Finding::code)
 }
 
 #[test]
@@ -66,8 +66,8 @@ fn every_good_image_passes_without_a_word_and_shows_its_size() {
         assert_eq!((report.format, report.virtual_size), (Format::Luks, disk_bytes), "{name}");
     }
     let partitions = |image: images::Image| inspect(Rules::default(), &image.0).partitions;
-    assert_eq!(partitions(images::mbr()).map(|table| table.name()), Some("mbr"));
-    assert_eq!(partitions(images::gpt()).map(|table| table.name()), Some("gpt"));
+    assert_eq!(partitions(images::mbr()).map(PartitionTable::name), Some("mbr"));
+    assert_eq!(partitions(images::gpt()).map(PartitionTable::name), Some("gpt"));
     assert_eq!(partitions(images::fat()), None);
     let volume = inspect(Rules::default(), &images::iso().0).volume_id;
     assert_eq!(volume.as_deref(), Some("DEBIAN_13"));

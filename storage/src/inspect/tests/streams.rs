@@ -187,7 +187,7 @@ proptest! {
 #[test]
 fn a_state_under_other_rules_or_of_another_file_is_not_continued() {
     let mut inspector = Inspector::new(Rules::default(), Some(100_000));
-    inspector.feed(0, &[0; 70_000]);
+    inspector.feed(0, &vec![0; 70_000]);
     let saved = inspector.save();
     assert!(Inspector::restore(Rules::default(), Some(100_000), &saved).is_some());
     assert!(Inspector::restore(open_rules(), Some(100_000), &saved).is_none());
@@ -196,6 +196,19 @@ fn a_state_under_other_rules_or_of_another_file_is_not_continued() {
     let restored = Inspector::restore(Rules::default(), Some(100_000), &saved).unwrap();
     assert_eq!(restored.wanted(), [95_904..100_000], "the head was judged");
     assert_eq!(restored.save(), saved);
+}
+
+/// Whoever feeds what is wanted until nothing is must come to an end.
+#[test]
+fn nothing_is_wanted_any_more_of_what_is_refused() {
+    for length in [None, Some(2 << 20)] {
+        let mut inspector = Inspector::new(Rules::default(), length);
+        assert!(inspector.feed(0, &images::luks().0[..600]).is_some());
+        assert_eq!((inspector.wanted(), inspector.held_bytes()), (vec![], 0));
+        assert!(inspector.end(2 << 20).is_some());
+        assert_eq!((inspector.wanted(), inspector.held_bytes()), (vec![], 0));
+        assert_eq!(inspector.report().unwrap().virtual_size, 2 << 20);
+    }
 }
 
 /// A header can name at most a mebibyte of descriptor; nothing is held before its bytes come.

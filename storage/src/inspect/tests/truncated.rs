@@ -1,6 +1,6 @@
 //! Files that end too early: never raw, never whole, never a panic.
 
-use super::{Rules, declared, images, inspect, open_rules};
+use super::{super::Finding, Rules, declared, images, inspect, open_rules};
 
 /// Bytes of the mark that each format begins with, and of everything that its headers speak of.
 const CUTS: [(&str, usize, usize); 10] = [
@@ -18,10 +18,8 @@ const CUTS: [(&str, usize, usize); 10] = [
 
 fn image(name: &str) -> images::Image {
     let good = images::good().into_iter().find(|row| row.0 == name);
-    good.map(|row| row.1).unwrap_or_else(|| match name {
-        "luks" => images::luks(),
-        _ => images::luks2(),
-    })
+    let encrypted = || if name == "luks" { images::luks() } else { images::luks2() };
+    good.map_or_else(encrypted, |row| row.1)
 }
 
 /// Every byte of the first 4 KiB, then those around every multiple of 512 up to `end`, then the last ones.
@@ -56,7 +54,7 @@ fn a_header_that_is_cut_anywhere_is_refused() {
 fn a_declared_length_that_is_too_short_is_refused_at_once() {
     let whole = images::qcow2().0;
     let mut inspector = super::Inspector::new(Rules::default(), Some(0x30000));
-    let refusal = inspector.feed(0, &whole[..512]).map(|finding| finding.code());
+    let refusal = inspector.feed(0, &whole[..512]).map(Finding::code);
     assert_eq!(refusal, Some("truncated"));
     let mut inspector = super::Inspector::new(Rules::default(), Some(whole.len() as u64));
     assert_eq!(inspector.feed(0, &whole[..512]), None);
@@ -69,7 +67,7 @@ fn no_byte_and_wrong_lengths_are_refused() {
     for (said, fed, expected) in [(1024, 512, Some("length_differs")), (512, 512, None)] {
         let mut inspector = super::Inspector::new(Rules::default(), Some(said));
         inspector.feed(0, &vec![0; fed]);
-        let refusal = inspector.end(fed as u64).map(|finding| finding.code());
+        let refusal = inspector.end(fed as u64).map(Finding::code);
         assert_eq!(refusal, expected);
     }
 }
