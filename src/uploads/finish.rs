@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use longshore_storage::{
-    Finished, ImageKey, Owned, StoreError, UploadKey,
-    digest::DigestChoice,
-    inspect::{Inspector, Rules},
-};
+use longshore_storage::{Finished, ImageKey, Owned, StoreError, UploadKey, digest::DigestChoice};
 
 use super::{Live, UploadError, Uploads, live, percent};
 use crate::{
@@ -18,15 +14,6 @@ use crate::{
     },
 };
 
-/// What the content of an upload shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Probed {
-    /// Format by content.
-    pub format: &'static str,
-    /// Size of the disk inside; the length of the file where the format has no other.
-    pub virtual_size: u64,
-}
-
 impl Uploads {
     /// Brings the digests of a complete upload to its end. Repeatable.
     pub(crate) async fn finish(
@@ -35,20 +22,6 @@ impl Uploads {
         progress: Arc<dyn Fn(u64) + Send + Sync>,
     ) -> Result<Finished, UploadError> {
         Ok(self.store.finish(live.owned, progress).await?)
-    }
-
-    /// Looks at what a complete upload is, by the few parts of it that show that.
-    pub(crate) async fn probe(&self, live: &Live, length: u64) -> Result<Probed, UploadError> {
-        let mut inspector = Inspector::new(Rules::default(), Some(length));
-        while let Some(part) = inspector.wanted().into_iter().next() {
-            let bytes = self.store.read_upload(live.owned.key, part.clone()).await?;
-            if bytes.is_empty() {
-                break;
-            }
-            inspector.feed(part.start, &bytes);
-        }
-        let report = inspector.so_far();
-        Ok(Probed { format: report.format.name(), virtual_size: report.virtual_size })
     }
 
     /// Makes the image of a finished upload. Repeatable.

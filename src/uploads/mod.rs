@@ -6,6 +6,7 @@ mod create;
 mod error;
 mod finish;
 mod health;
+mod inspection;
 mod live;
 mod read;
 mod reading;
@@ -25,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use admission::{Admission, Party};
 pub use error::{BodyError, UploadError};
-pub use finish::Probed;
 pub use health::Check;
+pub use inspection::{Inspection, Probed, Refusal};
 pub use live::{Live, percent};
 pub use longshore_storage::{
     Finished, ImageKey, StoreError, UploadKey,
@@ -115,6 +116,8 @@ pub struct UploadLimits {
     pub requests_per_account_max: u32,
     /// Requests that one address may have at work while they name no account.
     pub requests_per_address_max: u32,
+    /// What is asked of the content.
+    pub inspection: Inspection,
 }
 
 /// The data plane.
