@@ -52,7 +52,7 @@ impl Uploads {
     pub(crate) async fn probe(&self, live: &Live, length: u64) -> Result<Probed, UploadError> {
         let mut inspector = Inspector::new(self.rules(live).await?, Some(length));
         self.show(live, &mut inspector, length).await?;
-        let report = inspector.so_far();
+        let mut report = inspector.so_far();
         let upload = live.record().uuid;
         let refused = match self.limits.inspection.policy {
             InspectPolicy::Enforce => report.refusal().map(Refusal::new),
@@ -62,6 +62,13 @@ impl Uploads {
             for finding in &report.findings {
                 tracing::warn!(%upload, code = finding.code(), rule = finding.rule(), "{finding}");
             }
+        }
+        if refused.is_none() && report.refusal().is_some() {
+            // It is recorded as what it is, whatever it was said to be: that another name was wrong ended the look at it.
+            let rules = Rules { declared: None, ..self.limits.inspection.rules };
+            let mut inspector = Inspector::new(rules, Some(length));
+            self.show(live, &mut inspector, length).await?;
+            report = inspector.so_far();
         }
         Ok(Probed {
             format: report.format.name(),
