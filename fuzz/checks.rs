@@ -201,8 +201,9 @@ fn inspected(rules: Rules, image: &[u8], step: usize, restarts: bool) -> Report 
     }
     inspector.end(image.len() as u64);
     while let Some(part) = inspector.wanted().into_iter().next() {
-        let bytes = &image[part.start as usize..part.end as usize];
-        inspector.feed(part.start, bytes);
+        // At most as long as the image, whatever is wanted.
+        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(image.len());
+        inspector.feed(part.start, &image[place(part.start)..place(part.end)]);
     }
     assert!(inspector.report().is_some(), "nothing is wanted, and no verdict");
     inspector.so_far()

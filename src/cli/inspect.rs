@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use longshore_storage::inspect::{Format, Inspector, Level, Report, Rules};
+use longshore_storage::inspect::{Format, Inspector, Level, PartitionTable, Report, Rules};
 use serde_json::{Value, json};
 
 use super::{exit, out};
@@ -28,6 +28,7 @@ Exit codes: 0 it would be taken, 2 usage or the file cannot be read, 8 it would 
 ///
 /// Nothing is sent, and no server is needed. Of a file only the few parts that matter are read.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Inspect {
     /// The image, or - for standard input
     file: PathBuf,
@@ -140,7 +141,7 @@ fn as_json(name: &str, length: Option<u64>, report: &Report) -> Value {
         "length": length,
         "format": report.format.name(),
         "virtualSize": report.virtual_size,
-        "partitionTable": report.partitions.map(|table| table.name()),
+        "partitionTable": report.partitions.map(PartitionTable::name),
         "volumeId": report.volume_id,
         "taken": report.refusal().is_none(),
         "findings": findings,
