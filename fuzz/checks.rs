@@ -19,6 +19,7 @@ use longshore::{
 use longshore_storage::{
     checkpoint::Checkpoint,
     digest::{DigestChoice, DigestState, Digests, Engine, Kernel, KernelChoice},
+    inspect::{HELD_BYTES_MAX, Inspector, Report, Rules, SAVED_BYTES_MAX},
 };
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
@@ -27,7 +28,7 @@ use sha2::Sha256;
 pub(crate) type Check = fn(&[u8]);
 
 /// Every check, by the name of its target and of its folder of kept inputs.
-pub(crate) const ALL: [(&str, Check); 8] = [
+pub(crate) const ALL: [(&str, Check); 9] = [
     ("multipart", multipart),
     ("content_range", content_range),
     ("digests", digests),
@@ -36,6 +37,7 @@ pub(crate) const ALL: [(&str, Check); 8] = [
     ("conditions", conditions),
     ("job_data", job_data),
     ("digest_kernels", digest_kernels),
+    ("inspect", inspect),
 ];
 
 /// Longest that an error about any input may be.
@@ -213,4 +215,52 @@ pub(crate) fn digest_kernels(input: &[u8]) {
             assert_eq!(state.finish(), expected, "{engine:?}");
         }
     }
+}
+
+/// The first byte says how the image comes in, the next three how long it is; the rest is what stands in it: three bytes of place and
+/// one of length before each piece. All else is zero, so that what lies megabytes apart is reached by small inputs.
+pub(crate) fn inspect(input: &[u8]) {
+    let [way, a, b, c, pieces @ ..] = input else { return };
+    let place = |a: u8, b: u8, c: u8| u32::from_le_bytes([a, b, c, 0]) as usize;
+    let mut image = vec![0; place(*a, *b, *c).min(5 << 20)];
+    let mut rest = pieces;
+    while let [a, b, c, length, after @ ..] = rest {
+        let piece = &after[..after.len().min((*length).into())];
+        let at = place(*a, *b, *c).min(image.len());
+        let room = piece.len().min(image.len() - at);
+        image[at..at + room].copy_from_slice(&piece[..room]);
+        rest = &after[piece.len()..];
+    }
+    let encrypted = way & 1 != 0;
+    let rules = Rules { encrypted, extended_l2: encrypted, ..Rules::default() };
+    let step = [512, 65_536, 300_000, 7 << 20][usize::from(way >> 1 & 3)];
+    let whole = inspected(rules, &image, image.len().max(1), false);
+    let pieces = inspected(rules, &image, step, way & 8 != 0);
+    assert_eq!(whole.refusal().is_some(), pieces.refusal().is_some());
+    assert!(whole.refusal().is_some() || whole == pieces, "{whole:?}, in pieces {pieces:?}");
+    for finding in &whole.findings {
+        assert!(finding.to_string().len() < WORDS_MAX);
+    }
+}
+
+/// The verdict on an image that comes in pieces, perhaps with a restart after each.
+fn inspected(rules: Rules, image: &[u8], step: usize, restarts: bool) -> Report {
+    let mut inspector = Inspector::new(rules, None);
+    for (number, piece) in image.chunks(step).enumerate() {
+        inspector.feed((number * step) as u64, piece);
+        assert!(inspector.held_bytes() <= HELD_BYTES_MAX);
+        let saved = inspector.save();
+        assert!(saved.len() <= SAVED_BYTES_MAX);
+        if restarts && let Some(restored) = Inspector::restore(rules, None, &saved) {
+            inspector = restored;
+        }
+    }
+    inspector.end(image.len() as u64);
+    while let Some(part) = inspector.wanted().into_iter().next() {
+        // At most as long as the image, whatever is wanted.
+        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(image.len());
+        inspector.feed(part.start, &image[place(part.start)..place(part.end)]);
+    }
+    assert!(inspector.report().is_some(), "nothing is wanted, and no verdict");
+    inspector.so_far()
 }

@@ -14,6 +14,7 @@ pub const EXIT_CODES: &str = "Exit codes:
     5  the network gave up; the same command goes on where it stopped
     6  digests differ: the bytes are not what they should be
     7  the server refused or failed
+    8  an image would not be taken (`longshore inspect`)
   130  interrupted; the same command goes on where it stopped";
 
 /// Done.
@@ -22,6 +23,9 @@ pub const OK: u8 = 0;
 pub const INTERRUPTED: u8 = 130;
 /// The server refused or failed, and a job that did not succeed.
 pub const SERVER: u8 = 7;
+
+/// An image that was inspected here would not be taken.
+pub const NOT_TAKEN: u8 = 8;
 
 /// The exit code of an error of the client.
 pub const fn of_kind(kind: ErrorKind) -> u8 {

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod bench;
 pub mod exit;
 pub mod images;
+pub mod inspect;
 pub mod jobs;
 pub mod login;
 pub mod out;
@@ -50,6 +51,8 @@ enum Command {
     #[command(after_help = bench::HELP)]
     Bench(Box<bench::Bench>),
     Admin(admin::Admin),
+    #[command(after_help = inspect::HELP)]
+    Inspect(inspect::Inspect),
 }
 
 const UPLOAD_HELP: &str = "Examples:
@@ -107,6 +110,9 @@ fn started(cli: Cli) -> Result<u8> {
         serve::run(&command, std::env::vars_os().collect())?;
         return Ok(0);
     }
+    if let Command::Inspect(command) = cli.command {
+        return command.run();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -122,8 +128,8 @@ fn started(cli: Cli) -> Result<u8> {
             Command::Images(command) => command.run(&connection).await,
             Command::Bench(command) => command.run(&connection).await,
             Command::Admin(command) => command.run(std::env::vars_os().collect()).await,
-            // Has a runtime of its own size, see above.
-            Command::Serve(_) => Ok(0),
+            // Have a runtime of their own size, or need none: see above.
+            Command::Serve(_) | Command::Inspect(_) => Ok(0),
         }
     });
     // A hash that still reads a terabyte must not hold up the end.

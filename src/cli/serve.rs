@@ -17,6 +17,7 @@ use clap::Args;
 use longshore_storage::{
     StoreRecovery,
     digest::{DigestChoice, Engine},
+    inspect::Rules,
     local::{LocalStore, OsDisk},
 };
 use socket2::SockRef;
@@ -34,7 +35,7 @@ use crate::{
     jobs::{ApiCalls, HookRules, HttpHooks, JobLimits, JobParts, Jobs, RETRY_AFTER, WebHooks},
     shutdown::{Drained, Shutdown},
     telemetry::{self, Metrics},
-    uploads::{UploadLimits, Uploads},
+    uploads::{Inspection, UploadLimits, Uploads},
 };
 
 /// How long an upload belongs to this process without being renewed; it is renewed every 15 s.
@@ -358,7 +359,21 @@ fn upload_limits(config: &Config) -> UploadLimits {
         free_bytes_min_percent: config.storage.free_bytes_min_percent.into(),
         requests_per_account_max: config.uploads.requests_per_account_max,
         requests_per_address_max: config.uploads.requests_per_address_max,
+        inspection: inspection(config),
     }
+}
+
+fn inspection(config: &Config) -> Inspection {
+    let inspect = &config.inspect;
+    let rules = Rules {
+        encrypted: inspect.encrypted,
+        extended_l2: inspect.extended_l2,
+        loose_partitions: inspect.loose_partitions,
+        virtual_bytes_max: inspect.virtual_bytes_max,
+        virtual_ratio_max: Some(inspect.virtual_ratio_max).filter(|max| *max > 0),
+        ..Rules::default()
+    };
+    Inspection { policy: inspect.policy, rules }
 }
 
 fn job_limits(config: &Config) -> JobLimits {

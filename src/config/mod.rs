@@ -22,7 +22,7 @@ use longshore_storage::{Durability, Limits, digest::Engine};
 
 pub use error::{ConfigError, ConfigErrors};
 pub use options::{HookTarget, LogFormat, PublicUrl};
-pub use sections::{Digests, Http, Images, Sessions, Storage, Uploads};
+pub use sections::{Digests, Http, Images, Inspect, InspectPolicy, Sessions, Storage, Uploads};
 pub use source::{Effective, Flags, NOT_SETTINGS, Origin};
 pub use values::{DatabaseUrl, Secret};
 
@@ -65,6 +65,8 @@ pub struct Config {
     pub http: Http,
     /// Finished images.
     pub images: Images,
+    /// What is asked of the content of images.
+    pub inspect: Inspect,
     /// What is allowed but probably not meant; to be logged at start.
     pub warnings: Vec<String>,
     effective: Vec<Effective>,

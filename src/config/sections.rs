@@ -101,6 +101,34 @@ pub struct Http {
     pub web_hooks_allowed: Vec<HookTarget>,
 }
 
+/// `[inspect]`: what is asked of the content of images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inspect {
+    /// What a refusal leads to.
+    pub policy: InspectPolicy,
+    /// Whether encrypted images are taken.
+    pub encrypted: bool,
+    /// Whether qcow2 images with extended L2 entries are taken.
+    pub extended_l2: bool,
+    /// Whether a strange partition table on a raw disk is only a warning.
+    pub loose_partitions: bool,
+    /// Bytes of the disk inside.
+    pub virtual_bytes_max: u64,
+    /// How many times as large as its file a disk may be; 0 for any.
+    pub virtual_ratio_max: u64,
+}
+
+/// What it leads to that an image breaks a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InspectPolicy {
+    /// The image is refused.
+    Enforce,
+    /// It is told in the log.
+    Warn,
+    /// Nothing: only format and size are recorded.
+    Off,
+}
+
 /// `[images]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Images {

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use longshore_storage::{Durability, Limits};
+use longshore_storage::{Durability, Limits, inspect::Rules};
 
 use super::{
     Config,
     error::ConfigErrors,
     options::{self, LogFormat, PublicUrl},
     reader::Reader,
-    sections::{Digests, Http, Images, Sessions, Storage, Uploads},
+    sections::{Digests, Http, Images, Inspect, InspectPolicy, Sessions, Storage, Uploads},
     source::RawConfig,
     values::Secret,
 };
@@ -87,6 +87,7 @@ fn top(r: &mut Reader, cores: usize) -> Config {
         },
         http: http(r),
         images: Images { expunge: r.secs("images.expunge_secs", 3 * DAY_SECS, 0..=YEAR_SECS) },
+        inspect: inspect(r),
         warnings: Vec::new(),
         effective: Vec::new(),
     }
@@ -117,6 +118,27 @@ fn uploads(r: &mut Reader) -> Uploads {
         requests_per_address_max: r.number("uploads.requests_per_address_max", 256, 1..=1_000_000),
         upload_bytes_max: r.bytes("uploads.upload_bytes_max", 16 * TIB, MIB..=1024 * TIB),
         flush: r.millis("uploads.flush_ms", 200, 1..=10_000),
+    }
+}
+
+fn inspect(r: &mut Reader) -> Inspect {
+    let policies = [
+        ("enforce", InspectPolicy::Enforce),
+        ("warn", InspectPolicy::Warn),
+        ("off", InspectPolicy::Off),
+    ];
+    let rules = Rules::default();
+    Inspect {
+        policy: r.choice("inspect.policy", &policies),
+        encrypted: r.flag("inspect.encrypted", rules.encrypted),
+        extended_l2: r.flag("inspect.extended_l2", rules.extended_l2),
+        loose_partitions: r.flag("inspect.loose_partitions", rules.loose_partitions),
+        virtual_bytes_max: r.bytes(
+            "inspect.virtual_bytes_max",
+            rules.virtual_bytes_max,
+            MIB..=1024 * TIB,
+        ),
+        virtual_ratio_max: r.number("inspect.virtual_ratio_max", 0, 0..=u64::MAX),
     }
 }
 

@@ -190,7 +190,13 @@ const REFUSED: [(&str, &str); 41] = [
     ("http.json_bytes_max", "1"),
     ("images.expunge_secs", "'soon'"),
 ];
-const REFUSED_TOO: [(&str, &str); 9] = [
+const REFUSED_TOO: [(&str, &str); 15] = [
+    ("inspect.policy", "'maybe'"),
+    ("inspect.encrypted", "'x'"),
+    ("inspect.extended_l2", "2"),
+    ("inspect.loose_partitions", "'x'"),
+    ("inspect.virtual_bytes_max", "0"),
+    ("inspect.virtual_ratio_max", "-1"),
     ("http.write_idle_secs", "0"),
     ("http.unsent_bytes_max", "0"),
     ("http.connections_max", "1"),

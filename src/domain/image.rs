@@ -121,8 +121,9 @@ impl ImageRecord {
     }
 }
 
-/// Formats that AddImage takes.
-pub const FORMATS: [&str; 8] = ["qcow2", "raw", "iso", "vmdk", "vmtx", "vhd", "vhdx", "vdi"];
+/// Formats that AddImage takes; `auto` is what the content shows.
+pub const FORMATS: [&str; 9] =
+    ["qcow2", "raw", "iso", "vmdk", "vmtx", "vhd", "vhdx", "vdi", "auto"];
 /// Platforms that AddImage takes.
 pub const PLATFORMS: [&str; 5] =
     ["Linux", "Windows", "Other", "Paravirtualization", "WindowsVirtio"];

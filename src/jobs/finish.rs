@@ -23,7 +23,9 @@ use crate::{
         tag::hex,
         upload::UploadRecord,
     },
-    uploads::{Finished, Found, JobSignals, Live, Probed, StoreError, UploadError, Verdict},
+    uploads::{
+        Finished, Found, JobSignals, Live, Probed, Refusal, StoreError, UploadError, Verdict,
+    },
 };
 
 /// How often the percentage of a long verification is written down.
@@ -157,13 +159,16 @@ impl Jobs {
         compare(&declared, &finished)?;
         self.enter(run, Stage::Inspecting, None).await?;
         let probed = self.parts.uploads.probe(&live, finished.length).await?;
+        if let Some(Refusal { detail, cause }) = probed.refusal.clone() {
+            return Err(Halt::Wrong { detail, cause });
+        }
 
         // Alone from here on: a cancel either comes before (and this stops) or finds the image Ready.
         let alone = self.lock(job).await;
         let record = live.record();
         let image = self.parts.db.image(record.image, Scope::All).await?;
         let image = image.ok_or(JobError::ImageNotFound { uuid: record.image.to_string() })?;
-        let image = described(image, &finished, probed)?;
+        let image = described(image, &finished, &probed)?;
         self.enter(run, Stage::Publishing, Some(image.clone())).await?;
         self.parts.uploads.publish(&record, record.image).await?;
         let ready = ImageRecord {
@@ -382,7 +387,7 @@ pub(super) fn compare(record: &UploadRecord, finished: &Finished) -> Result<(), 
 pub(super) fn described(
     image: ImageRecord,
     finished: &Finished,
-    probed: Probed,
+    probed: &Probed,
 ) -> Result<ImageRecord, Halt> {
     if i64::try_from(probed.virtual_size).is_err() {
         let cause = format!(

@@ -15,7 +15,7 @@ use crate::{
         job_state::{JobEvent, JobState},
         upload::UploadRecord,
     },
-    uploads::{JobSignals, StoreError, UploadError, Verdict},
+    uploads::{JobSignals, Refusal, StoreError, UploadError, Verdict},
 };
 
 /// Jobs as the data plane sees them.
@@ -43,6 +43,13 @@ impl JobSignals for Jobs {
         // Only while the process is being taken down is there nobody left to finish it; recovery will.
         let jobs = self.myself.upgrade();
         jobs.map_or_else(|| watch::channel(None).1, |jobs| jobs.begin_finishing(run))
+    }
+
+    async fn refused(&self, run: Run, refusal: Refusal) -> Result<(), UploadError> {
+        let Refusal { detail, cause } = refusal;
+        tracing::warn!(job = %run.job, upload = %run.upload, cause, "an upload was refused before its end");
+        let failed = self.fail(run, Failure::new(detail, cause)).await;
+        failed.map(drop).map_err(|error| as_upload_error(run.job, error))
     }
 
     async fn storage_failed(&self, run: Run, full: bool, words: String) {

@@ -21,7 +21,7 @@ use crate::{
     },
     uploads::{
         BodyError, ChunkChecksum, Held, Party, Replay, Slice, UploadError, UploadStatus, Verdict,
-        Written, probe_whole,
+        Written,
     },
 };
 
@@ -150,7 +150,10 @@ impl Jobs {
         if upload.declared_length != Some(finished.length) || compare(&upload, &finished).is_err() {
             return Ok(None);
         }
-        let Ok(mut image) = described(image, &finished, probe_whole(bytes)) else {
+        let Some(probed) = self.parts.uploads.probe_whole(upload.uuid, &image.format, bytes) else {
+            return Ok(None);
+        };
+        let Ok(mut image) = described(image, &finished, &probed) else {
             return Ok(None);
         };
         image.status = ImageStatus::Ready;

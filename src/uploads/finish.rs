@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use longshore_storage::{
-    Finished, ImageKey, Owned, StoreError, UploadKey,
-    digest::DigestChoice,
-    inspect::{self, HEAD_BYTES},
-};
+use longshore_storage::{Finished, ImageKey, Owned, StoreError, UploadKey, digest::DigestChoice};
 
 use super::{Live, UploadError, Uploads, live, percent};
 use crate::{
@@ -18,15 +14,6 @@ use crate::{
     },
 };
 
-/// What the content of an upload shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Probed {
-    /// Format by content.
-    pub format: &'static str,
-    /// Size of the disk inside; the length of the file where the format has no other.
-    pub virtual_size: u64,
-}
-
 impl Uploads {
     /// Brings the digests of a complete upload to its end. Repeatable.
     pub(crate) async fn finish(
@@ -35,14 +22,6 @@ impl Uploads {
         progress: Arc<dyn Fn(u64) + Send + Sync>,
     ) -> Result<Finished, UploadError> {
         Ok(self.store.finish(live.owned, progress).await?)
-    }
-
-    /// Looks at the first bytes of a complete upload.
-    pub(crate) async fn probe(&self, live: &Live, length: u64) -> Result<Probed, UploadError> {
-        let head_bytes = length.min(HEAD_BYTES as u64);
-        let head = self.store.read_upload(live.owned.key, 0..head_bytes).await?;
-        let probe = inspect::probe(&head);
-        Ok(Probed { format: probe.format, virtual_size: probe.virtual_size.unwrap_or(length) })
     }
 
     /// Makes the image of a finished upload. Repeatable.

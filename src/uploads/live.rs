@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
 };
 
-use longshore_storage::{Owned, UploadKey};
+use longshore_storage::{Owned, UploadKey, inspect::Inspector};
 
 use crate::{
     db::UploadTouch,
@@ -31,6 +31,8 @@ pub struct Live {
     unasked: AtomicBool,
     /// How far a running verification is.
     verified: AtomicU64,
+    /// What the bytes so far have shown of their content.
+    pub(super) inspector: tokio::sync::Mutex<Option<Inspector>>,
 }
 
 impl Live {
@@ -46,6 +48,7 @@ impl Live {
             dirty: AtomicBool::new(false),
             unasked: AtomicBool::new(true),
             verified: AtomicU64::new(0),
+            inspector: tokio::sync::Mutex::default(),
             record: Mutex::new(record),
         }
     }

@@ -6,6 +6,7 @@ mod create;
 mod error;
 mod finish;
 mod health;
+mod inspection;
 mod live;
 mod read;
 mod reading;
@@ -26,8 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use admission::{Admission, Party};
 pub use error::{BodyError, UploadError};
-pub use finish::Probed;
 pub use health::Check;
+pub use inspection::{Inspection, Probed, Refusal};
 pub use live::{Live, percent};
 pub use longshore_storage::{
     Finished, ImageKey, StoreError, UploadKey,
@@ -36,8 +37,8 @@ pub use longshore_storage::{
 pub use reading::ReadyImage;
 pub use signals::{JobSignals, Verdict};
 pub use space::SpaceLedger;
+pub(crate) use whole::Held;
 pub use whole::Replay;
-pub(crate) use whole::{Held, probe_whole};
 
 use self::admission::Admissions;
 use crate::{
@@ -118,6 +119,8 @@ pub struct UploadLimits {
     pub requests_per_account_max: u32,
     /// Requests that one address may have at work while they name no account.
     pub requests_per_address_max: u32,
+    /// What is asked of the content.
+    pub inspection: Inspection,
 }
 
 /// The data plane.

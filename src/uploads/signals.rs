@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::UploadError;
+use super::{Refusal, UploadError};
 use crate::domain::{job::Run, job_state::JobState};
 
 /// How an upload ended, as far as the request that sent its last byte is told.
@@ -42,6 +42,9 @@ pub trait JobSignals: Send + Sync + 'static {
     /// Every byte of the upload is stored: the job finishes it. Returns at once; the verdict comes through the receiver,
     /// `None` until then. May be called any number of times.
     fn complete(&self, run: Run) -> tokio::sync::watch::Receiver<Option<Verdict>>;
+
+    /// What has come of the upload proves that its image will not be taken: the job fails and the bytes are removed.
+    async fn refused(&self, run: Run, refusal: Refusal) -> Result<(), UploadError>;
 
     /// The store failed under the upload in a way that can heal: the job is suspended with that reason.
     async fn storage_failed(&self, run: Run, full: bool, words: String);

@@ -16,11 +16,10 @@ use futures::{Stream, StreamExt};
 use longshore_storage::{
     Finished, ImageKey, StoreError,
     digest::{ChunkChecksum, DigestChoice},
-    inspect::{self, HEAD_BYTES},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{BodyError, Probed, Slice, UploadError, Uploads};
+use super::{BodyError, Slice, UploadError, Uploads};
 use crate::domain::{
     account::Scope,
     ids::{ImageUuid, UploadUuid},
@@ -198,13 +197,6 @@ impl Uploads {
         }
         Ok(())
     }
-}
-
-/// What the content of a whole body shows.
-pub(crate) fn probe_whole(bytes: &[u8]) -> Probed {
-    let probe = inspect::probe(&bytes[..bytes.len().min(HEAD_BYTES)]);
-    let virtual_size = probe.virtual_size.unwrap_or(bytes.len() as u64);
-    Probed { format: probe.format, virtual_size }
 }
 
 fn joined(parts: &VecDeque<Bytes>, length: usize) -> Bytes {

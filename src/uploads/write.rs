@@ -419,7 +419,8 @@ impl Uploads {
             },
             Completion::Explicit => false,
         };
-        let verdict = if complete { self.verdict(live).await? } else { None };
+        let verdict =
+            if complete { self.verdict(live).await? } else { self.refuse_early(live).await? };
         self.written(record.uuid, duplicate, verdict).await
     }
 

@@ -10,6 +10,7 @@ mod admin;
 mod bench;
 mod commands;
 mod download;
+mod inspect;
 mod relay;
 mod resume;
 mod run;

@@ -39,7 +39,8 @@ const CRATES: [(&str, &[&str]); 10] = [
     ("sqlx", &["src/db/", "src/db.rs"]),
     ("actix_web", &["src/http/", "src/http.rs", "src/cli/serve", "src/main.rs"]),
     ("actix_http", &["src/http/"]),
-    ("longshore_storage", &["src/uploads/", "src/config/", "src/cli/serve"]),
+    // An image on this machine is inspected without a server.
+    ("longshore_storage", &["src/uploads/", "src/config/", "src/cli/serve", "src/cli/inspect"]),
     ("anyhow", &["src/main.rs", "src/cli/"]),
     ("clap", &["src/main.rs", "src/cli/"]),
     ("indicatif", &["src/cli/"]),

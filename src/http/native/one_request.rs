@@ -150,7 +150,7 @@ impl Wishes {
                 url: Some(format!("upload://{}", shortened(&name))),
                 name: Some(name),
                 description: self.description,
-                format: Some(self.format.unwrap_or_else(|| "raw".to_owned())),
+                format: Some(self.format.unwrap_or_else(|| "auto".to_owned())),
                 media_type: self.media_type,
                 platform: self.platform,
                 architecture: self.architecture,

@@ -9,6 +9,7 @@ mod finish;
 mod histories;
 mod idle;
 mod images;
+mod inspection;
 mod many;
 mod races;
 mod rerun;

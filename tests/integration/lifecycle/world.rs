@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use longshore::{
+    config::InspectPolicy,
     db::Database,
     domain::{
         account::{Account, Caller, StorageRecord},
@@ -16,12 +17,14 @@ use longshore::{
     },
     jobs::{JobLimits, JobParts, JobView, Jobs, NewJob},
     uploads::{
-        DigestChoice, Slice, Storage, StoreError, UploadError, UploadLimits, Uploads, Written,
+        DigestChoice, Inspection, Slice, Storage, StoreError, UploadError, UploadLimits, Uploads,
+        Written,
     },
 };
 use longshore_storage::{
     Durability, ImageKey, Limits, StoreRecovery, UploadKey,
     conformance::quick_limits,
+    inspect::Rules,
     local::{LocalStore, OsDisk},
     memory::MemoryStore,
 };
@@ -69,6 +72,8 @@ impl Default for Settings {
                 free_bytes_min_percent: 0,
                 requests_per_account_max: 1000,
                 requests_per_address_max: 1000,
+                // Their bytes are any: what is asked of them has tests of its own.
+                inspection: Inspection { policy: InspectPolicy::Off, rules: Rules::default() },
             },
             digests: DigestChoice::BOTH,
         }

@@ -110,9 +110,9 @@ async fn replay(
 /// Part of an image of `total` bytes that begins like a qcow2.
 pub(crate) fn image_bytes(offset: usize, size: usize, total: usize) -> Bytes {
     let mut image: Vec<u8> = (0..total).map(|at| u8::try_from(at % 251).unwrap()).collect();
-    image[..104].fill(0);
+    image[..112].fill(0);
     image[..4].copy_from_slice(b"QFI\xfb");
-    for (at, field) in [(4, 3_u32), (20, 16), (36, 1), (96, 4), (100, 104)] {
+    for (at, field) in [(4, 3_u32), (20, 16), (36, 2), (56, 1), (96, 4), (100, 104)] {
         image[at..at + 4].copy_from_slice(&field.to_be_bytes());
     }
     for (at, field) in [(24, 1_u64 << 30), (40, 1 << 16), (48, 2 << 16)] {

@@ -1,0 +1,172 @@
+//! What the content of an upload is, and whether it is taken. Only bytes that are stored are looked at: what a request sends may
+//! never be, where another one came first or its checksum does not match.
+
+use std::ops::Range;
+
+use longshore_storage::inspect::{Finding, Format, Inspector, Report, Rules};
+
+use super::{Live, UploadError, Uploads, Verdict};
+use crate::{
+    config::InspectPolicy,
+    domain::{account::Scope, ids::UploadUuid},
+};
+
+/// What is asked of the content of images.
+#[derive(Debug, Clone, Copy)]
+pub struct Inspection {
+    /// What a refusal leads to.
+    pub policy: InspectPolicy,
+    /// The choices that the rules leave to the operator.
+    pub rules: Rules,
+}
+
+/// What the content of an upload shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probed {
+    /// Format by content.
+    pub format: &'static str,
+    /// Size of the disk inside; the length of the file where the format has no other.
+    pub virtual_size: u64,
+    /// Why it is not taken, if it is not.
+    pub refusal: Option<Refusal>,
+}
+
+/// Why an image is not taken, in words for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What happened and what to do.
+    pub detail: String,
+    /// The rule that it breaks.
+    pub cause: String,
+}
+
+impl Refusal {
+    fn new(finding: &Finding) -> Self {
+        Self {
+            detail: format!(
+                "the image was refused: {finding}; its bytes were removed: {}",
+                finding.advice()
+            ),
+            cause: format!("{finding} ({}, rule {})", finding.code(), finding.rule()),
+        }
+    }
+}
+
+impl Uploads {
+    /// Looks at what a complete upload is, by the few parts of it that show that.
+    pub(crate) async fn probe(&self, live: &Live, length: u64) -> Result<Probed, UploadError> {
+        let mut inspector = Inspector::new(self.rules(live).await?, Some(length));
+        self.show(live, &mut inspector, length).await?;
+        let mut report = inspector.so_far();
+        let refused = match self.limits.inspection.policy {
+            InspectPolicy::Enforce => report.refusal().map(Refusal::new),
+            InspectPolicy::Warn | InspectPolicy::Off => None,
+        };
+        self.tell(live.record().uuid, &report);
+        if refused.is_none() && report.refusal().is_some() {
+            // It is recorded as what it is, whatever it was said to be: that another name was wrong ended the look at it.
+            let rules = Rules { declared: None, ..self.limits.inspection.rules };
+            let mut inspector = Inspector::new(rules, Some(length));
+            self.show(live, &mut inspector, length).await?;
+            report = inspector.so_far();
+        }
+        Ok(Probed {
+            format: report.format.name(),
+            virtual_size: report.virtual_size,
+            refusal: refused,
+        })
+    }
+
+    /// Looks at a whole body in memory, of an image that was said to be of `format`; `None` if it is to be refused, or would be if
+    /// the policy were to.
+    pub(crate) fn probe_whole(
+        &self,
+        upload: UploadUuid,
+        format: &str,
+        bytes: &[u8],
+    ) -> Option<Probed> {
+        let declared = Format::from_name(format);
+        let rules = Rules { declared, ..self.limits.inspection.rules };
+        let length = bytes.len() as u64;
+        let mut inspector = Inspector::new(rules, Some(length));
+        while let Some(part) = next_of(&inspector, length) {
+            let at = |position| usize::try_from(position).ok();
+            inspector.feed(part.start, bytes.get(at(part.start)?..at(part.end)?)?);
+        }
+        let report = inspector.so_far();
+        // What is told of a refusal is told where it is looked at again.
+        report.refusal().is_none().then(|| {
+            self.tell(upload, &report);
+            Probed {
+                format: report.format.name(),
+                virtual_size: report.virtual_size,
+                refusal: None,
+            }
+        })
+    }
+
+    fn tell(&self, upload: UploadUuid, report: &Report) {
+        if self.limits.inspection.policy != InspectPolicy::Off {
+            for finding in &report.findings {
+                tracing::warn!(%upload, code = finding.code(), rule = finding.rule(), "{finding}");
+            }
+        }
+    }
+
+    /// Looks at what is stored of an upload that is not complete. If that proves already that it will not be taken, its job fails
+    /// now and not after a terabyte.
+    pub(super) async fn refuse_early(&self, live: &Live) -> Result<Option<Verdict>, UploadError> {
+        if self.limits.inspection.policy != InspectPolicy::Enforce {
+            return Ok(None);
+        }
+        // Whoever holds it looks for all of us.
+        let Ok(mut seat) = live.inspector.try_lock() else { return Ok(None) };
+        if seat.is_none() {
+            let rules = self.rules(live).await?;
+            *seat = Some(Inspector::new(rules, live.record().declared_length));
+        }
+        let Some(inspector) = seat.as_mut() else { return Ok(None) };
+        self.show(live, inspector, live.record().offset_cached).await?;
+        let Some(refusal) = inspector.refusal().map(Refusal::new) else { return Ok(None) };
+        drop(seat);
+        let run = live.record().run();
+        self.signals()?.refused(run, refusal.clone()).await?;
+        Ok(Some(Verdict::Refused { detail: refusal.detail }))
+    }
+
+    /// Shows the inspector what it wants, as far as that lies below `offset`.
+    async fn show(
+        &self,
+        live: &Live,
+        inspector: &mut Inspector,
+        offset: u64,
+    ) -> Result<(), UploadError> {
+        while let Some(part) = next_of(inspector, offset) {
+            let bytes = self.store.read_upload(live.owned.key, part.clone()).await?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            inspector.feed(part.start, &bytes);
+        }
+        Ok(())
+    }
+
+    /// The operator's rules, and what this image was said to be.
+    async fn rules(&self, live: &Live) -> Result<Rules, UploadError> {
+        let image = self.db.image(live.record().image, Scope::All).await?;
+        let declared = image.and_then(|image| Format::from_name(&image.format));
+        Ok(Rules { declared, ..self.limits.inspection.rules })
+    }
+}
+
+/// What the inspector wants next and lies below `offset`. Whole parts, so that no bytes are held between two requests; but the first
+/// sector at once, which decides most.
+fn next_of(inspector: &Inspector, offset: u64) -> Option<Range<u64>> {
+    inspector.wanted().into_iter().find_map(|part| {
+        let first = part.start..part.end.min(part.start.saturating_add(FIRST_BYTES));
+        [part, first].into_iter().find(|part| part.end <= offset)
+    })
+}
+
+/// Bytes of the first sector.
+const FIRST_BYTES: u64 = 512;
