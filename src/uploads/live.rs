@@ -1,12 +1,13 @@
 //! What is kept in memory of an upload that has been touched: whether its job takes bytes, and what to write down next.
 
 use std::sync::{
-    Mutex, MutexGuard, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
 };
 
 use longshore_storage::{Owned, UploadKey};
 
+use super::place::Place;
 use crate::{
     db::UploadTouch,
     domain::{clock::EpochMs, ids::UploadUuid, upload::UploadRecord},
@@ -31,6 +32,8 @@ pub struct Live {
     unasked: AtomicBool,
     /// How far a running verification is.
     verified: AtomicU64,
+    /// Of the one request that appends.
+    place: Arc<Place>,
 }
 
 impl Live {
@@ -46,6 +49,7 @@ impl Live {
             dirty: AtomicBool::new(false),
             unasked: AtomicBool::new(true),
             verified: AtomicU64::new(0),
+            place: Arc::default(),
             record: Mutex::new(record),
         }
     }
@@ -57,6 +61,11 @@ impl Live {
         record.stored_cached = self.stored.load(Ordering::Relaxed);
         record.last_byte_ms = self.last_byte_ms();
         record
+    }
+
+    /// The place of the one request that appends.
+    pub(super) const fn place(&self) -> &Arc<Place> {
+        &self.place
     }
 
     /// Remembers a declared length.
