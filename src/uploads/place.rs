@@ -214,7 +214,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::{advance, sleep};
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -243,44 +243,45 @@ mod tests {
         })
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_silent_holder_gives_way_and_its_last_write_is_waited_for() {
         let place = Arc::<Place>::default();
         let first = place.take(Takeover::Silent).await.expect("nobody is there");
-        let first = holder(first, Duration::MAX, ms(40));
-        advance(ms(100)).await;
+        let first = holder(first, Duration::from_hours(1), ms(40));
+        sleep(ms(100)).await;
         let begun = Instant::now();
         let second = place.take(Takeover::Silent).await;
         assert!(second.is_some());
-        assert_eq!(begun.elapsed(), ms(440), "400 ms until it was silent, 40 ms until it had left");
-        assert_eq!(first.await.unwrap(), ms(500));
+        // 400 ms until it was silent, 40 ms until it had left; the machine may be slow.
+        assert!((ms(430)..ms(1000)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+        assert!(first.await.unwrap() >= ms(500));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn while_bytes_flow_the_holder_stays_however_often_it_is_asked() {
         let place = Arc::<Place>::default();
         let first = place.take(Takeover::Silent).await.unwrap();
-        let first = holder(first, ms(400), ms(0));
-        for _ in 0..50 {
+        let first = holder(first, ms(50), ms(0));
+        for _ in 0..20 {
             let begun = Instant::now();
             assert!(place.take(Takeover::Silent).await.is_none());
-            assert!(begun.elapsed() <= ms(400), "{:?}", begun.elapsed());
+            assert!(begun.elapsed() < ms(500), "{:?}", begun.elapsed());
             place.settle().await;
         }
         assert!(!first.is_finished());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn the_newest_wins_where_its_dialect_says_so() {
         let place = Arc::<Place>::default();
         let first = place.take(Takeover::Silent).await.unwrap();
         let first = holder(first, ms(1), ms(7));
         let second = place.take(Takeover::Newest).await;
         assert!(second.is_some());
-        assert!(first.await.unwrap() <= ms(1));
+        assert!(first.await.unwrap() < ms(400));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_holder_at_work_is_not_silent_and_is_not_waited_for_without_end() {
         let place = Arc::<Place>::default();
         let first = place.take(Takeover::Silent).await.unwrap();
@@ -288,30 +289,30 @@ mod tests {
         first.heard();
         let begun = Instant::now();
         assert!(place.take(Takeover::Silent).await.is_none());
-        assert_eq!(begun.elapsed(), WAIT_MAX);
+        assert!((WAIT_MAX..2 * WAIT_MAX).contains(&begun.elapsed()));
         // Negative control: the same holder, waiting for its client, gives way.
         first.listens();
-        let leaving = holder(first, Duration::MAX, ms(0));
+        let leaving = holder(first, Duration::from_hours(1), ms(0));
         assert!(place.take(Takeover::Silent).await.is_some());
         leaving.await.unwrap();
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_question_ends_a_silent_holder_and_takes_nothing() {
         let place = Arc::<Place>::default();
         place.settle().await;
         let first = place.take(Takeover::Silent).await.unwrap();
-        let first = holder(first, Duration::MAX, ms(10));
+        let first = holder(first, Duration::from_hours(1), ms(10));
         place.settle().await;
-        assert_eq!(first.await.unwrap(), ms(500));
+        assert!((ms(500)..ms(1000)).contains(&first.await.unwrap()));
         assert!(locked(&place.holder).is_none());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn of_many_that_wait_one_has_the_place_and_too_many_are_refused() {
         let place = Arc::<Place>::default();
         let first = place.take(Takeover::Silent).await.unwrap();
-        let _first = holder(first, Duration::MAX, ms(0));
+        let _first = holder(first, Duration::from_hours(1), ms(0));
         let mut racing = tokio::task::JoinSet::new();
         for _ in 0..WAITING_MAX + 4 {
             let place = Arc::clone(&place);

@@ -136,6 +136,8 @@ const GONE: &str = "410 gone: The upload was canceled, has failed or was started
 const SUBMIT: &str = r#"{"params":{"jobName":"APIAddImageMsg","jobData":"{\"name\":\"a\",\"url\":\"upload://a\",\"format\":\"raw\"}"}}"#;
 /// The bytes that an upload in the middle has, once more.
 const SENT: (&str, &str) = ("Content-Range", "bytes 0-99/1000");
+const TUS: (&str, &str) = ("Tus-Resumable", "1.0.0");
+const NO_PROTOCOL: &str = "412 protocol_version: Send Tus-Resumable: 1.0.0 for tus, or Upload-Complete for resumable uploads of the IETF draft; a whole file goes to PUT /uploads/<IMAGE_ID>. Nothing was processed.";
 const IMAGE_SIZE: (&str, &str) = ("X-IMAGE-SIZE", "1000");
 const SLICE_SIZE: (&str, &str) = ("X-SLICE-SIZE", "100");
 /// Stands for a hundred bytes of the image.
@@ -153,6 +155,7 @@ pub(super) fn rows() -> Vec<Row> {
         storage(),
         keyed(),
         by_header(),
+        creation(),
         capability(),
         ops(),
     ]
@@ -406,6 +409,9 @@ fn keyed() -> Vec<Row> {
             .body(BYTES)
             .other(NO_UPLOAD_SLICE)
             .own("200 empty"),
+        append(row("PATCH /imagestore/upload/uploadImage::{image_id}", PROBLEM))
+            .other(NO_UPLOAD)
+            .own("204 empty"),
         row("DELETE /imagestore/upload/uploadImage::{image_id}", PROBLEM)
             .other(NO_UPLOAD)
             .own("204 empty"),
@@ -416,6 +422,27 @@ fn keyed() -> Vec<Row> {
             // One IMAGE_ID is another upload in each account: this begins one.
             .other("200 upload Running at 100")
             .own("200 upload Running at 100"),
+    ]
+}
+
+/// The next bytes, as a tus client sends them.
+fn append(row: Row) -> Row {
+    row.header(TUS.0, TUS.1)
+        .header("Upload-Offset", "100")
+        .header("Content-Type", "application/offset+octet-stream")
+        .body(BYTES)
+}
+
+/// Where tus and IETF clients make uploads.
+fn creation() -> Vec<Row> {
+    let route = "POST /uploads";
+    vec![
+        row(route, PROBLEM)
+            .header(TUS.0, TUS.1)
+            .header("Upload-Length", "1000")
+            .other("201 empty")
+            .own("201 empty"),
+        row(route, PROBLEM).header("Upload-Complete", "?0").other("201 empty").own("201 empty"),
     ]
 }
 
@@ -440,6 +467,7 @@ fn by_header() -> Vec<Row> {
             .body(BYTES)
             .other(NO_UPLOAD_SLICE)
             .own("200 empty"),
+        append(row("PATCH /imagestore/upload", PROBLEM)).other(NO_UPLOAD).own("204 empty"),
         row("DELETE /imagestore/upload", PROBLEM).other(NO_UPLOAD).own("204 empty"),
         row("DELETE /imagestore/upload", PROBLEM)
             .when(Stage::Ready)
@@ -471,6 +499,9 @@ fn capability() -> Vec<Row> {
             .header(SLICE_SIZE.0, SLICE_SIZE.1)
             .body(BYTES)
             .everybody("200 empty"),
+        append(row("PATCH /imagestore/upload/{capability}")).everybody("204 empty"),
+        row("PATCH /imagestore/upload/{capability}").everybody(NO_PROTOCOL),
+        append(row("PATCH /imagestore/upload/{capability}")).when(Stage::Canceled).everybody(GONE),
         row("DELETE /imagestore/upload/{capability}").everybody("204 empty"),
         Row {
             refusals: [OWNER_ONLY, OWNER_ONLY, PROBLEM[2], PROBLEM[3], PROBLEM[4], PROBLEM[5]],
