@@ -172,6 +172,7 @@ const REFUSED_TOO: [(&str, &str); 8] = [
     ("http.connections_max", "1"),
     ("http.cors_origins", "['https://a.example/path']"),
     ("http.metrics_public", "'on'"),
+    ("http.interim_responses", "'on'"),
     ("http.trusted_proxies", "['10.0.0.0/33']"),
     ("http.trusted_proxies", "['proxy.example']"),
     ("http.web_hooks_allowed", "['https://a.example/path']"),

@@ -9,8 +9,8 @@
 //! | is nobody | has the place | has the place | goes on |
 //! | has been silent for [`SILENT`] | ends it, then has the place | the same | ends it, then goes on |
 //! | waits for its client for less than that | waits | ends it | waits |
-//! | has heard a byte since the newcomer came | is refused | ends it | goes on |
-//! | is at work on bytes that it has (a slow disk) | waits | ends it | waits |
+//! | has heard a byte since the newcomer came | is refused | ends it | waits, [`SETTLE_MAX`] at most, then goes on |
+//! | is at work on bytes that it has (a slow disk) | waits | ends it | waits, [`SETTLE_MAX`] at most |
 //! | is ending | waits for its last write | the same | the same |
 
 use std::{
@@ -31,6 +31,9 @@ use tokio_util::sync::CancellationToken;
 const SILENT: Duration = Duration::from_millis(500);
 /// Longest wait for the place.
 const WAIT_MAX: Duration = Duration::from_secs(2);
+/// Longest wait of a question. Bytes that flow may be the last ones of a connection that is over already: until they are stored, an
+/// answer would name an offset at which the next request is refused.
+const SETTLE_MAX: Duration = Duration::from_millis(700);
 /// Requests that wait for one place at once.
 const WAITING_MAX: usize = 16;
 
@@ -83,6 +86,15 @@ enum Found {
     Wait(Instant),
 }
 
+/// What bytes that flow mean to a newcomer.
+#[derive(Debug, Clone, Copy)]
+enum Flow {
+    /// The holder stays: the newcomer goes.
+    Stays,
+    /// They may end soon.
+    IsWaitedFor,
+}
+
 /// The holder that a newcomer saw first, and how much that had heard.
 type Seen = Option<(Arc<Holder>, u64)>;
 
@@ -90,7 +102,7 @@ impl Place {
     /// Takes the place; `None` if its holder keeps it.
     pub(super) async fn take(self: &Arc<Self>, takeover: Takeover) -> Option<Holding> {
         let place = Arc::clone(self);
-        self.wait(takeover, move |holder| {
+        self.wait(takeover, WAIT_MAX, Flow::Stays, move |holder| {
             let hearing = Hearing { pieces: 0, since: Some(Instant::now()) };
             let new = Holder { hearing: Mutex::new(hearing), over: CancellationToken::new() };
             let new = Arc::new(new);
@@ -100,18 +112,21 @@ impl Place {
         .await
     }
 
-    /// Ends a holder that is silent, and waits until it has left. One on which bytes flow is left alone.
+    /// Ends a holder that is silent, and waits until it has left. One on which bytes flow is left alone, after a short wait for
+    /// their end.
     pub(super) async fn settle(&self) {
-        self.wait(Takeover::Silent, |_| ()).await;
+        self.wait(Takeover::Silent, SETTLE_MAX, Flow::IsWaitedFor, |_| ()).await;
     }
 
     async fn wait<T>(
         &self,
         takeover: Takeover,
+        wait_max: Duration,
+        flow: Flow,
         found_free: impl FnOnce(&mut Option<Arc<Holder>>) -> T,
     ) -> Option<T> {
         let _waiting = Waiting::begin(self)?;
-        let until = Instant::now() + WAIT_MAX;
+        let until = Instant::now() + wait_max;
         let mut seen = Seen::None;
         loop {
             let changed = self.changed.notified();
@@ -123,7 +138,10 @@ impl Place {
                 let mut holder = locked(&self.holder);
                 match look(holder.as_ref(), takeover, &mut seen, now) {
                     Found::Nobody => return Some(found_free(&mut holder)),
-                    Found::Flowing => return None,
+                    Found::Flowing => match flow {
+                        Flow::Stays => return None,
+                        Flow::IsWaitedFor => until,
+                    },
                     Found::Wait(next) => next,
                 }
             };

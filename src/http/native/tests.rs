@@ -6,7 +6,7 @@ use crate::{
         ids::{AccountUuid, ApiId, ImageUuid, JobUuid},
         job::{ADD_IMAGE_JOB, JobResult, LongJob, Stage},
         job_state::JobState,
-        upload::{Completion, ExpectedDigests},
+        upload::{Completion, ExpectedDigests, UploadFate, UploadRecord},
     },
     wire::native::{ByteRange, StateName},
 };
