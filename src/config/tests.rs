@@ -167,7 +167,7 @@ const REFUSED: [(&str, &str); 38] = [
     ("http.json_bytes_max", "1"),
     ("images.expunge_secs", "'soon'"),
 ];
-const REFUSED_TOO: [(&str, &str); 8] = [
+const REFUSED_TOO: [(&str, &str); 9] = [
     ("http.write_idle_secs", "0"),
     ("http.connections_max", "1"),
     ("http.cors_origins", "['https://a.example/path']"),

@@ -52,7 +52,10 @@ pub enum Refused {
     /// With words.
     Told(Box<Problem>),
     /// Not at all: the connection is closed without a status.
-    HangUp,
+    HangUp {
+        /// The status that it would have had, for the log.
+        status: u16,
+    },
 }
 
 /// How one protocol refuses: what all of them do, with its own status for a body that does not match its checksum.
@@ -62,7 +65,7 @@ pub fn refused(fault: &Fault, is_question: bool, mismatch_status: u16) -> Refuse
     let will_pass = problem.status >= 500 || matches!(problem.status, 408 | 409 | 423 | 429);
     // A slow client would take 408 for the end of its upload.
     if problem.status == 408 || (is_question && will_pass) {
-        return Refused::HangUp;
+        return Refused::HangUp { status: problem.status };
     }
     Refused::Told(Box::new(problem))
 }
@@ -148,8 +151,8 @@ pub async fn refuse(
 ) -> HttpResponse {
     let problem = match refused {
         Refused::Told(problem) => problem,
-        Refused::HangUp => {
-            problem::log(fault, 0, &super::request_id::RequestId::of(request));
+        Refused::HangUp { status } => {
+            problem::log(fault, status, &super::request_id::RequestId::of(request));
             return hang_up();
         }
     };

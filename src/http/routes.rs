@@ -237,7 +237,7 @@ impl Place {
     }
 
     /// Says which browsers may call it. Below a prefix the prefix says so.
-    pub(super) fn to_browsers(self, browsers: Browsers) -> Self {
+    pub(super) fn for_browsers(self, browsers: Browsers) -> Self {
         Self { browsers, ..self }
     }
 

@@ -97,3 +97,46 @@ fn the_ietf_draft_by_hand_with_interim_answers() {
     assert_eq!(header(&made, "upload-complete"), "?1");
     service.is_stored(&header(&made, "location"), &file);
 }
+
+#[test]
+fn what_is_not_complete_stays_so_after_a_kill() {
+    let mut service = Service::start();
+    let file = File::of(1_000_000);
+    let made = curl(&[
+        "-X",
+        "POST",
+        &service.endpoint(),
+        "-H",
+        &format!("Authorization: OAuth {}", service.token),
+        "-H",
+        "Upload-Complete: ?0",
+        "-H",
+        "Upload-Length: 1000000",
+        "-H",
+        "Content-Type: application/octet-stream",
+        "--data-binary",
+        &format!("@{}", file.path.display()),
+    ]);
+    assert_eq!(header(&made, "upload-complete"), "?0");
+    let url = header(&made, "location");
+    service.kill();
+    service.begin();
+    let marked = "Upload-Draft-Interop-Version: 9";
+    let stands = curl(&["--head", &url, "-H", marked]);
+    assert_eq!(header(&stands, "upload-offset"), "1000000");
+    assert_eq!(header(&stands, "upload-length"), "1000000");
+    assert_eq!(header(&stands, "upload-complete"), "?0", "having all bytes completes nothing");
+    let said = curl(&[
+        "-X",
+        "PATCH",
+        &url,
+        "-H",
+        "Content-Type: application/partial-upload",
+        "-H",
+        "Upload-Offset: 1000000",
+        "-H",
+        "Upload-Complete: ?1",
+    ]);
+    assert_eq!(header(&said, "upload-complete"), "?1");
+    service.is_stored(&url, &file);
+}

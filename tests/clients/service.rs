@@ -101,6 +101,7 @@ impl Service {
 
     /// What the upload URL says.
     pub(crate) fn state(&self, url: &str) -> Value {
+        assert!(url.starts_with(&self.base()), "{url} is not of this service");
         runtime().block_on(async {
             let http = reqwest::Client::builder().no_proxy().build().unwrap();
             http.get(url).send().await.unwrap().json().await.unwrap()
@@ -118,9 +119,15 @@ impl Service {
         answer["inventories"].as_array().map_or(0, Vec::len)
     }
 
-    /// The upload is an image, and the image is the file.
+    /// The upload becomes an image, and the image is the file. A client that learns from a HEAD that all its bytes are there may be done
+    /// a moment before.
     pub(crate) fn is_stored(&self, url: &str, file: &File) {
-        let state = self.state(url);
+        let begun = Instant::now();
+        let mut state = self.state(url);
+        while state["state"] == "Running" && begun.elapsed() < Duration::from_secs(30) {
+            std::thread::sleep(Duration::from_millis(20));
+            state = self.state(url);
+        }
         assert_eq!(state["state"], "Succeeded", "{state}");
         assert_eq!(state["length"], file.length, "{state}");
         assert_eq!(state["sha256"], file.sha256.as_str(), "{state}");

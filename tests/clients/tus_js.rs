@@ -129,9 +129,9 @@ fn the_service_is_restarted_or_killed_and_the_client_goes_on() {
                 script.until(|said| said["method"] == "PATCH");
             }
             if kills {
-                service.kill()
+                service.kill();
             } else {
-                service.terminate()
+                service.terminate();
             }
             service.begin();
         }

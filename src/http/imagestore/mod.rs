@@ -34,7 +34,7 @@ pub(super) fn routes() -> Table {
         .service(
             at("/uploads", [post().to(create)])
                 .offering(tell_abilities)
-                .to_browsers(Browsers::Listed),
+                .for_browsers(Browsers::Listed),
         )
         .service(
             at(
@@ -49,7 +49,7 @@ pub(super) fn routes() -> Table {
                 ],
             )
             .offering(tell_abilities)
-            .to_browsers(Browsers::Listed),
+            .for_browsers(Browsers::Listed),
         )
         .service(
             at(
@@ -64,7 +64,7 @@ pub(super) fn routes() -> Table {
                 ],
             )
             .offering(tell_abilities)
-            .to_browsers(Browsers::All),
+            .for_browsers(Browsers::All),
         )
         .service(
             at(
@@ -79,7 +79,7 @@ pub(super) fn routes() -> Table {
                 ],
             )
             .offering(tell_abilities)
-            .to_browsers(Browsers::Listed),
+            .for_browsers(Browsers::Listed),
         )
 }
 
