@@ -1,5 +1,10 @@
 //! tus 1.0.0 and the IETF draft over the wire: every row of the tables in `src/http/tus` and `src/http/ietf`.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "offsets of some KiB, and times of this century"
+)]
+
 mod browsers;
 mod ietf;
 mod raw;
