@@ -141,6 +141,7 @@ async fn open_one(app: &App, caller: Caller, number: usize) -> String {
         completion: Completion::ByLength,
         expected: ExpectedDigests::default(),
         length: Some(2 * SENT as u64),
+        client_metadata: None,
     };
     let view = app.jobs.submit(caller, new).await.unwrap();
     let upload = view.upload.unwrap().uuid;

@@ -1,7 +1,6 @@
 //! `longshore serve`: puts the service together, runs it, and takes it down in order.
 
 use std::{
-    any::Any,
     ffi::OsString,
     fs,
     net::SocketAddr,
@@ -11,7 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::{App as HttpApp, HttpServer, dev::ServerHandle, middleware::from_fn, web};
+use actix_web::{
+    App as HttpApp, HttpServer, dev::ServerHandle, middleware::from_fn, rt::net::TcpStream, web,
+};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use longshore_storage::{
@@ -31,7 +32,7 @@ use crate::{
         clock::{Clock, SystemClock},
         ids::{NodeUuid, StorageUuid},
     },
-    http::{self, App, HttpSettings, peer::TrustedProxies},
+    http::{self, App, HttpSettings, interim::Interim, peer::TrustedProxies},
     jobs::{ApiCalls, HookRules, HttpHooks, JobLimits, JobParts, Jobs, RETRY_AFTER, WebHooks},
     shutdown::{Drained, Shutdown},
     telemetry::{self, Metrics},
@@ -232,6 +233,7 @@ async fn stop_when(shutdown: Shutdown, server: ServerHandle, asked: Arc<OnceLock
 fn listen(config: &Config, app: &App) -> Result<(actix_web::dev::Server, SocketAddr)> {
     let data = web::Data::new(app.clone());
     let (write_idle, unsent_bytes_max) = (config.http.write_idle, config.http.unsent_bytes_max);
+    let interim_responses = config.http.interim_responses;
     let server = HttpServer::new(move || {
         HttpApp::new()
             .app_data(web::Data::clone(&data))
@@ -241,7 +243,13 @@ fn listen(config: &Config, app: &App) -> Result<(actix_web::dev::Server, SocketA
     .workers(config.workers)
     // Of each worker, as the server counts.
     .max_connections(config.http.connections_max.div_ceil(config.workers))
-    .on_connect(move |connection, _| bound_unread(connection, write_idle, unsent_bytes_max))
+    .on_connect(move |connection, kept| {
+        let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
+        bound_unread(stream, write_idle, unsent_bytes_max);
+        if interim_responses && let Some(interim) = Interim::of(stream) {
+            kept.insert(interim);
+        }
+    })
     .client_request_timeout(Duration::from_secs(5))
     .shutdown_timeout(config.drain.as_secs())
     .disable_signals()
@@ -278,8 +286,7 @@ fn web_hooks(config: &Config, shutdown: &Shutdown) -> Result<Arc<WebHooks>> {
 /// Linux lets the buffer of one socket grow to 4 MiB. 500 downloads that nobody reads took 1.7 GiB of the memory of all sockets,
 /// and near its limit (`tcp_mem`) the system narrows every window: good uploads went at half their speed. What is on its
 /// way to a client does not count, so that a fast and distant one is not slowed.
-fn bound_unread(connection: &dyn Any, after: Duration, unsent_bytes_max: usize) {
-    let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() else { return };
+fn bound_unread(stream: &TcpStream, after: Duration, unsent_bytes_max: usize) {
     let after_ms = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
     if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, after_ms) {
         tracing::warn!(%error, "a connection is not bound in the time that its client may take nothing");

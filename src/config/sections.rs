@@ -95,6 +95,8 @@ pub struct Http {
     pub cors_origins: Vec<String>,
     /// Whether `/metrics` answers others than this machine.
     pub metrics_public: bool,
+    /// Whether IETF clients are told interim answers (104): a second descriptor for each connection.
+    pub interim_responses: bool,
     /// Proxies whose `Forwarded` and `X-Forwarded-*` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Where results may be sent by `X-Web-Hook`.

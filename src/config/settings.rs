@@ -175,6 +175,7 @@ fn http(r: &mut Reader) -> Http {
             options::web_origin,
         ),
         metrics_public: r.flag("http.metrics_public", false),
+        interim_responses: r.flag("http.interim_responses", true),
         trusted_proxies: r.list(
             "http.trusted_proxies",
             &["127.0.0.0/8", "::1/128"],

@@ -55,6 +55,7 @@ fn without_any_source_the_defaults_of_the_design_hold() {
     assert_eq!(config.sessions.lifetime, Duration::from_hours(2));
     assert_eq!(config.images.expunge, Duration::from_hours(72));
     assert!(config.http.cors_origins.is_empty() && !config.http.metrics_public);
+    assert!(config.http.interim_responses);
     assert!(config.http.web_hooks_allowed.is_empty());
     let trusted: Vec<_> = config.http.trusted_proxies.iter().map(ToString::to_string).collect();
     assert_eq!(trusted, ["127.0.0.0/8", "::1/128"]);
@@ -202,6 +203,7 @@ const REFUSED_TOO: [(&str, &str); 15] = [
     ("http.connections_max", "1"),
     ("http.cors_origins", "['https://a.example/path']"),
     ("http.metrics_public", "'on'"),
+    ("http.interim_responses", "'on'"),
     ("http.trusted_proxies", "['10.0.0.0/33']"),
     ("http.trusted_proxies", "['proxy.example']"),
     ("http.web_hooks_allowed", "['https://a.example/path']"),

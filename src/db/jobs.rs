@@ -167,6 +167,7 @@ pub(super) fn upload_values(upload: &UploadRecord) -> Result<Vec<Value>> {
         upload.lease_until_ms,
         upload.created_ms,
         upload.last_byte_ms,
+        upload.client_metadata.as_deref(),
     ])
 }
 

@@ -148,6 +148,7 @@ pub(super) fn upload(row: &impl Fields) -> Result<UploadRecord> {
         lease_until_ms: row.int("u_lease_until_ms")?,
         created_ms: row.int("u_created_ms")?,
         last_byte_ms: row.int_or_null("u_last_byte_ms")?,
+        client_metadata: row.text_or_null("u_client_metadata")?,
     })
 }
 

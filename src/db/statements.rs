@@ -21,7 +21,8 @@ macro_rules! upload_columns {
          u.offset_cached AS u_offset_cached, u.stored_cached AS u_stored_cached, \
          u.fate AS u_fate, u.url_generation AS u_url_generation, u.owner_node AS u_owner_node, \
          u.owner_epoch AS u_owner_epoch, u.lease_until_ms AS u_lease_until_ms, \
-         u.created_ms AS u_created_ms, u.last_byte_ms AS u_last_byte_ms"
+         u.created_ms AS u_created_ms, u.last_byte_ms AS u_last_byte_ms, \
+         u.client_metadata AS u_client_metadata"
     };
 }
 
@@ -92,8 +93,8 @@ pub(super) const JOB_INSERT: &str = "INSERT INTO long_job (uuid, account_uuid, n
 pub(super) const UPLOAD_INSERT: &str = "INSERT INTO upload (uuid, job_uuid, image_uuid, \
      account_uuid, image_id, completion, declared_length, expected_md5, expected_sha256, \
      offset_cached, stored_cached, fate, url_generation, owner_node, owner_epoch, \
-     lease_until_ms, created_ms, last_byte_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
-     $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT DO NOTHING";
+     lease_until_ms, created_ms, last_byte_ms, client_metadata) VALUES ($1, $2, $3, $4, $5, $6, $7, \
+     $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) ON CONFLICT DO NOTHING";
 pub(super) const IMAGE_INSERT: &str = concat!(image_insert!(), "ON CONFLICT DO NOTHING");
 pub(super) const IMAGE_REPLACE: &str = concat!(
     image_insert!(),

@@ -110,6 +110,8 @@ pub struct UploadRecord {
     pub created_ms: EpochMs,
     /// When the last byte arrived, if one ever did. Expiry counts from here.
     pub last_byte_ms: Option<EpochMs>,
+    /// What the client said of its file (tus `Upload-Metadata`), byte for byte: told again, never acted on after the creation.
+    pub client_metadata: Option<String>,
 }
 
 impl UploadRecord {

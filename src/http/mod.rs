@@ -3,9 +3,12 @@
 pub mod body;
 pub mod caller;
 pub mod cors;
+pub mod discard;
 pub mod download;
 pub mod headers;
+pub mod ietf;
 pub mod imagestore;
+pub mod interim;
 pub mod json;
 pub mod links;
 pub mod multipart;
@@ -14,9 +17,11 @@ pub mod ops;
 pub mod peer;
 pub mod problem;
 pub mod request_id;
+pub mod resumable;
 mod routes;
 pub mod session;
 pub mod target;
+pub mod tus;
 pub mod zstack;
 
 use std::{sync::Arc, time::Duration};

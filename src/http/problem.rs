@@ -48,9 +48,12 @@ pub enum RequestFault {
     /// A body whose length cannot be known.
     #[error("the length of the body is not given")]
     LengthRequired,
-    /// Another protocol, which is not offered.
-    #[error("{0} is not offered")]
-    NotOffered(&'static str),
+    /// No version of tus that is spoken, and no mark of another protocol.
+    #[error("the protocol is not named, or in a version that is not spoken")]
+    TusVersion,
+    /// The body is longer than the whole upload.
+    #[error("the body is longer than the upload")]
+    LongBody,
     /// The body is compressed, or of the wrong type.
     #[error("the body is of a type that is not taken: {0}")]
     BodyType(&'static str),
@@ -114,7 +117,11 @@ pub fn log(fault: &Fault, status: u16, request_id: &str) {
 
 /// The answer to a refused request in our own dialect.
 pub fn answer(fault: &Fault, request_id: String) -> HttpResponse {
-    let mut problem = Problem::from(fault);
+    shape(Problem::from(fault), fault, request_id)
+}
+
+/// The answer with this problem; what else it needs follows from the fault.
+pub fn shape(mut problem: Problem, fault: &Fault, request_id: String) -> HttpResponse {
     log(fault, problem.status, &request_id);
     problem.request_id = request_id;
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

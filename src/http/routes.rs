@@ -8,15 +8,19 @@ use std::{future::Future, time::Duration};
 
 use actix_web::{
     FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder,
-    http::{Method, header::ALLOW},
+    http::{
+        Method,
+        header::{ALLOW, HeaderMap},
+    },
     middleware::from_fn,
     web,
 };
 use futures::StreamExt;
 
 use super::{
+    App,
     body::{Broken, drain_rest},
-    cors::allow_origins,
+    cors::{allow_all, allow_origins, allow_uploads},
 };
 
 /// Who may call a route.
@@ -47,6 +51,19 @@ pub struct Route {
 pub(super) type RefuseMethod = fn(&HttpRequest, &str) -> HttpResponse;
 /// How a dialect says that there is no such path.
 pub(super) type UnknownPath = fn(&HttpRequest) -> HttpResponse;
+/// What OPTIONS tells besides the methods.
+pub(super) type Abilities = fn(&App, &mut HeaderMap);
+
+/// Which browsers may call a path, by the page that they show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Browsers {
+    /// Those with a page of this service.
+    Own,
+    /// Those of the configured origins as well.
+    Listed,
+    /// All: who calls shows a secret that no browser adds by itself.
+    All,
+}
 
 /// A refused body is read away this far, so that the client comes to read the answer; then the connection is closed.
 const REST_BYTES_MAX: u64 = 4 << 20;
@@ -70,6 +87,8 @@ enum Mount {
 pub(super) struct Place {
     path: String,
     endpoints: Vec<Endpoint>,
+    abilities: Option<Abilities>,
+    browsers: Browsers,
 }
 
 /// One method of a path, with its handler.
@@ -99,6 +118,10 @@ pub(super) const fn post() -> Verb {
 
 pub(super) const fn put() -> Verb {
     Verb::new(Method::PUT)
+}
+
+pub(super) const fn patch() -> Verb {
+    Verb::new(Method::PATCH)
 }
 
 pub(super) const fn delete() -> Verb {
@@ -134,7 +157,12 @@ impl Verb {
 
 /// A path with the methods that it takes.
 pub(super) fn at<const N: usize>(path: &str, endpoints: [Endpoint; N]) -> Place {
-    Place { path: path.to_owned(), endpoints: endpoints.into() }
+    Place {
+        path: path.to_owned(),
+        endpoints: endpoints.into(),
+        abilities: None,
+        browsers: Browsers::Own,
+    }
 }
 
 impl Table {
@@ -178,8 +206,13 @@ impl Table {
         match self.mount {
             Mount::Flat => {
                 for place in self.places {
-                    let resource = web::resource(place.path.as_str());
-                    config.service(place.fill(resource, self.refuse));
+                    let (resource, browsers) = (web::resource(place.path.as_str()), place.browsers);
+                    let resource = place.fill(resource, self.refuse);
+                    match browsers {
+                        Browsers::Own => config.service(resource),
+                        Browsers::Listed => config.service(resource.wrap(from_fn(allow_uploads))),
+                        Browsers::All => config.service(resource.wrap(from_fn(allow_all))),
+                    };
                 }
             }
             Mount::Below { prefix, unknown } => {
@@ -198,6 +231,16 @@ impl Table {
 }
 
 impl Place {
+    /// OPTIONS tells more than the methods.
+    pub(super) fn offering(self, abilities: Abilities) -> Self {
+        Self { abilities: Some(abilities), ..self }
+    }
+
+    /// Says which browsers may call it. Below a prefix the prefix says so.
+    pub(super) fn for_browsers(self, browsers: Browsers) -> Self {
+        Self { browsers, ..self }
+    }
+
     /// The methods that the path takes, as `Allow` lists them.
     fn allow(&self) -> String {
         let own = self.endpoints.iter().map(|endpoint| &endpoint.method);
@@ -215,10 +258,14 @@ impl Place {
         let told = allow.clone();
         resource
             // After the table's own: the first route that fits is taken.
-            .route(web::method(Method::OPTIONS).to(move || {
-                std::future::ready(
-                    HttpResponse::NoContent().insert_header((ALLOW, told.as_str())).finish(),
-                )
+            .route(web::method(Method::OPTIONS).to(move |request: HttpRequest| {
+                let mut answer = HttpResponse::NoContent();
+                let mut answer = answer.insert_header((ALLOW, told.as_str())).finish();
+                let app = request.app_data::<web::Data<App>>();
+                if let Some((abilities, app)) = self.abilities.zip(app) {
+                    abilities(app, answer.headers_mut());
+                }
+                std::future::ready(answer)
             }))
             .default_service(web::to(move |request: HttpRequest, body: web::Payload| {
                 let mut answer = refuse(&request, &allow);

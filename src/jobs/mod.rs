@@ -82,6 +82,8 @@ pub struct NewJob {
     pub expected: ExpectedDigests,
     /// Length declared by other means than tags.
     pub length: Option<u64>,
+    /// What the client said of its file, to be told again.
+    pub client_metadata: Option<String>,
 }
 
 /// A job with what belongs to it.

@@ -1,22 +1,42 @@
 //! Questions about jobs, images and their progress.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
-use super::{JobError, JobView, Jobs, UploadJobDetails, control::not_found};
+use super::{JobError, JobView, Jobs, UploadJobDetails, control::not_found, millis};
 use crate::{
     db::StorageNow,
     domain::{
         account::{Caller, StorageRecord},
+        clock::EpochMs,
         ids::{ApiId, ImageUuid, JobUuid, UploadUuid},
         image::{ImageRecord, ImageStatus},
         image_id::ImageId,
         job::{LongJob, TaskProgress},
         query::{Condition, Operator, Page, Query},
-        upload::UploadRecord,
+        upload::{UploadFate, UploadRecord},
     },
 };
 
 impl Jobs {
+    /// How long an unfinished upload is kept after its last byte.
+    pub const fn kept_for(&self) -> Duration {
+        self.parts.limits.expire
+    }
+
+    /// When an unfinished upload is given up if no byte comes from now on; `None` for one that has ended.
+    pub fn expires_ms(&self, upload: &UploadRecord) -> Option<EpochMs> {
+        let limits = &self.parts.limits;
+        match (upload.fate, upload.last_byte_ms) {
+            (UploadFate::Open, Some(last_ms)) => {
+                Some(last_ms.saturating_add(millis(limits.expire)))
+            }
+            (UploadFate::Open, None) => {
+                Some(upload.created_ms.saturating_add(millis(limits.idle_fail)))
+            }
+            (UploadFate::Published | UploadFate::Discarded | UploadFate::Expired, _) => None,
+        }
+    }
+
     /// The job with what belongs to it.
     pub async fn job(&self, caller: Caller, uuid: JobUuid) -> Result<JobView, JobError> {
         let job = self.parts.db.job(uuid, caller.scope()).await?;

@@ -126,9 +126,9 @@ impl Jobs {
         let image: AddImageRequest = serde_json::from_str(&job.job_data)
             .map_err(|error| JobError::Invalid(format!("jobData: {error}")))?;
         let over = self.upload_of(job).await?;
-        let (completion, expected) = over.map_or_else(
-            || (Completion::ByLength, ExpectedDigests::default()),
-            |over| (over.completion, over.expected),
+        let (completion, expected, client_metadata) = over.map_or_else(
+            || (Completion::ByLength, ExpectedDigests::default(), None),
+            |over| (over.completion, over.expected, over.client_metadata),
         );
         Ok(NewJob {
             uuid: Some(job.uuid),
@@ -142,6 +142,7 @@ impl Jobs {
             completion,
             expected,
             length: None,
+            client_metadata,
         })
     }
 

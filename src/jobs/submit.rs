@@ -48,6 +48,7 @@ pub(super) struct Plan {
     completion: Completion,
     length: Option<u64>,
     expected: ExpectedDigests,
+    client_metadata: Option<String>,
 }
 
 /// The records of one run.
@@ -109,6 +110,7 @@ impl Jobs {
             completion: new.completion,
             length: agree("imageSize", new.length, declared.size_bytes)?,
             expected,
+            client_metadata: new.client_metadata.clone(),
         })
     }
 
@@ -225,6 +227,7 @@ impl Jobs {
             lease_until_ms: now_ms + super::millis(self.parts.uploads.limits().lease),
             created_ms: now_ms,
             last_byte_ms: None,
+            client_metadata: plan.client_metadata.clone(),
         }
     }
 

@@ -20,7 +20,7 @@ use crate::{
         clock::EpochMs,
         job::{LongJob, Run, Stage},
         job_state::{JobEvent, JobState},
-        upload::UploadRecord,
+        upload::{Completion, UploadRecord},
     },
     uploads::{JobSignals, Live, StoreError, UploadError},
 };
@@ -350,9 +350,13 @@ impl Jobs {
         }
         let record = live.map_or_else(|| upload.clone(), |live| live.record());
         // A later stage says it as well: the last bytes may not have been written down.
+        let has_all = record.declared_length == Some(record.offset_cached);
         let complete = job.stage != Stage::Receiving
-            || (record.declared_length == Some(record.offset_cached)
-                && record.last_byte_ms.is_some());
+            || (has_all
+                && record.last_byte_ms.is_some()
+                // Having all bytes says nothing where the client has to say that they are all.
+                && (record.completion == Completion::ByLength
+                    || self.parts.uploads.is_complete(record.uuid).await?));
         if !complete || !by_itself(job.state) {
             return Ok(false);
         }

@@ -10,7 +10,10 @@ use super::{
     live,
     space::{AHEAD_BYTES, NoRoom},
 };
-use crate::domain::{ids::UploadUuid, upload::UploadRecord};
+use crate::domain::{
+    ids::UploadUuid,
+    upload::{Completion, UploadRecord},
+};
 
 impl Uploads {
     /// Makes the store entry of a new upload, checked against the limits and promised its room. Not yet known to any record: if
@@ -25,7 +28,13 @@ impl Uploads {
             self.promise(record.uuid, length).await?;
         }
         self.creating().insert(record.uuid);
-        let spec = UploadSpec { declared_length: record.declared_length, digests };
+        // Of an upload that its client completes the store learns the length when that has happened: until then it has an end
+        // that it may never be told of, and having all bytes means nothing.
+        let declared_length = match record.completion {
+            Completion::ByLength => record.declared_length,
+            Completion::Explicit => None,
+        };
+        let spec = UploadSpec { declared_length, digests };
         let owned = Owned { key: live::key(record.uuid), epoch: record.owner_epoch };
         let made = self.store.create(owned, spec).await;
         if made.is_err() {
@@ -82,8 +91,15 @@ impl Uploads {
             None => {}
         }
         self.check_length(length)?;
+        if record.completion == Completion::Explicit && length < record.offset_cached {
+            let declared = record.offset_cached;
+            return Err(StoreError::LengthConflict { offered: length, declared }.into());
+        }
         self.promise(record.uuid, length.saturating_sub(record.stored_cached)).await?;
-        let declared = self.declare_durably(live, length).await;
+        let declared = match record.completion {
+            Completion::ByLength => self.declare_durably(live, length).await,
+            Completion::Explicit => self.record_length(live, length).await,
+        };
         if declared.is_err() {
             // Back to what an upload of unknown length holds.
             self.restore_promise(&live.record());
@@ -102,9 +118,22 @@ impl Uploads {
         Ok(())
     }
 
-    /// Memory last: as long as the record misses the length, the next slice that names it writes it again.
+    /// The client has said that the upload ends here: from now on the store knows it as complete once all bytes are there.
+    pub(super) async fn declare_end(&self, live: &Live, end: u64) -> Result<(), UploadError> {
+        self.declare(live, end).await?;
+        match live.record().completion {
+            Completion::ByLength => Ok(()),
+            Completion::Explicit => Ok(self.store.declare_length(live.owned, end).await?),
+        }
+    }
+
     async fn declare_durably(&self, live: &Live, length: u64) -> Result<(), UploadError> {
         self.store.declare_length(live.owned, length).await?;
+        self.record_length(live, length).await
+    }
+
+    /// Memory last: as long as the record misses the length, the next slice that names it writes it again.
+    async fn record_length(&self, live: &Live, length: u64) -> Result<(), UploadError> {
         self.db.set_declared_length(live.record().uuid, length).await?;
         live.set_declared_length(length);
         Ok(())

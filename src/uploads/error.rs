@@ -54,6 +54,12 @@ pub enum UploadError {
         /// First missing byte.
         expected: u64,
     },
+    /// Another request appends, and it stays or has taken over; nothing of this one was stored that the offset does not count.
+    #[error("another request is sending this upload, which continues at {offset}")]
+    Appending {
+        /// First missing byte now.
+        offset: u64,
+    },
     /// More than may be stored in one upload.
     #[error("an image may have {max} bytes, this one has {offered}")]
     TooLarge {

@@ -1,12 +1,13 @@
 //! What is kept in memory of an upload that has been touched: whether its job takes bytes, and what to write down next.
 
 use std::sync::{
-    Mutex, MutexGuard, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
 };
 
 use longshore_storage::{Owned, UploadKey, inspect::Inspector};
 
+use super::place::Place;
 use crate::{
     db::UploadTouch,
     domain::{clock::EpochMs, ids::UploadUuid, upload::UploadRecord},
@@ -33,6 +34,8 @@ pub struct Live {
     verified: AtomicU64,
     /// What the bytes so far have shown of their content.
     pub(super) inspector: tokio::sync::Mutex<Option<Inspector>>,
+    /// Of the one request that appends.
+    place: Arc<Place>,
 }
 
 impl Live {
@@ -49,6 +52,7 @@ impl Live {
             unasked: AtomicBool::new(true),
             verified: AtomicU64::new(0),
             inspector: tokio::sync::Mutex::default(),
+            place: Arc::default(),
             record: Mutex::new(record),
         }
     }
@@ -60,6 +64,11 @@ impl Live {
         record.stored_cached = self.stored.load(Ordering::Relaxed);
         record.last_byte_ms = self.last_byte_ms();
         record
+    }
+
+    /// The place of the one request that appends.
+    pub(super) const fn place(&self) -> &Arc<Place> {
+        &self.place
     }
 
     /// Remembers a declared length.

@@ -2,12 +2,15 @@
 //! verbs of [`Uploads`]; a rule about bytes, offsets or rights stands here or deeper.
 
 mod admission;
+mod append;
 mod create;
 mod error;
+mod explain;
 mod finish;
 mod health;
 mod inspection;
 mod live;
+mod place;
 mod read;
 mod reading;
 mod signals;
@@ -26,6 +29,7 @@ use longshore_storage::{ImageStore, StoreRecovery, UploadStore, WholeImages};
 use tokio_util::sync::CancellationToken;
 
 pub use admission::{Admission, Party};
+pub use append::Append;
 pub use error::{BodyError, UploadError};
 pub use health::Check;
 pub use inspection::{Inspection, Probed, Refusal};
@@ -34,6 +38,7 @@ pub use longshore_storage::{
     Finished, ImageKey, StoreError, UploadKey,
     digest::{ChunkChecksum, DigestChoice},
 };
+pub use place::Takeover;
 pub use reading::ReadyImage;
 pub use signals::{JobSignals, Verdict};
 pub use space::SpaceLedger;
@@ -68,7 +73,7 @@ pub struct Slice {
     pub total: Option<u64>,
     /// Checksum of the body.
     pub checksum: Option<ChunkChecksum>,
-    /// The body is the whole upload although its length is not known beforehand: its end is the end of the upload.
+    /// The end of the body is the end of the upload: whatever its length turns out to be, the upload has all its bytes then.
     pub is_whole: bool,
 }
 
@@ -94,6 +99,8 @@ pub struct UploadStatus {
     pub image: Option<ImageRecord>,
     /// Length of the whole, once declared.
     pub length: Option<u64>,
+    /// Whether it takes no more bytes: it has all of them, and its client has said so where that is not the same.
+    pub complete: bool,
     /// First missing byte.
     pub offset: u64,
     /// Bytes stored in whatever order.

@@ -53,36 +53,37 @@ impl Uploads {
             job.stage_percent = live.verified_percent();
         }
         let image = self.db.image(record.image, Scope::All).await?;
-        let (length, offset, stored_bytes, missing) = match record.fate {
+        let (length, complete, offset, stored_bytes, missing) = match record.fate {
             UploadFate::Published => {
                 let length = record.declared_length.unwrap_or(record.offset_cached);
-                (Some(length), length, length, Vec::new())
+                (Some(length), true, length, length, Vec::new())
             }
             UploadFate::Open => match self.store.state(live::key(upload)).await {
                 Ok(state) => {
                     let missing = missing(&state);
-                    (state.declared_length, state.offset, state.stored_bytes(), missing)
+                    let length = state.declared_length.or(record.declared_length);
+                    (length, state.is_complete(), state.offset, state.stored_bytes(), missing)
                 }
                 // Published a moment ago: the store is ahead of the record that was read above.
                 Err(StoreError::NotFound { .. }) if self.is_publishing(&record).await? => {
                     let length = record.declared_length.unwrap_or(record.offset_cached);
-                    (Some(length), length, length, Vec::new())
+                    (Some(length), true, length, length, Vec::new())
                 }
                 // Being canceled at this moment, or ended since the record was read.
                 Err(StoreError::NotFound { .. }) if self.is_ending(&record).await? => {
-                    (record.declared_length, 0, 0, Vec::new())
+                    (record.declared_length, false, 0, 0, Vec::new())
                 }
                 Err(error) => return Err(error.into()),
             },
             UploadFate::Discarded | UploadFate::Expired => {
-                (record.declared_length, 0, 0, Vec::new())
+                (record.declared_length, false, 0, 0, Vec::new())
             }
         };
         if job.stage == Stage::Receiving {
             // The row is written down once a second; this is what the store knows now.
             job.stage_percent = percent(stored_bytes, length);
         }
-        Ok(UploadStatus { record, job, image, length, offset, stored_bytes, missing })
+        Ok(UploadStatus { record, job, image, length, complete, offset, stored_bytes, missing })
     }
 
     /// Whether the bytes of an upload that the store does not find are becoming, or have become, an image: between the rename

@@ -9,23 +9,13 @@ use longshore_storage::{
 };
 
 use super::{
-    BodyError, Found, Live, Party, Slice, UploadError, Uploads, Verdict, Written,
+    BodyError, Found, Live, Party, Slice, UploadError, Uploads, Verdict, Written, place::Holding,
     space::AHEAD_BYTES,
 };
-use crate::{
-    db::DbError,
-    domain::{
-        account::Scope,
-        ids::UploadUuid,
-        job_state::JobState,
-        upload::{Completion, UploadFate, UploadRecord},
-    },
-};
+use crate::domain::{ids::UploadUuid, job_state::JobState, upload::Completion};
 
 /// Times that a slice which met a suspension asks its job again: each time somebody has resumed it meanwhile.
 const CLAIM_ATTEMPTS: usize = 3;
-/// When a slice that was ended by a suspension which is over already should come again.
-const RESUMED_RETRY_MS: u64 = 100;
 /// Bytes of one body after which the promise of room is told of them.
 const PROMISE_STEP_BYTES: u64 = 1 << 20;
 /// After so many bytes of a body of unknown length its room is promised anew: well before what was promised is used up.
@@ -51,6 +41,8 @@ enum BodyEnd {
 struct Ahead {
     end: u64,
     until: u64,
+    /// The length of the whole, where one was announced.
+    bound: Option<u64>,
 }
 
 impl Uploads {
@@ -87,22 +79,36 @@ impl Uploads {
             }
         };
         let outcome = match self.admit(&live, &slice).await {
-            Ok(()) => self.store_body(&live, &slice, &mut body).await,
+            Ok(()) => self.store_body(&live, &slice, &mut body, None).await,
             Err(error) => Err(error),
         };
+        self.answer(&live, &slice, outcome, &mut body).await
+    }
+
+    /// What has become of a body, once it is stored or refused.
+    pub(super) async fn answer<B>(
+        &self,
+        live: &Live,
+        slice: &Slice,
+        outcome: Result<bool, UploadError>,
+        body: &mut B,
+    ) -> Result<Written, UploadError>
+    where
+        B: Stream<Item = Result<Bytes, BodyError>> + Unpin,
+    {
         let duplicate = match outcome {
             Ok(duplicate) => duplicate,
-            Err(error) if self.is_image_now(&live, &error).await? => {
-                self.drain(None, &mut body).await?;
-                return self.written(upload, true, None).await;
+            Err(error) if self.is_image_now(live, &error).await? => {
+                self.drain(None, body).await?;
+                return self.written(live.record().uuid, true, None).await;
             }
-            Err(error) => return Err(self.explain(&live, error).await),
+            Err(error) => return Err(self.explain(live, error).await),
         };
-        self.conclude(&live, &slice, duplicate).await
+        self.conclude(live, slice, duplicate).await
     }
 
     /// Everything that is checked before a byte of the body is read.
-    async fn admit(&self, live: &Live, slice: &Slice) -> Result<(), UploadError> {
+    pub(super) async fn admit(&self, live: &Live, slice: &Slice) -> Result<(), UploadError> {
         let record = live.record();
         match record.declared_length.or(slice.total) {
             Some(length) => within(slice, length)?,
@@ -131,16 +137,20 @@ impl Uploads {
     }
 
     /// Claims, reads, acknowledges. Answers whether everything had been stored before.
-    async fn store_body<B>(
+    pub(super) async fn store_body<B>(
         &self,
         live: &Live,
         slice: &Slice,
         body: &mut B,
+        holding: Option<&Holding>,
     ) -> Result<bool, UploadError>
     where
         B: Stream<Item = Result<Bytes, BodyError>> + Unpin,
     {
         if slice.length == Some(0) {
+            if slice.is_whole {
+                self.declare_end(live, slice.offset).await?;
+            }
             return Ok(false);
         }
         let chunk = Chunk { offset: slice.offset, length: slice.length, checksum: slice.checksum };
@@ -169,19 +179,23 @@ impl Uploads {
             Claimed::AlreadyStored(state) => {
                 note(live, &state);
                 self.drain(Some(live), body).await?;
+                if let (true, Some(length)) = (slice.is_whole, slice.length) {
+                    self.declare_end(live, slice.offset + length).await?;
+                }
                 return Ok(true);
             }
         };
         let ahead = slice.length.is_none().then(|| Ahead {
             end: slice.offset,
             until: slice.offset.saturating_add(AHEAD_STEP_BYTES),
+            bound: live.record().declared_length,
         });
-        let end = self.pump(live, writer.as_mut(), body, ahead).await;
+        let end = self.pump(live, writer.as_mut(), body, ahead, holding).await;
         let acknowledged = self.settle(live, writer, end).await?;
         note(live, &acknowledged.state);
         self.keep_promise(live);
-        if slice.is_whole && slice.length.is_none() {
-            self.declare(live, slice.offset + acknowledged.counted_bytes).await?;
+        if slice.is_whole {
+            self.declare_end(live, slice.offset + acknowledged.counted_bytes).await?;
         }
         Ok(false)
     }
@@ -193,6 +207,7 @@ impl Uploads {
         writer: &mut dyn RangeWriter,
         body: &mut B,
         mut ahead: Option<Ahead>,
+        holding: Option<&Holding>,
     ) -> BodyEnd
     where
         B: Stream<Item = Result<Bytes, BodyError>> + Unpin,
@@ -201,9 +216,19 @@ impl Uploads {
         let (mut received, mut told) = (0_u64, 0_u64);
         loop {
             let wait = if unflushed { self.limits.flush_after } else { Duration::from_hours(1) };
+            let taken_over = async {
+                match holding {
+                    Some(holding) => holding.ended().await,
+                    None => std::future::pending().await,
+                }
+            };
+            if let Some(holding) = holding {
+                holding.listens();
+            }
             let next = tokio::select! {
                 biased;
                 ended = writer.ended() => return BodyEnd::Stopped(ended),
+                () = taken_over => return BodyEnd::Stopped(Ended::Superseded),
                 () = self.draining.cancelled() => return BodyEnd::Draining,
                 next = tokio::time::timeout(wait, body.next()) => next,
             };
@@ -213,6 +238,9 @@ impl Uploads {
                 Ok(Some(Ok(bytes))) if bytes.is_empty() => continue,
                 Ok(Some(Ok(bytes))) => {
                     received += bytes.len() as u64;
+                    if let Some(holding) = holding {
+                        holding.heard();
+                    }
                     if let Some(ahead) = &mut ahead
                         && let Err(error) = self.go_ahead(live, ahead, bytes.len() as u64).await
                     {
@@ -274,6 +302,9 @@ impl Uploads {
     ) -> Result<(), UploadError> {
         ahead.end = ahead.end.saturating_add(bytes);
         self.check_length(ahead.end)?;
+        if let Some(length) = ahead.bound.filter(|length| ahead.end > *length) {
+            return Err(StoreError::BeyondLength { end: ahead.end, length }.into());
+        }
         if ahead.end > ahead.until {
             self.promise_ahead(live).await?;
             ahead.until = ahead.end.saturating_add(AHEAD_STEP_BYTES);
@@ -331,76 +362,6 @@ impl Uploads {
         })
     }
 
-    /// Makes of a store's refusal what the client has to know: the job's state rather than the store's.
-    async fn explain(&self, live: &Live, error: UploadError) -> UploadError {
-        let record = live.record();
-        match &error {
-            UploadError::Store(StoreError::Revoked { .. }) => {
-                match self.db.job(record.job, Scope::All).await {
-                    // It runs again, and this upload is not part of that.
-                    Ok(Some(job)) if job.upload != record.uuid => {
-                        UploadError::Gone { fate: UploadFate::Discarded }
-                    }
-                    // Resumed meanwhile: it takes bytes, only not those that were on their way.
-                    Ok(Some(job)) if job.state == JobState::Running => {
-                        StoreError::Busy { key: live.owned.key, retry_after_ms: RESUMED_RETRY_MS }
-                            .into()
-                    }
-                    Ok(Some(job)) => UploadError::NotTaking { state: job.state },
-                    Ok(None) => UploadError::NotFound,
-                    Err(error) => error.into(),
-                }
-            }
-            UploadError::Store(
-                lost @ (StoreError::NotFound { .. } | StoreError::Damaged { .. }),
-            ) => {
-                let words = lost.to_string();
-                match self.explain_lost(&record, words).await {
-                    Ok(explained) => explained.unwrap_or(error),
-                    Err(error) => error.into(),
-                }
-            }
-            UploadError::Store(failed @ (StoreError::NoSpace | StoreError::Io { .. })) => {
-                let full = matches!(failed, StoreError::NoSpace);
-                if let Ok(signals) = self.signals() {
-                    signals.storage_failed(record.run(), full, failed.to_string()).await;
-                }
-                error
-            }
-            _ => error,
-        }
-    }
-
-    /// The store does not know the upload: because it has ended, or because it is lost; then its job is told.
-    async fn explain_lost(
-        &self,
-        record: &UploadRecord,
-        words: String,
-    ) -> Result<Option<UploadError>, DbError> {
-        let fate = async || Ok(self.db.upload(record.uuid).await?.map(|now| now.fate));
-        let ended = |fate| match fate {
-            None => Some(UploadError::NotFound),
-            Some(UploadFate::Open | UploadFate::Published) => None,
-            Some(fate @ (UploadFate::Discarded | UploadFate::Expired)) => {
-                Some(UploadError::Gone { fate })
-            }
-        };
-        let before = fate().await?;
-        if before != Some(UploadFate::Open) {
-            return Ok(ended(before));
-        }
-        let job = self.db.job(record.job, Scope::All).await?;
-        if let Some(job) =
-            job.filter(|job| job.run() == record.run() && job.state == JobState::Canceling)
-        {
-            return Ok(Some(UploadError::NotTaking { state: job.state }));
-        }
-        if let Ok(signals) = self.signals() {
-            signals.storage_lost(record.run(), words).await;
-        }
-        Ok(ended(fate().await?))
-    }
-
     /// If the upload is complete now: has its job finish it and waits a while for the verdict.
     async fn conclude(
         &self,
@@ -417,6 +378,9 @@ impl Uploads {
                 }
                 _ => false,
             },
+            Completion::Explicit if slice.is_whole => {
+                self.store.state(live.owned.key).await.is_ok_and(|state| state.is_complete())
+            }
             Completion::Explicit => false,
         };
         let verdict =
@@ -432,7 +396,7 @@ impl Uploads {
         Ok(decided.ok().and_then(Result::ok).and_then(|verdict| verdict.clone()))
     }
 
-    async fn written(
+    pub(super) async fn written(
         &self,
         upload: UploadUuid,
         duplicate: bool,

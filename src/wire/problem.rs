@@ -57,6 +57,12 @@ pub struct Problem {
     /// First missing byte, where bytes were refused for their position.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
+    /// The same, in the words of the IETF draft.
+    #[serde(rename = "expected-offset", default, skip_serializing_if = "Option::is_none")]
+    pub expected_offset: Option<u64>,
+    /// The position that the request named, in the words of the IETF draft.
+    #[serde(rename = "provided-offset", default, skip_serializing_if = "Option::is_none")]
+    pub provided_offset: Option<u64>,
     /// When to come back, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
@@ -82,6 +88,8 @@ impl Problem {
             detail: detail.into(),
             code: code.to_owned(),
             offset: None,
+            expected_offset: None,
+            provided_offset: None,
             retry_after_ms: None,
             suggested_chunk_bytes: None,
             request_id: String::new(),

@@ -16,6 +16,7 @@ mod job_fields;
 mod multipart;
 mod numbers;
 mod queries;
+mod resumable;
 mod shares;
 mod slow;
 mod wire;

@@ -8,6 +8,7 @@ mod contract;
 mod data_plane;
 mod db;
 mod lifecycle;
+mod resumable;
 mod scale;
 mod starting;
 mod support {

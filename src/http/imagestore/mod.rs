@@ -5,69 +5,100 @@ mod slice;
 mod slice_error;
 mod slice_headers;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        Method,
+        header::{HeaderMap, HeaderName},
+    },
+    web,
+};
 
 pub use dialect::Dialect;
 
 use super::{
-    App, native,
-    problem::{self, Fault, RequestFault},
+    App, ietf, native,
+    problem::Fault,
     refuse_method,
-    request_id::RequestId,
-    routes::{Access, Table, at, delete, get, head, post, put},
+    resumable::upload_limit,
+    routes::{Access, Browsers, Table, at, delete, get, head, patch, post, put},
     target::{self, Target},
+    tus,
 };
 
-const TUS: &str = "tus";
-const IETF: &str = "resumable uploads of the IETF draft";
-
-/// The three forms of the upload URL: by the client's own key, by capability, by header.
+/// The three forms of the upload URL (by the client's own key, by capability, by header), and the place where tus and IETF clients
+/// make uploads.
 pub(super) fn routes() -> Table {
     let secret = Access::Capability;
-    Table::flat(refuse)
-        .service(at(
-            "/imagestore/upload/uploadImage::{image_id}",
-            [
-                get().to(by_path),
-                head().to(by_path),
-                put().to(by_path),
-                post().to(by_path),
-                delete().to(by_path),
-            ],
-        ))
-        .service(at(
-            "/imagestore/upload/{capability}",
-            [
-                get().by(secret).to(by_path),
-                head().by(secret).to(by_path),
-                put().by(secret).to(by_path),
-                post().by(secret).to(by_path),
-                delete().by(secret).to(by_path),
-            ],
-        ))
-        .service(at(
-            "/imagestore/upload",
-            [
-                get().to(by_header),
-                head().to(by_header),
-                put().to(by_header),
-                post().to(by_header),
-                delete().to(by_header),
-            ],
-        ))
+    Table::flat(refuse_method)
+        .service(
+            at("/uploads", [post().to(create)])
+                .offering(tell_abilities)
+                .for_browsers(Browsers::Listed),
+        )
+        .service(
+            at(
+                "/imagestore/upload/uploadImage::{image_id}",
+                [
+                    get().to(by_path),
+                    head().to(by_path),
+                    put().to(by_path),
+                    post().to(by_path),
+                    patch().to(by_path),
+                    delete().to(by_path),
+                ],
+            )
+            .offering(tell_abilities)
+            .for_browsers(Browsers::Listed),
+        )
+        .service(
+            at(
+                "/imagestore/upload/{capability}",
+                [
+                    get().by(secret).to(by_path),
+                    head().by(secret).to(by_path),
+                    put().by(secret).to(by_path),
+                    post().by(secret).to(by_path),
+                    patch().by(secret).to(by_path),
+                    delete().by(secret).to(by_path),
+                ],
+            )
+            .offering(tell_abilities)
+            .for_browsers(Browsers::All),
+        )
+        .service(
+            at(
+                "/imagestore/upload",
+                [
+                    get().to(by_header),
+                    head().to(by_header),
+                    put().to(by_header),
+                    post().to(by_header),
+                    patch().to(by_header),
+                    delete().to(by_header),
+                ],
+            )
+            .offering(tell_abilities)
+            .for_browsers(Browsers::Listed),
+        )
 }
 
-/// A method that no dialect on offer has may be another dialect's.
-fn refuse(request: &HttpRequest, allow: &str) -> HttpResponse {
-    match Dialect::of(request.method(), request.headers()) {
-        Dialect::ZstackSlice | Dialect::Native => refuse_method(request, allow),
-        Dialect::Tus => not_offered(request, TUS),
-        Dialect::Ietf => not_offered(request, IETF),
+/// What OPTIONS tells, the same to everybody and for every upload.
+fn tell_abilities(app: &App, headers: &mut HeaderMap) {
+    tus::tell_abilities(app, headers);
+    if let Ok(limit) = upload_limit(app).parse() {
+        headers.insert(HeaderName::from_static("upload-limit"), limit);
     }
 }
 
-fn not_offered(request: &HttpRequest, dialect: &'static str) -> HttpResponse {
-    problem::answer(&RequestFault::NotOffered(dialect).into(), RequestId::of(request))
+async fn create(app: web::Data<App>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    match Dialect::of(request.method(), request.headers()) {
+        Dialect::Ietf => ietf::create(&app, &request, payload).await,
+        // Whoever names no protocol is told which there are.
+        Dialect::Tus | Dialect::ZstackSlice | Dialect::Native => {
+            tus::create(&app, &request, payload).await
+        }
+    }
 }
 
 async fn by_path(app: web::Data<App>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
@@ -90,14 +121,14 @@ async fn dispatch(
     target: Result<Target, Fault>,
     payload: web::Payload,
 ) -> HttpResponse {
-    let dialect = match Dialect::of(request.method(), request.headers()) {
-        Dialect::ZstackSlice => return slice::post(app, request, target, payload).await,
-        Dialect::Native => return native::serve(app, request, target, payload).await,
-        Dialect::Tus => TUS,
-        Dialect::Ietf => IETF,
-    };
-    match target {
-        Ok(_) => not_offered(request, dialect),
-        Err(fault) => problem::answer(&fault, RequestId::of(request)),
+    match Dialect::of(request.method(), request.headers()) {
+        Dialect::ZstackSlice => slice::post(app, request, target, payload).await,
+        // Only of a tus client that forgot to say so: it is told.
+        Dialect::Native if *request.method() == Method::PATCH => {
+            tus::serve(app, request, target, payload).await
+        }
+        Dialect::Native => native::serve(app, request, target, payload).await,
+        Dialect::Tus => tus::serve(app, request, target, payload).await,
+        Dialect::Ietf => ietf::serve(app, request, target, payload).await,
     }
 }

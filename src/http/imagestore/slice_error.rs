@@ -83,7 +83,8 @@ fn status_of(fault: &Fault) -> u16 {
         },
         Fault::Header(_) | Fault::ImageId(_) => 400,
         Fault::Request(error) => match error {
-            RequestFault::Digest(_) | RequestFault::Query(_) => 400,
+            RequestFault::Digest(_) | RequestFault::Query(_) | RequestFault::LongBody => 400,
+            RequestFault::TusVersion => 412,
             RequestFault::NoSession => 401,
             RequestFault::OwnerOnly => 403,
             RequestFault::NoImage | RequestFault::NoSuchPath => 404,
@@ -93,7 +94,6 @@ fn status_of(fault: &Fault) -> u16 {
             RequestFault::BodyType(_) => 415,
             RequestFault::Failed { .. } => 422,
             RequestFault::ShortBody => 500,
-            RequestFault::NotOffered(_) => 501,
         },
     }
 }
@@ -103,7 +103,7 @@ fn of_upload(error: &UploadError) -> u16 {
         // Smaller slices would not help: the image is too large.
         UploadError::TooLarge { .. } => 400,
         UploadError::NotFound => 404,
-        UploadError::WrongOffset { .. } => 409,
+        UploadError::WrongOffset { .. } | UploadError::Appending { .. } => 409,
         UploadError::Gone { .. } => 410,
         UploadError::NoRoom { .. } => 507,
         UploadError::TooManyOpen { .. }

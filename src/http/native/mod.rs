@@ -19,21 +19,17 @@ pub use state::upload_state;
 use super::{
     App,
     body::{BodyLimits, LimitedBody, RequestBody, drain_refused, drain_rest},
-    caller::caller,
+    discard::discard,
     headers::digest,
     problem::{self, Fault, RequestFault},
     refuse_method,
     request_id::RequestId,
     routes::{Table, at, put},
-    target::{Right, Target},
+    target::Target,
 };
 use crate::{
-    domain::{
-        account::Caller,
-        ids::UploadUuid,
-        upload::{UploadFate, UploadRecord},
-    },
-    uploads::{BodyError, Slice, UploadError, UploadStatus, Verdict, Written},
+    domain::ids::UploadUuid,
+    uploads::{BodyError, Slice, UploadStatus, Verdict, Written},
 };
 use put_headers::PutHeaders;
 
@@ -79,7 +75,10 @@ async fn answer(
             let written = write(app, target.record.uuid, slice, body).await?;
             Ok(show(StatusCode::OK, &written.status, written.verdict.as_ref()))
         }
-        Method::DELETE => delete(app, request, target).await,
+        Method::DELETE => {
+            discard(app, request, target).await?;
+            Ok(HttpResponse::NoContent().finish())
+        }
         // Methods are not our enum.
         _ => Err(RequestFault::Method { allow: "GET, HEAD, PUT, DELETE".to_owned() }.into()),
     }
@@ -113,43 +112,6 @@ async fn write(
     problem::bad_end(written.verdict.as_ref()).map_or(Ok(written), Err)
 }
 
-/// Cancels the upload; a finished one is an image, and only its owner may delete that.
-async fn delete(app: &App, request: &HttpRequest, target: &Target) -> Result<HttpResponse, Fault> {
-    let UploadRecord { image, account, fate, .. } = target.record;
-    match fate {
-        UploadFate::Open => {
-            let by = match target.right {
-                Right::Capability => Caller { account, admin: false },
-                Right::Session(caller) => caller,
-            };
-            // Of this URL's run: the job may be running again since the record was read.
-            app.jobs.cancel_run(by, target.record.run()).await?;
-        }
-        UploadFate::Published => {
-            let by = match target.right {
-                Right::Session(caller) => caller,
-                Right::Capability => caller(app, request).await.map_err(owner_only)?,
-            };
-            if !by.admin && by.account != account {
-                return Err(RequestFault::OwnerOnly.into());
-            }
-            app.jobs.delete_image(by, image, false, &[]).await?;
-        }
-        UploadFate::Discarded | UploadFate::Expired => {
-            return Err(UploadError::Gone { fate }.into());
-        }
-    }
-    Ok(HttpResponse::NoContent().finish())
-}
-
-/// Without a session the URL is all that the client has, and here that is not enough.
-fn owner_only(fault: Fault) -> Fault {
-    match fault {
-        Fault::Request(RequestFault::NoSession) => RequestFault::OwnerOnly.into(),
-        other => other,
-    }
-}
-
 /// The state as JSON, its offset also as a header.
 fn show(code: StatusCode, status: &UploadStatus, verdict: Option<&Verdict>) -> HttpResponse {
     let state = upload_state(status, verdict);
@@ -164,13 +126,11 @@ fn show(code: StatusCode, status: &UploadStatus, verdict: Option<&Verdict>) -> H
 
 /// What an unmarked HEAD is answered: the headers of all dialects together.
 fn head(status: &UploadStatus) -> HttpResponse {
-    let is_complete = matches!(status.record.fate, UploadFate::Published)
-        || status.length.is_some_and(|length| length == status.offset);
     let mut response = HttpResponse::Ok();
     response
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header(("Upload-Offset", status.offset.to_string()))
-        .insert_header(("Upload-Complete", if is_complete { "?1" } else { "?0" }));
+        .insert_header(("Upload-Complete", if status.complete { "?1" } else { "?0" }));
     match status.length {
         Some(length) => response.insert_header(("Upload-Length", length.to_string())),
         None => response.insert_header(("Upload-Defer-Length", "1")),

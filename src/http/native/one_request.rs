@@ -162,6 +162,7 @@ impl Wishes {
             completion: Completion::ByLength,
             expected: headers.expected,
             length: headers.slice.total,
+            client_metadata: None,
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::{
 
 /// The state on the wire. A verdict is newer than the records that were read with the status.
 pub fn upload_state(status: &UploadStatus, verdict: Option<&Verdict>) -> UploadState {
-    let UploadStatus { record, job, image, length, offset, stored_bytes, missing } = status;
+    let UploadStatus { record, job, image, length, offset, stored_bytes, missing, complete: _ } =
+        status;
     let ready = image.as_ref().filter(|image| image.status == ImageStatus::Ready);
     let mut md5 = ready.and_then(|image| image.md5.clone());
     let mut sha256 = ready.and_then(|image| image.sha256.clone());

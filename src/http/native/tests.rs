@@ -6,7 +6,7 @@ use crate::{
         ids::{AccountUuid, ApiId, ImageUuid, JobUuid},
         job::{ADD_IMAGE_JOB, JobResult, LongJob, Stage},
         job_state::JobState,
-        upload::{Completion, ExpectedDigests},
+        upload::{Completion, ExpectedDigests, UploadFate, UploadRecord},
     },
     wire::native::{ByteRange, StateName},
 };
@@ -31,6 +31,7 @@ pub(super) fn record() -> UploadRecord {
         lease_until_ms: 0,
         created_ms: 0,
         last_byte_ms: None,
+        client_metadata: None,
     }
 }
 
@@ -62,6 +63,7 @@ fn status() -> UploadStatus {
         job,
         image: None,
         length: Some(10),
+        complete: false,
         offset: 4,
         stored_bytes: 6,
         missing: vec![4..7, 9..10],

@@ -42,6 +42,18 @@ pub(super) fn of_upload(error: &UploadError) -> Problem {
                 format!("{expected} bytes are stored. Send the rest from there on."),
             ),
         ),
+        UploadError::Appending { offset } => at(
+            *offset,
+            Problem::new(
+                409,
+                code::WRONG_OFFSET,
+                "Another request is sending",
+                format!(
+                    "Another request is sending this upload; {offset} bytes are stored. Ask for the offset in a moment, then send the rest \
+                     from there on."
+                ),
+            ),
+        ),
         UploadError::TooLarge { offered, max } => Problem::new(
             413,
             "too_large",
@@ -317,13 +329,18 @@ pub(super) fn of_request(error: &RequestFault) -> Problem {
             "Length required",
             "Send Content-Length or Transfer-Encoding: chunked. Nothing was stored.",
         ),
-        RequestFault::NotOffered(dialect) => new(
-            501,
-            "not_offered",
-            "Not offered",
-            &format!(
-                "This URL does not take {dialect} yet. Use PUT with Content-Range; what was acknowledged is kept."
-            ),
+        RequestFault::TusVersion => new(
+            412,
+            "protocol_version",
+            "Protocol not spoken",
+            "Send Tus-Resumable: 1.0.0 for tus, or Upload-Complete for resumable uploads of the IETF draft; a whole file goes to PUT \
+             /uploads/<IMAGE_ID>. Nothing was processed.",
+        ),
+        RequestFault::LongBody => new(
+            400,
+            code::BAD_RANGE,
+            "Beyond the end",
+            "The body is longer than the length of the upload. Nothing was made and nothing was stored.",
         ),
         RequestFault::BodyType(words) => {
             new(415, "body_type", "Body not taken", &format!("{words}. Nothing was stored."))

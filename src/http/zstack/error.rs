@@ -104,6 +104,7 @@ impl From<UploadError> for Refusal {
             }
             UploadError::Gone { .. }
             | UploadError::NotTaking { .. }
+            | UploadError::Appending { .. }
             | UploadError::NoRoom { .. }
             | UploadError::Body { .. } => told(Code::OperationFailed, &error),
             UploadError::TooManyOpen { .. } => told(Code::QuotaExceeded, &error),

@@ -80,6 +80,7 @@ async fn added(work: Work, mut params: Params) -> Result<StoredReply, Refusal> {
         completion: Completion::ByLength,
         expected: ExpectedDigests::default(),
         length: None,
+        client_metadata: None,
     };
     let view = work.app.jobs.submit(work.caller, new).await?;
     let image = view

@@ -71,6 +71,7 @@ fn new_job(work: &Work, params: &mut Params) -> Result<NewJob, Refusal> {
         completion: Completion::ByLength,
         expected: ExpectedDigests::default(),
         length: None,
+        client_metadata: None,
     })
 }
 

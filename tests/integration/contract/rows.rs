@@ -1,6 +1,9 @@
 //! What every route answers to every kind of caller, written by hand.
 
+mod uploads;
+
 use super::world::Stage;
+use uploads::{by_header, capability, creation, keyed};
 
 /// A request on a route, and what each caller is answered.
 #[derive(Debug, Clone)]
@@ -136,6 +139,8 @@ const GONE: &str = "410 gone: The upload was canceled, has failed or was started
 const SUBMIT: &str = r#"{"params":{"jobName":"APIAddImageMsg","jobData":"{\"name\":\"a\",\"url\":\"upload://a\",\"format\":\"raw\"}"}}"#;
 /// The bytes that an upload in the middle has, once more.
 const SENT: (&str, &str) = ("Content-Range", "bytes 0-99/1000");
+const TUS: (&str, &str) = ("Tus-Resumable", "1.0.0");
+const NO_PROTOCOL: &str = "412 protocol_version: Send Tus-Resumable: 1.0.0 for tus, or Upload-Complete for resumable uploads of the IETF draft; a whole file goes to PUT /uploads/<IMAGE_ID>. Nothing was processed.";
 const IMAGE_SIZE: (&str, &str) = ("X-IMAGE-SIZE", "1000");
 const SLICE_SIZE: (&str, &str) = ("X-SLICE-SIZE", "100");
 /// Stands for a hundred bytes of the image.
@@ -153,6 +158,7 @@ pub(super) fn rows() -> Vec<Row> {
         storage(),
         keyed(),
         by_header(),
+        creation(),
         capability(),
         ops(),
     ]
@@ -379,109 +385,6 @@ fn storage() -> Vec<Row> {
             .own("200 inventories: []"),
     ]
 }
-
-/// The upload URL by the client's own key. The native answers and the slices of the three forms are the same.
-fn keyed() -> Vec<Row> {
-    let path = "/imagestore/upload/uploadImage::{image_id}";
-    let row = |route, refusals| row(route, refusals).path(path);
-    vec![
-        row("GET /imagestore/upload/uploadImage::{image_id}", PROBLEM)
-            .other(NO_UPLOAD)
-            .own("200 upload Running at 100"),
-        row("GET /imagestore/upload/uploadImage::{image_id}", PROBLEM)
-            .when(Stage::Ready)
-            .other(NO_UPLOAD)
-            .own(NO_UPLOAD),
-        row("HEAD /imagestore/upload/uploadImage::{image_id}", HEAD)
-            .other("404 empty")
-            .own("200 empty"),
-        row("PUT /imagestore/upload/uploadImage::{image_id}", PROBLEM)
-            .header(SENT.0, SENT.1)
-            .body(BYTES)
-            .other(NO_UPLOAD)
-            .own("200 upload Running at 100"),
-        row("POST /imagestore/upload/uploadImage::{image_id}", SLICE)
-            .header(IMAGE_SIZE.0, IMAGE_SIZE.1)
-            .header(SLICE_SIZE.0, SLICE_SIZE.1)
-            .body(BYTES)
-            .other(NO_UPLOAD_SLICE)
-            .own("200 empty"),
-        row("DELETE /imagestore/upload/uploadImage::{image_id}", PROBLEM)
-            .other(NO_UPLOAD)
-            .own("204 empty"),
-        super::rows::row("PUT /uploads/{image_id}", PROBLEM)
-            .path("/uploads/{image_id}")
-            .header(SENT.0, SENT.1)
-            .body(BYTES)
-            // One IMAGE_ID is another upload in each account: this begins one.
-            .other("200 upload Running at 100")
-            .own("200 upload Running at 100"),
-    ]
-}
-
-/// The upload URL by `X-IMAGE-UUID`.
-fn by_header() -> Vec<Row> {
-    let row = |route, refusals| row(route, refusals).header("X-IMAGE-UUID", "{image}");
-    vec![
-        row("GET /imagestore/upload", PROBLEM).other(NO_UPLOAD).own("200 upload Running at 100"),
-        row("GET /imagestore/upload", PROBLEM)
-            .when(Stage::Ready)
-            .other(NO_UPLOAD)
-            .own("200 upload Succeeded at 1000"),
-        row("HEAD /imagestore/upload", HEAD).other("404 empty").own("200 empty"),
-        row("PUT /imagestore/upload", PROBLEM)
-            .header(SENT.0, SENT.1)
-            .body(BYTES)
-            .other(NO_UPLOAD)
-            .own("200 upload Running at 100"),
-        row("POST /imagestore/upload", SLICE)
-            .header(IMAGE_SIZE.0, IMAGE_SIZE.1)
-            .header(SLICE_SIZE.0, SLICE_SIZE.1)
-            .body(BYTES)
-            .other(NO_UPLOAD_SLICE)
-            .own("200 empty"),
-        row("DELETE /imagestore/upload", PROBLEM).other(NO_UPLOAD).own("204 empty"),
-        row("DELETE /imagestore/upload", PROBLEM)
-            .when(Stage::Ready)
-            .other(NO_UPLOAD)
-            .own("204 empty"),
-        super::rows::row("GET /imagestore/upload", PROBLEM)
-            .other("400 bad_header: header x-image-uuid: name the image, or use the upload URL of the job. Nothing was changed.")
-            .own("400 bad_header: header x-image-uuid: name the image, or use the upload URL of the job. Nothing was changed."),
-    ]
-}
-
-/// The upload URL as it is handed out. Who calls does not matter, save for the deletion of an image.
-fn capability() -> Vec<Row> {
-    let why = "whoever has the URL has the upload";
-    let row = |route| row(route, OPEN).path("/imagestore/upload/{capability}").may_show(why);
-    vec![
-        row("GET /imagestore/upload/{capability}").everybody("200 upload Running at 100"),
-        row("GET /imagestore/upload/{capability}")
-            .when(Stage::Ready)
-            .everybody("200 upload Succeeded at 1000"),
-        row("GET /imagestore/upload/{capability}").when(Stage::Canceled).everybody(GONE),
-        row("HEAD /imagestore/upload/{capability}").everybody("200 empty"),
-        row("PUT /imagestore/upload/{capability}")
-            .header(SENT.0, SENT.1)
-            .body(BYTES)
-            .everybody("200 upload Running at 100"),
-        row("POST /imagestore/upload/{capability}")
-            .header(IMAGE_SIZE.0, IMAGE_SIZE.1)
-            .header(SLICE_SIZE.0, SLICE_SIZE.1)
-            .body(BYTES)
-            .everybody("200 empty"),
-        row("DELETE /imagestore/upload/{capability}").everybody("204 empty"),
-        Row {
-            refusals: [OWNER_ONLY, OWNER_ONLY, PROBLEM[2], PROBLEM[3], PROBLEM[4], PROBLEM[5]],
-            ..row("DELETE /imagestore/upload/{capability}").when(Stage::Ready)
-        }
-        .other(OWNER_ONLY)
-        .own("204 empty"),
-    ]
-}
-
-const OWNER_ONLY: &str = "403 owner_only: The upload is complete and is an image now. Whoever has this URL may read its state, but only the owner may delete the image: send the header Authorization: OAuth <session>. Nothing was deleted.";
 
 fn ops() -> Vec<Row> {
     vec![

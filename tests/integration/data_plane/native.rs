@@ -122,8 +122,8 @@ async fn refusals_say_what_to_do() {
         (plane.put(&job.url, 0, &image, 2000), 400, "bad_range"),
         (put().header("content-digest", "md5=x"), 400, "bad_header"),
         (put().header("content-encoding", "gzip"), 415, "body_type"),
-        (plane.http.patch(&job.url).header("tus-resumable", "1.0.0"), 501, "not_offered"),
-        (plane.http.patch(&job.url), 405, "method"),
+        (plane.http.patch(&job.url).header("tus-resumable", "1.0.0"), 415, "body_type"),
+        (plane.http.patch(&job.url), 412, "protocol_version"),
         (plane.http.put(&job.url).header("content-length", "0"), 400, "bad_range"),
     ] {
         let (actual, problem) = sent(request).await;

@@ -60,6 +60,7 @@ pub(crate) fn new_job(account: AccountUuid) -> NewUploadJob {
             lease_until_ms: 0,
             created_ms: NOW_MS + 2,
             last_byte_ms: None,
+            client_metadata: Some("filename Zm9v,empty".to_owned()),
         },
         system_tags: vec!["uploadImage::some file".to_owned(), "a::b".to_owned()],
         user_tags: vec!["mine".to_owned()],

@@ -456,6 +456,7 @@ pub(crate) fn new_job(length: Option<usize>) -> NewJob {
         completion: Completion::ByLength,
         expected: ExpectedDigests::default(),
         length: length.map(|n| n as u64),
+        client_metadata: None,
     }
 }
 

@@ -169,6 +169,7 @@ fn new_job(plan: &Plan, number: usize) -> NewUploadJob {
             lease_until_ms: created_ms + 60_000,
             created_ms,
             last_byte_ms: Some(created_ms + 10_000),
+            client_metadata: None,
         },
         job: LongJob {
             uuid: job,

@@ -1,0 +1,3 @@
+-- What a tus client said of its file, byte for byte, to be told again. The same as migrations/postgres/0005_client_metadata.sql.
+
+ALTER TABLE upload ADD COLUMN client_metadata TEXT;

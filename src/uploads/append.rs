@@ -1,0 +1,143 @@
+//! Appending, as the sequential dialects do: a body continues the upload exactly where it stands, or changes nothing.
+
+use bytes::Bytes;
+use futures::Stream;
+use longshore_storage::StoreError;
+
+use super::{
+    BodyError, Found, Live, Party, Slice, Takeover, UploadError, Uploads, Written, place::Holding,
+};
+use crate::domain::{
+    ids::UploadUuid,
+    upload::{UploadFate, UploadRecord},
+};
+
+/// One body that continues an upload.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// The body. Where [`Slice::is_whole`] is set, its end is the end of the upload.
+    pub slice: Slice,
+    /// What becomes of a request that is appending already.
+    pub takeover: Takeover,
+}
+
+impl Uploads {
+    /// Takes a body that continues the upload, as [`write`](Self::write) does any other: answers when what it stored is durable,
+    /// keeps what came of a body that breaks off, and waits up to `finish_wait` for the verdict after the last byte.
+    ///
+    /// # Guarantees
+    /// * `WrongOffset`, with the first missing byte, where the body begins anywhere else; nothing has changed then. So a request
+    ///   that is sent again although it was stored is told where the upload stands, also when that is its end.
+    /// * One request appends at a time. `Appending` where another one does and keeps its place (see [`Takeover`]), and for the
+    ///   one that was ended: both with the first missing byte.
+    /// * An upload whose last byte is stored takes an empty body at its end, and answers how it stands.
+    pub async fn append<B>(
+        &self,
+        upload: UploadUuid,
+        append: Append,
+        mut body: B,
+    ) -> Result<Written, UploadError>
+    where
+        B: Stream<Item = Result<Bytes, BodyError>> + Unpin,
+    {
+        if self.draining.is_cancelled() {
+            return Err(UploadError::Draining { offset: 0 });
+        }
+        let found = self.open(upload).await?;
+        let _admission = self.admit_request(Party::Account(found.account()))?;
+        let Append { mut slice, takeover } = append;
+        slice.total = total(&slice)?;
+        let live = match found {
+            Found::Open(live) => live,
+            Found::Published(record) => return self.append_to_image(&record, &slice).await,
+        };
+        let Some(holding) = live.place().take(takeover).await else {
+            let offset = self.offset(&live.record()).await?;
+            return Err(UploadError::Appending { offset });
+        };
+        let outcome = self.append_held(&live, &slice, &mut body, &holding).await;
+        // Before the verdict is waited for: nothing of this request is written any more.
+        drop(holding);
+        let answer = self.answer(&live, &slice, outcome, &mut body).await;
+        match answer {
+            Err(UploadError::Store(StoreError::Superseded)) => {
+                let offset = self.offset(&live.record()).await?;
+                Err(UploadError::Appending { offset })
+            }
+            answer => answer,
+        }
+    }
+
+    async fn append_held<B>(
+        &self,
+        live: &Live,
+        slice: &Slice,
+        body: &mut B,
+        holding: &Holding,
+    ) -> Result<bool, UploadError>
+    where
+        B: Stream<Item = Result<Bytes, BodyError>> + Unpin,
+    {
+        let expected = self.offset(&live.record()).await?;
+        if slice.offset != expected {
+            return Err(UploadError::WrongOffset { expected });
+        }
+        self.admit(live, slice).await?;
+        self.store_body(live, slice, body, Some(holding)).await
+    }
+
+    /// Nothing can be added to an image; whoever asks to is told where it ends.
+    async fn append_to_image(
+        &self,
+        record: &UploadRecord,
+        slice: &Slice,
+    ) -> Result<Written, UploadError> {
+        let length = record.declared_length.unwrap_or(record.offset_cached);
+        if let Some(total) = slice.total
+            && total != length
+            && slice.offset == length
+        {
+            return Err(StoreError::LengthConflict { offered: total, declared: length }.into());
+        }
+        if slice.offset != length {
+            return Err(UploadError::WrongOffset { expected: length });
+        }
+        match slice.length {
+            Some(0) => self.written(record.uuid, true, None).await,
+            Some(bytes) => {
+                let end = length.saturating_add(bytes);
+                Err(StoreError::BeyondLength { end, length }.into())
+            }
+            None => Err(StoreError::BeyondLength { end: length.saturating_add(1), length }.into()),
+        }
+    }
+
+    /// Where an upload stands, for a client that wants to go on: a request that appends and is silent is ended first, so that
+    /// what it received is part of the answer. Waits half a second at most to see whether one is silent; while bytes flow the
+    /// offset is the one that is durable at this moment.
+    pub async fn settled_status(
+        &self,
+        upload: UploadUuid,
+    ) -> Result<super::UploadStatus, UploadError> {
+        if let Some(live) =
+            self.touched(upload).filter(|live| live.record().fate == UploadFate::Open)
+        {
+            live.place().settle().await;
+        }
+        self.status(upload).await
+    }
+}
+
+/// The length of the whole as the request has it: named, or the end of a body that is its last.
+fn total(slice: &Slice) -> Result<Option<u64>, UploadError> {
+    let ends = match (slice.is_whole, slice.length) {
+        (true, Some(length)) => Some(slice.offset.saturating_add(length)),
+        (true, None) | (false, _) => None,
+    };
+    match (slice.total, ends) {
+        (Some(total), Some(end)) if total != end => {
+            Err(StoreError::LengthConflict { offered: end, declared: total }.into())
+        }
+        (total, end) => Ok(total.or(end)),
+    }
+}

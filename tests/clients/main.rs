@@ -1,0 +1,21 @@
+//! The clients that people use, unchanged, against the real executable: tus-js-client in Node, tuspy, curl. What is stored has to be
+//! what was sent, byte for byte.
+//!
+//! `scripts/test` installs them into `.tools`; `REQUIRE_NODE=1 cargo test --test clients -- --include-ignored` runs them.
+
+#![expect(clippy::cast_possible_truncation, reason = "files of some MiB on 64 bits")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test ends at the first surprise, and what is shared tells its seed"
+)]
+
+#[path = "../shared/mod.rs"]
+#[expect(dead_code, reason = "each suite uses its part of what they share")]
+mod shared;
+
+mod curl;
+mod script;
+mod service;
+mod tus_js;
+mod tuspy;
