@@ -18,14 +18,17 @@ use longshore::{
 };
 use longshore_storage::{
     checkpoint::Checkpoint,
+    digest::{DigestChoice, DigestState, Digests, Engine, Kernel, KernelChoice},
     inspect::{HELD_BYTES_MAX, Inspector, Report, Rules, SAVED_BYTES_MAX},
 };
+use md5::{Digest as _, Md5};
+use sha2::Sha256;
 
 /// A check; it panics where something does not hold.
 pub(crate) type Check = fn(&[u8]);
 
 /// Every check, by the name of its target and of its folder of kept inputs.
-pub(crate) const ALL: [(&str, Check); 8] = [
+pub(crate) const ALL: [(&str, Check); 9] = [
     ("multipart", multipart),
     ("content_range", content_range),
     ("digests", digests),
@@ -33,6 +36,7 @@ pub(crate) const ALL: [(&str, Check); 8] = [
     ("system_tags", system_tags),
     ("conditions", conditions),
     ("job_data", job_data),
+    ("digest_kernels", digest_kernels),
     ("inspect", inspect),
 ];
 
@@ -207,4 +211,56 @@ fn inspected(rules: Rules, image: &[u8], step: usize, restarts: bool) -> Report 
     }
     assert!(inspector.report().is_some(), "nothing is wanted, and no verdict");
     inspector.so_far()
+}
+
+/// Whatever kernel runs, in whatever company and pieces, the digests are those of the crates. The first byte says which digests, the second how
+/// many streams; the others, over and over, how long each is, where it is cut, and what it holds.
+pub(crate) fn digest_kernels(input: &[u8]) {
+    let [choice, streams, rest @ ..] = input else { return };
+    if rest.is_empty() {
+        return;
+    }
+    let choice = DigestChoice { md5: choice % 3 != 2, sha256: choice % 3 != 1 };
+    let at = |place: usize| usize::from(rest[place % rest.len()]);
+    let bytes: Vec<u8> = rest.iter().copied().cycle().take(3000).collect();
+    let streams: Vec<(&[u8], usize)> = (0..=usize::from(streams % 33))
+        .map(|stream| {
+            let begin = at(5 * stream);
+            let length = at(3 * stream + 1) * 8 + at(3 * stream + 2);
+            let whole = &bytes[begin..begin + length];
+            (whole, length.min(at(7 * stream + 1) * 4))
+        })
+        .collect();
+    let only = Kernel::ALL.into_iter().map(KernelChoice::Only);
+    let engines = only.filter_map(|choice| Engine::new(choice).ok());
+    for engine in engines.chain([Engine::AUTO]) {
+        let mut states = vec![DigestState::new(choice); streams.len()];
+        let update = |states: &mut [DigestState], ends: &dyn Fn(usize) -> usize| {
+            let begins: Vec<_> = states.iter().map(DigestState::offset).collect();
+            let mut parts: Vec<_> = states
+                .iter_mut()
+                .enumerate()
+                .map(|(n, state)| {
+                    let begin = usize::try_from(begins[n]).unwrap_or(usize::MAX);
+                    (state, &streams[n].0[begin..ends(n)])
+                })
+                .collect();
+            engine.update(&mut parts);
+        };
+        update(&mut states, &|n| streams[n].1);
+        // Half of them are taken down and continued, from the last whole block on.
+        for state in states.iter_mut().step_by(2) {
+            if let Some(again) = DigestState::restore(choice, &state.save()) {
+                *state = again;
+            }
+        }
+        update(&mut states, &|n| streams[n].0.len());
+        for (state, (whole, _)) in states.into_iter().zip(&streams) {
+            let expected = Digests {
+                md5: choice.md5.then(|| Md5::digest(whole).into()),
+                sha256: choice.sha256.then(|| Sha256::digest(whole).into()),
+            };
+            assert_eq!(state.finish(), expected, "{engine:?}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The command line: a thin face on the client library and the server.
 
 pub mod admin;
+pub mod bench;
 pub mod exit;
 pub mod images;
 pub mod inspect;
@@ -47,6 +48,8 @@ enum Command {
     Upload(upload::Upload),
     Jobs(jobs::Jobs),
     Images(images::Images),
+    #[command(after_help = bench::HELP)]
+    Bench(Box<bench::Bench>),
     Admin(admin::Admin),
     #[command(after_help = inspect::HELP)]
     Inspect(inspect::Inspect),
@@ -123,6 +126,7 @@ fn started(cli: Cli) -> Result<u8> {
             Command::Upload(command) => command.run(&connection).await,
             Command::Jobs(command) => command.run(&connection).await,
             Command::Images(command) => command.run(&connection).await,
+            Command::Bench(command) => command.run(&connection).await,
             Command::Admin(command) => command.run(std::env::vars_os().collect()).await,
             // Have a runtime of their own size, or need none: see above.
             Command::Serve(_) | Command::Inspect(_) => Ok(0),

@@ -88,6 +88,16 @@ impl Api {
         self.server.as_str().trim_end_matches('/')
     }
 
+    /// Its address.
+    pub const fn address(&self) -> &Url {
+        &self.server
+    }
+
+    /// Value of `Authorization`, where there is a session: a secret.
+    pub(super) fn authorization(&self) -> Option<String> {
+        self.session.as_ref().map(|session| format!("OAuth {session}"))
+    }
+
     /// `{server}/{path}` as a URL.
     pub(super) fn url(&self, path: &str) -> Result<Url, ClientError> {
         let text = format!("{}/{path}", self.server());
@@ -97,8 +107,8 @@ impl Api {
     /// A request with the session.
     pub(super) fn request(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
         let request = self.http.request(method, url);
-        match &self.session {
-            Some(session) => request.header(header::AUTHORIZATION, format!("OAuth {session}")),
+        match self.authorization() {
+            Some(value) => request.header(header::AUTHORIZATION, value),
             None => request,
         }
     }
@@ -209,6 +219,12 @@ impl Api {
         self.call(Method::DELETE, &format!("images/{}", segment(uuid)), None).await.map(drop)
     }
 
+    /// DeleteImage for good: its bytes are gone when this returns.
+    pub async fn expunge_image(&self, uuid: &str) -> Result<(), ClientError> {
+        let path = format!("images/{}?deleteMode=Enforcing", segment(uuid));
+        self.call(Method::DELETE, &path, None).await.map(drop)
+    }
+
     /// One call with its answer, through the api-job where the server made one.
     async fn call(
         &self,
@@ -295,7 +311,7 @@ fn refusal(status: u16, text: &str, retry_after: Option<Duration>) -> ClientErro
     }
 }
 
-fn auth(words: &str, code: &str) -> ClientError {
+pub(super) fn auth(words: &str, code: &str) -> ClientError {
     let next = match code {
         "ID.1000" => "check the name of the account and the password",
         "ID.1002" => "ask the owner or an administrator",

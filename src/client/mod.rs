@@ -10,6 +10,7 @@ pub mod download;
 pub mod error;
 pub mod events;
 pub mod fingerprint;
+pub mod load;
 mod locate;
 pub mod plan;
 pub mod records;
@@ -51,7 +52,8 @@ pub fn http_client(server: &Url) -> Result<reqwest::Client, ClientError> {
     })
 }
 
-fn is_loopback(server: &Url) -> bool {
+/// Whether an address is of this machine, by its host alone: no name is looked up.
+pub fn is_loopback(server: &Url) -> bool {
     let Some(host) = server.host_str() else { return false };
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")

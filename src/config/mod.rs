@@ -18,7 +18,7 @@ mod tests;
 
 use std::{ffi::OsString, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
-use longshore_storage::{Durability, Limits};
+use longshore_storage::{Durability, Limits, digest::Engine};
 
 pub use error::{ConfigError, ConfigErrors};
 pub use options::{HookTarget, LogFormat, PublicUrl};
@@ -49,6 +49,8 @@ pub struct Config {
     pub durability: Durability,
     /// Which digests every image gets; at least one.
     pub digests: Digests,
+    /// `digest_kernel`: what they are computed with; runs on this machine.
+    pub digest_engine: Engine,
     /// How long running requests may go on after SIGTERM.
     pub drain: Duration,
     /// Threads that answer HTTP.
@@ -98,6 +100,7 @@ impl Config {
             checkpoint_bytes: self.storage.checkpoint_bytes,
             io_threads: self.storage.io_threads,
             hash_threads: self.storage.hash_threads,
+            digest_engine: self.digest_engine,
             ..Limits::for_cores(self.workers)
         }
     }

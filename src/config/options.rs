@@ -7,6 +7,11 @@ use std::{
 
 use ipnet::IpNet;
 
+use longshore_storage::digest::{Engine, Kernel, KernelChoice};
+
+/// The value of `digest_kernel` that leaves the choice to the CPU.
+const AUTO: &str = "auto";
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -102,4 +107,20 @@ pub(super) fn number(text: &str, bytes: bool) -> Option<u64> {
         _ => return None,
     };
     digits.trim().replace('_', "").parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+/// What `digest_kernel` may be on this machine; the default comes first.
+pub(super) fn digest_kernels() -> Vec<&'static str> {
+    let here =
+        Kernel::ALL.into_iter().filter(|kernel| Engine::new(KernelChoice::Only(*kernel)).is_ok());
+    std::iter::once(AUTO).chain(here.map(Kernel::name)).collect()
+}
+
+/// The kernels of that name, where the CPU can run them.
+pub(super) fn digest_engine(text: &str) -> Option<Engine> {
+    if text == AUTO {
+        return Some(Engine::AUTO);
+    }
+    let kernel = Kernel::ALL.into_iter().find(|kernel| kernel.name() == text)?;
+    Engine::new(KernelChoice::Only(kernel)).ok()
 }

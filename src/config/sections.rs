@@ -85,6 +85,8 @@ pub struct Http {
     pub connections_max: usize,
     /// `write_idle_secs`: a client that takes no byte of its answer for so long is cut.
     pub write_idle: Duration,
+    /// Bytes of an answer that the system holds for a client beyond those that are on their way to it.
+    pub unsent_bytes_max: usize,
     /// Web origins whose pages may call the API with credentials.
     pub cors_origins: Vec<String>,
     /// Whether `/metrics` answers others than this machine.

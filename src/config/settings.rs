@@ -73,6 +73,12 @@ fn top(r: &mut Reader, cores: usize) -> Config {
             md5: r.flag("digests.md5", true),
             sha256: r.flag("digests.sha256", true),
         },
+        digest_engine: r.text(
+            "digest_kernel",
+            options::digest_kernels()[0],
+            &options::digest_kernels().join(", "),
+            options::digest_engine,
+        ),
         uploads: uploads(r),
         storage: storage(r, cores),
         sessions: Sessions {
@@ -155,6 +161,7 @@ fn http(r: &mut Reader) -> Http {
         json_bytes_max: r.byte_count("http.json_bytes_max", 65_536, 4096..=16 * MIB),
         connections_max: r.count("http.connections_max", 4096, 16..=1_000_000),
         write_idle: r.secs("http.write_idle_secs", 60, 1..=3600),
+        unsent_bytes_max: r.byte_count("http.unsent_bytes_max", 262_144, 16_384..=1 << 30),
         cors_origins: r.list(
             "http.cors_origins",
             &[],

@@ -1,6 +1,9 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use longshore_storage::{Durability, Limits};
+use longshore_storage::{
+    Durability, Limits,
+    digest::{Engine, Kernel, KernelChoice},
+};
 
 use super::{Config, ConfigErrors, Flags, LogFormat, NOT_SETTINGS, Origin};
 
@@ -74,6 +77,20 @@ fn the_stores_bounds_are_its_own_defaults_unless_set() {
 }
 
 #[test]
+fn a_digest_kernel_is_taken_where_the_cpu_can_run_it() {
+    let auto = from_environment(&[]).unwrap();
+    assert_eq!(auto.storage_limits().digest_engine.choice(), KernelChoice::Auto);
+    for kernel in Kernel::ALL {
+        let set = from_environment(&[("LONGSHORE_DIGEST_KERNEL", kernel.name())]);
+        let choice = KernelChoice::Only(kernel);
+        match Engine::new(choice) {
+            Ok(_) => assert_eq!(set.unwrap().storage_limits().digest_engine.choice(), choice),
+            Err(_) => assert!(complaint(set).contains("allowed: auto, generic")),
+        }
+    }
+}
+
+#[test]
 fn flags_win_over_environment_and_environment_over_the_file() {
     let (_dir, mut flags) = file("listen = '127.0.0.1:1'\nworkers = 3\ndrain_secs = 7\n");
     let path = flags.config.clone().unwrap();
@@ -126,7 +143,7 @@ fn variables_of_others_and_empty_ones_are_left_alone() {
 
 /// Every key with a value that it must refuse. The list is compared with the keys that exist, so that a new setting without a
 /// case here fails.
-const REFUSED: [(&str, &str); 38] = [
+const REFUSED: [(&str, &str); 39] = [
     ("listen", "'somewhere'"),
     ("data_dir", "''"),
     ("public_url", "'ftp://x'"),
@@ -138,6 +155,7 @@ const REFUSED: [(&str, &str); 38] = [
     ("durability", "'maybe'"),
     ("drain_secs", "-1"),
     ("workers", "0"),
+    ("digest_kernel", "'abacus'"),
     ("digests.md5", "1"),
     ("digests.sha256", "'perhaps'"),
     ("uploads.idle_suspend_secs", "0"),
@@ -166,7 +184,7 @@ const REFUSED: [(&str, &str); 38] = [
     ("http.json_bytes_max", "1"),
     ("images.expunge_secs", "'soon'"),
 ];
-const REFUSED_TOO: [(&str, &str); 14] = [
+const REFUSED_TOO: [(&str, &str); 15] = [
     ("inspect.policy", "'maybe'"),
     ("inspect.encrypted", "'x'"),
     ("inspect.extended_l2", "2"),
@@ -174,6 +192,7 @@ const REFUSED_TOO: [(&str, &str); 14] = [
     ("inspect.virtual_bytes_max", "0"),
     ("inspect.virtual_ratio_max", "-1"),
     ("http.write_idle_secs", "0"),
+    ("http.unsent_bytes_max", "0"),
     ("http.connections_max", "1"),
     ("http.cors_origins", "['https://a.example/path']"),
     ("http.metrics_public", "'on'"),

@@ -66,8 +66,16 @@ impl<D: Dialect> ImageRepository for SqlDatabase<D> {
         self.write(RemoveImage(uuid)).await
     }
 
-    async fn deleted_images(&self, before_ms: EpochMs, limit: u64) -> Result<Vec<ImageRecord>> {
-        let values = values![before_ms, rows_max(limit)];
+    async fn deleted_images(
+        &self,
+        after: Option<(EpochMs, ImageUuid)>,
+        before_ms: EpochMs,
+        limit: u64,
+    ) -> Result<Vec<ImageRecord>> {
+        // No time is so early, and no uuid is an empty text.
+        let (after_ms, after_uuid) =
+            after.map_or((EpochMs::MIN, String::new()), |(ms, uuid)| (ms, uuid.to_string()));
+        let values = values![before_ms, after_ms, after_uuid, rows_max(limit)];
         self.read_all(SqlText::Fixed(st::IMAGES_DELETED), values, rows::image).await
     }
 

@@ -356,8 +356,14 @@ pub trait ImageRepository: Send + Sync + 'static {
     /// Removes the row of a deleted image for good, and its tags; the upload that it was ends as `Discarded`. Answers whether there
     /// was one: an image that is not Deleted any more stays.
     async fn remove_image(&self, uuid: ImageUuid) -> Result<bool>;
-    /// Images whose status is Deleted since before `before_ms`, at most `limit`, oldest first.
-    async fn deleted_images(&self, before_ms: EpochMs, limit: u64) -> Result<Vec<ImageRecord>>;
+    /// Images whose status is Deleted since before `before_ms`, at most `limit`, oldest first; those behind `after`, the time of
+    /// deletion and the uuid of the last one of a page before.
+    async fn deleted_images(
+        &self,
+        after: Option<(EpochMs, ImageUuid)>,
+        before_ms: EpochMs,
+        limit: u64,
+    ) -> Result<Vec<ImageRecord>>;
     /// System tags of jobs or images, in the order in which they were given: (resource uuid as text, tag). Those of the image
     /// where a job has the same uuid.
     async fn system_tags(&self, resources: &[String]) -> Result<Vec<(String, String)>>;

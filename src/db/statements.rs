@@ -251,8 +251,8 @@ pub(super) const IMAGE_RECOVER: &str = "UPDATE image SET status = 'Ready', \
 pub(super) const IMAGES_DELETED: &str = concat!(
     "SELECT ",
     image_columns!(),
-    " FROM image i WHERE i.status = 'Deleted' AND i.deleted_ms < $1 \
-     ORDER BY i.deleted_ms, i.uuid LIMIT $2"
+    " FROM image i WHERE i.status = 'Deleted' AND i.deleted_ms < $1 AND i.deleted_ms >= $2 \
+     AND (i.deleted_ms > $2 OR i.uuid > $3) ORDER BY i.deleted_ms, i.uuid LIMIT $4"
 );
 /// Followed by a list of placeholders and `)`.
 pub(super) const IMAGES_LISTED: &str =

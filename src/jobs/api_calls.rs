@@ -29,8 +29,6 @@ pub const CALL_TIMEOUT_SECS: RangeInclusive<u64> = 1..=259_200;
 const RUNNING_MAX: usize = 1024;
 /// Results held in memory; the oldest goes first.
 const IN_MEMORY_MAX: usize = 2000;
-/// How often results that nobody may look up any more are removed.
-const PRUNE_EVERY_MS: i64 = 600_000;
 
 /// Where the result of a call is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +118,6 @@ struct Memory {
     strangers: Results,
     /// What is in the records as well: the newest are asked for most.
     cached: Results,
-    pruned_ms: EpochMs,
 }
 
 /// The newest results, at most [`IN_MEMORY_MAX`].
@@ -246,25 +243,16 @@ impl ApiCalls {
                 }
             },
         };
-        let prune = {
-            let mut memory = self.memory();
-            memory.running.remove(&id);
-            let Memory { kept: only_here, strangers, cached, .. } = &mut *memory;
-            let results = match kept {
-                Kept::InMemory => strangers,
-                Kept::Durably if durable => cached,
-                Kept::Durably | Kept::Secretly => only_here,
-            };
-            results.add(id, result, now_ms);
-            let due = now_ms - memory.pruned_ms >= PRUNE_EVERY_MS;
-            if due {
-                memory.pruned_ms = now_ms;
-            }
-            due
+        let mut memory = self.memory();
+        memory.running.remove(&id);
+        let Memory { kept: only_here, strangers, cached, .. } = &mut *memory;
+        let results = match kept {
+            Kept::InMemory => strangers,
+            Kept::Durably if durable => cached,
+            Kept::Durably | Kept::Secretly => only_here,
         };
-        if prune && let Err(error) = self.db.prune_api_jobs(now_ms - RESULT_KEPT_MS).await {
-            tracing::warn!(%error, "old results of calls were not removed; tried again later");
-        }
+        // The records of old results go with the housekeeping, which doubts a clock that has jumped.
+        results.add(id, result, now_ms);
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {

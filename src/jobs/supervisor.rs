@@ -366,10 +366,18 @@ impl Jobs {
         let now_ms = self.believed(now_ms);
         let limits = &self.parts.limits;
         let before_ms = now_ms - millis(limits.expunge);
-        for image in self.parts.db.deleted_images(before_ms, PAGE).await? {
-            if let Err(error) = self.expunge(image.uuid, Some(before_ms)).await {
-                // One that cannot be removed must not keep all others.
-                tracing::error!(image = %image.uuid, %error, "a deleted image could not be removed; it will be tried again");
+        let mut after = None;
+        loop {
+            let page = self.parts.db.deleted_images(after, before_ms, PAGE).await?;
+            for image in &page {
+                if let Err(error) = self.expunge(image.uuid, Some(before_ms)).await {
+                    // Those that cannot be removed must not keep all others, however many they are.
+                    tracing::error!(image = %image.uuid, %error, "a deleted image could not be removed; it will be tried again");
+                }
+            }
+            after = page.last().and_then(|image| Some((image.deleted_ms?, image.uuid)));
+            if (page.len() as u64) < PAGE {
+                break;
             }
         }
         // The store takes the age of files from the same clock.

@@ -249,7 +249,7 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::DigestState;
+    use crate::digest::{DigestState, Engine};
     use proptest::prelude::*;
 
     fn sample(extents: &[(u64, u64)], finished: bool) -> Checkpoint {
@@ -259,7 +259,7 @@ mod tests {
         }
         let mut state = DigestState::new(DigestChoice::BOTH);
         let hashed = usize::try_from(set.prefix().min(1000)).unwrap();
-        state.update(&vec![7; hashed]);
+        Engine::AUTO.update(&mut [(&mut state, &vec![7; hashed])]);
         let declared_length = if finished { Some(set.prefix()) } else { None };
         Checkpoint {
             key: UploadKey(Uuid::from_u128(0x1234_5678)),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::digest::Engine;
+
 /// Whether an acknowledgement waits for stable storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
@@ -40,6 +42,8 @@ pub struct Limits {
     pub io_threads: usize,
     /// Threads that hash.
     pub hash_threads: usize,
+    /// What they hash with.
+    pub digest_engine: Engine,
 }
 
 impl Limits {
@@ -59,6 +63,7 @@ impl Limits {
             checkpoint_bytes: 64 << 20,
             io_threads: 2 * cores,
             hash_threads: cores,
+            digest_engine: Engine::AUTO,
         }
     }
 }

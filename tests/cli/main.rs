@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "the harness shows it where a test fails")]
 
 mod admin;
+mod bench;
 mod commands;
 mod download;
 mod inspect;

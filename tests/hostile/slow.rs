@@ -78,6 +78,40 @@ fn a_download_that_nobody_reads_is_cut() {
     }
 }
 
+/// Bytes that the system holds for the client behind this stream: sent and not acknowledged, or not sent yet.
+fn held_bytes(world: &World, stream: &TcpStream) -> u64 {
+    let ends = [world.address(), stream.local_addr().unwrap()].map(|end| {
+        let SocketAddr::V4(end) = end else { panic!("the tests listen on 127.0.0.1") };
+        format!("{:08X}:{:04X}", u32::from(*end.ip()).swap_bytes(), end.port())
+    });
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let line = table.lines().find(|line| line.contains(&ends.join(" ")));
+    let queues = line.expect("a connection").split_whitespace().nth(4).unwrap();
+    u64::from_str_radix(queues.split_once(':').unwrap().0, 16).unwrap()
+}
+
+/// A reader that takes nothing costs the system little memory; with a wide bound it costs megabytes (the negative control).
+#[test]
+fn little_is_held_for_a_client_that_does_not_read() {
+    for (unsent_bytes_max, is_little) in [("256 KiB", true), ("1 GiB", false)] {
+        let world = World::start_idle(&[("LONGSHORE_HTTP__UNSENT_BYTES_MAX", unsent_bytes_max)]);
+        let path = image(&world, "large", 32 * MIB);
+        let stalled = unread_download(&world, &path);
+        let begun = Instant::now();
+        let (mut held, mut before) = (0, u64::MAX);
+        // It grows for a moment.
+        while (held == 0 || held != before) && begun.elapsed() < Duration::from_secs(10) {
+            before = held;
+            std::thread::sleep(Duration::from_millis(500));
+            held = held_bytes(&world, &stalled);
+        }
+        assert!(held > 0, "it stalls");
+        assert_eq!(held <= 512 << 10, is_little, "{held} bytes with {unsent_bytes_max}");
+        drop(stalled);
+        world.end();
+    }
+}
+
 /// A body under the minimum rate is closed and its bytes are kept; without a limit it is held (the negative control).
 #[test]
 fn slow_bodies_are_closed_and_their_bytes_kept() {

@@ -2,23 +2,21 @@
 
 use std::fmt::Write as _;
 
-use md5::{Digest as _, Md5};
-use sha1::Sha1;
-use sha2::Sha256;
+use sha1::{Digest as _, Sha1};
 use twox_hash::XxHash3_64;
 
-use super::ChunkChecksum;
+use super::{ChunkChecksum, DigestChoice, DigestState, Engine};
 
 /// Follows the bytes of one chunk with the algorithm of its checksum.
 pub struct ChunkHasher {
-    engine: Engine,
+    running: Running,
     expected: ChunkChecksum,
 }
 
-enum Engine {
-    Md5(Md5),
+enum Running {
+    /// MD5 or SHA-256.
+    Digest(DigestState),
     Sha1(Sha1),
-    Sha256(Sha256),
     Xxh3(Box<XxHash3_64>),
     Crc32c(u32),
 }
@@ -26,35 +24,47 @@ enum Engine {
 impl ChunkHasher {
     /// Starts at the first byte of the chunk that is to have the checksum `expected`.
     pub fn new(expected: ChunkChecksum) -> Self {
-        let engine = match expected {
-            ChunkChecksum::Md5(_) => Engine::Md5(Md5::new()),
-            ChunkChecksum::Sha1(_) => Engine::Sha1(Sha1::new()),
-            ChunkChecksum::Sha256(_) => Engine::Sha256(Sha256::new()),
-            ChunkChecksum::Xxh3(_) => Engine::Xxh3(Box::new(XxHash3_64::with_seed(0))),
-            ChunkChecksum::Crc32c(_) => Engine::Crc32c(0),
+        let digest = |md5| Running::Digest(DigestState::new(DigestChoice { md5, sha256: !md5 }));
+        let running = match expected {
+            ChunkChecksum::Md5(_) => digest(true),
+            ChunkChecksum::Sha1(_) => Running::Sha1(Sha1::new()),
+            ChunkChecksum::Sha256(_) => digest(false),
+            ChunkChecksum::Xxh3(_) => Running::Xxh3(Box::new(XxHash3_64::with_seed(0))),
+            ChunkChecksum::Crc32c(_) => Running::Crc32c(0),
         };
-        Self { engine, expected }
+        Self { running, expected }
     }
 
     /// Takes the next bytes of the chunk.
     pub fn update(&mut self, bytes: &[u8]) {
-        match &mut self.engine {
-            Engine::Md5(engine) => engine.update(bytes),
-            Engine::Sha1(engine) => engine.update(bytes),
-            Engine::Sha256(engine) => engine.update(bytes),
-            Engine::Xxh3(engine) => std::hash::Hasher::write(&mut **engine, bytes),
-            Engine::Crc32c(sum) => *sum = crc32c::crc32c_append(*sum, bytes),
+        match &mut self.running {
+            Running::Digest(state) => Engine::AUTO.update(&mut [(state, bytes)]),
+            Running::Sha1(running) => running.update(bytes),
+            Running::Xxh3(running) => std::hash::Hasher::write(&mut **running, bytes),
+            Running::Crc32c(sum) => *sum = crc32c::crc32c_append(*sum, bytes),
+        }
+    }
+
+    /// The state that takes the next bytes instead of [`update`](Self::update) where the checksum is a digest that
+    /// [`Engine::update`] hashes side by side with others.
+    pub fn digests(&mut self) -> Option<&mut DigestState> {
+        match &mut self.running {
+            Running::Digest(state) => Some(state),
+            Running::Sha1(_) | Running::Xxh3(_) | Running::Crc32c(_) => None,
         }
     }
 
     /// Compares; the error is what the bytes really hash to, in lower-case hex.
     pub fn verify(self) -> Result<(), String> {
-        let actual = match self.engine {
-            Engine::Md5(engine) => ChunkChecksum::Md5(engine.finalize().into()),
-            Engine::Sha1(engine) => ChunkChecksum::Sha1(engine.finalize().into()),
-            Engine::Sha256(engine) => ChunkChecksum::Sha256(engine.finalize().into()),
-            Engine::Xxh3(engine) => ChunkChecksum::Xxh3(std::hash::Hasher::finish(&*engine)),
-            Engine::Crc32c(sum) => ChunkChecksum::Crc32c(sum),
+        let actual = match self.running {
+            Running::Digest(state) => {
+                let digests = state.finish();
+                let md5 = digests.md5.map(ChunkChecksum::Md5);
+                md5.or(digests.sha256.map(ChunkChecksum::Sha256)).expect("one of them was chosen")
+            }
+            Running::Sha1(running) => ChunkChecksum::Sha1(running.finalize().into()),
+            Running::Xxh3(running) => ChunkChecksum::Xxh3(std::hash::Hasher::finish(&*running)),
+            Running::Crc32c(sum) => ChunkChecksum::Crc32c(sum),
         };
         if actual == self.expected { Ok(()) } else { Err(actual.to_hex()) }
     }

@@ -1,9 +1,11 @@
 //! Digests that follow an upload, and checksums of single chunks.
 
 mod chunk;
+mod kernels;
 mod state;
 
 pub use chunk::ChunkHasher;
+pub use kernels::{Engine, Kernel, KernelChoice, MissingFeatures, Speed};
 pub use state::{BLOCK_BYTES, DigestState, SavedDigests};
 
 /// Which digests follow the bytes of an upload.

@@ -6,7 +6,10 @@ use sha2::{
     digest::common::hazmat::{SerializableState, SerializedState},
 };
 
-use super::{DigestChoice, Digests};
+use super::{
+    DigestChoice, Digests, Engine,
+    kernels::{self, Block, Part, Words},
+};
 
 /// Both digests work in blocks of this many bytes; a saved state always stands on a block boundary.
 pub const BLOCK_BYTES: u64 = 64;
@@ -28,34 +31,23 @@ pub struct SavedDigests {
 /// The digests of the first [`offset`](Self::offset) bytes of something, while more are to come.
 #[derive(Clone)]
 pub struct DigestState {
-    md5: Option<Md5>,
-    sha256: Option<Sha256>,
+    choice: DigestChoice,
+    /// Over all whole blocks.
+    words: Words,
+    /// Begins with the bytes behind the last whole block.
+    tail: Block,
     offset: u64,
 }
 
 impl DigestState {
     /// Digests of nothing yet.
     pub fn new(choice: DigestChoice) -> Self {
-        Self { md5: choice.md5.then(Md5::new), sha256: choice.sha256.then(Sha256::new), offset: 0 }
+        Self { choice, words: Words::START, tail: [0; 64], offset: 0 }
     }
 
-    /// Whether no digest was chosen, so that bytes need not be shown to [`update`](Self::update).
+    /// Whether no digest was chosen, so that bytes need not be shown to [`Engine::update`].
     pub fn is_idle(&self) -> bool {
-        self.md5.is_none() && self.sha256.is_none()
-    }
-
-    /// Takes the next bytes.
-    pub fn update(&mut self, bytes: &[u8]) {
-        // In pieces that stay in the first-level cache, so that the second digest finds them there.
-        for piece in bytes.chunks(16 << 10) {
-            if let Some(md5) = &mut self.md5 {
-                md5.update(piece);
-            }
-            if let Some(sha256) = &mut self.sha256 {
-                sha256.update(piece);
-            }
-        }
-        self.offset += bytes.len() as u64;
+        !self.choice.md5 && !self.choice.sha256
     }
 
     /// Moves on without bytes: only where no digest was chosen.
@@ -69,6 +61,30 @@ impl DigestState {
         self.offset
     }
 
+    /// Bytes behind the last whole block.
+    fn tail_length(&self) -> usize {
+        usize::try_from(self.offset % BLOCK_BYTES).expect("less than a block")
+    }
+
+    /// Takes the bytes that do not make whole blocks; answers those that do.
+    fn take_edges<'a>(&mut self, bytes: &'a [u8]) -> &'a [Block] {
+        let at = self.tail_length();
+        self.offset += bytes.len() as u64;
+        let missing = (self.tail.len() - at) % self.tail.len();
+        let (head, rest) = bytes.split_at(missing.min(bytes.len()));
+        self.tail[at..at + head.len()].copy_from_slice(head);
+        if head.len() == missing && missing > 0 {
+            let blocks = &[self.tail];
+            kernels::generic(self.choice, &mut [Part { words: &mut self.words, blocks }], 1);
+        }
+        let (blocks, tail) = rest.as_chunks();
+        // Otherwise the head is what the tail has.
+        if !tail.is_empty() {
+            self.tail[..tail.len()].copy_from_slice(tail);
+        }
+        blocks
+    }
+
     /// The state at the last block boundary at or below [`offset`](Self::offset).
     pub fn save(&self) -> SavedDigests {
         let mut saved = SavedDigests {
@@ -76,13 +92,11 @@ impl DigestState {
             md5: [0; MD5_WORDS],
             sha256: [0; SHA256_WORDS],
         };
-        // The serialised form is: chaining words, block count, position in the block, block. Only the words are needed:
-        // they change at block boundaries alone, and the count follows from the offset.
-        if let Some(md5) = &self.md5 {
-            saved.md5.copy_from_slice(&md5.serialize()[..MD5_WORDS]);
+        if self.choice.md5 {
+            write_words(&self.words.md5, &mut saved.md5);
         }
-        if let Some(sha256) = &self.sha256 {
-            saved.sha256.copy_from_slice(&sha256.serialize()[..SHA256_WORDS]);
+        if self.choice.sha256 {
+            write_words(&self.words.sha256, &mut saved.sha256);
         }
         saved
     }
@@ -93,26 +107,67 @@ impl DigestState {
         if !saved.offset.is_multiple_of(BLOCK_BYTES) {
             return None;
         }
-        let blocks = (saved.offset / BLOCK_BYTES).to_le_bytes();
-        let md5 = if choice.md5 { Some(continued(&saved.md5, blocks)?) } else { None };
-        let sha256 = if choice.sha256 { Some(continued(&saved.sha256, blocks)?) } else { None };
-        Some(Self { md5, sha256, offset: saved.offset })
+        let mut words = Words::START;
+        read_words(&saved.md5, &mut words.md5);
+        read_words(&saved.sha256, &mut words.sha256);
+        Some(Self { choice, words, tail: [0; 64], offset: saved.offset })
     }
 
     /// The digests of all bytes that went in.
     pub fn finish(self) -> Digests {
+        let (saved, tail) = (self.save(), &self.tail[..self.tail_length()]);
+        let blocks = (saved.offset / BLOCK_BYTES).to_le_bytes();
         Digests {
-            md5: self.md5.map(|md5| md5.finalize().into()),
-            sha256: self.sha256.map(|sha256| sha256.finalize().into()),
+            md5: self
+                .choice
+                .md5
+                .then(|| continued::<Md5>(&saved.md5, blocks).chain_update(tail).finalize().into()),
+            sha256: self.choice.sha256.then(|| {
+                continued::<Sha256>(&saved.sha256, blocks).chain_update(tail).finalize().into()
+            }),
         }
     }
 }
 
-fn continued<T: SerializableState>(words: &[u8], blocks: [u8; 8]) -> Option<T> {
+impl Engine {
+    /// Shows every state the bytes that continue it. They are hashed side by side where that is faster.
+    pub fn update(self, streams: &mut [(&mut DigestState, &[u8])]) {
+        let choices = [(true, true), (true, false), (false, true)];
+        for choice in choices.map(|(md5, sha256)| DigestChoice { md5, sha256 }) {
+            let chosen = streams.iter_mut().filter(|(state, _)| state.choice == choice);
+            let mut parts: Vec<_> = chosen
+                .map(|(state, bytes)| {
+                    let blocks = state.take_edges(bytes);
+                    Part { words: &mut state.words, blocks }
+                })
+                .collect();
+            self.hash(choice, &mut parts);
+        }
+        for (state, bytes) in streams.iter_mut().filter(|(state, _)| state.is_idle()) {
+            state.offset += bytes.len() as u64;
+        }
+    }
+}
+
+fn write_words(words: &[u32], into: &mut [u8]) {
+    for (bytes, word) in into.as_chunks_mut().0.iter_mut().zip(words) {
+        *bytes = word.to_le_bytes();
+    }
+}
+
+fn read_words(bytes: &[u8], into: &mut [u32]) {
+    for (word, bytes) in into.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u32::from_le_bytes(*bytes);
+    }
+}
+
+/// A hasher of the crates that stands behind so many blocks. Its serialised form is: chaining words, number of blocks, and
+/// then what it has of the next block, here nothing.
+fn continued<T: SerializableState>(words: &[u8], blocks: [u8; 8]) -> T {
     let mut serialized = SerializedState::<T>::default();
     serialized[..words.len()].copy_from_slice(words);
     serialized[words.len()..words.len() + 8].copy_from_slice(&blocks);
-    T::deserialize(&serialized).ok()
+    T::deserialize(&serialized).expect("a position of zero in the block is always right")
 }
 
 #[cfg(test)]
@@ -124,6 +179,10 @@ mod tests {
         (0..length).map(|index| index.wrapping_mul(2_654_435_761).to_be_bytes()[4]).collect()
     }
 
+    fn update(state: &mut DigestState, bytes: &[u8]) {
+        Engine::default().update(&mut [(state, bytes)]);
+    }
+
     fn one_shot(bytes: &[u8]) -> Digests {
         Digests { md5: Some(Md5::digest(bytes).into()), sha256: Some(Sha256::digest(bytes).into()) }
     }
@@ -131,12 +190,11 @@ mod tests {
     /// Hashes up to `cut`, saves, continues from what was saved, and finishes.
     fn with_cut(bytes: &[u8], cut: usize) -> Digests {
         let mut first = DigestState::new(DigestChoice::BOTH);
-        first.update(&bytes[..cut]);
+        update(&mut first, &bytes[..cut]);
         let saved = first.save();
-        drop(first);
         let mut second = DigestState::restore(DigestChoice::BOTH, &saved).unwrap();
         assert_eq!(second.offset(), (cut - cut % 64) as u64);
-        second.update(&bytes[cut - cut % 64..]);
+        update(&mut second, &bytes[cut - cut % 64..]);
         second.finish()
     }
 
@@ -153,12 +211,12 @@ mod tests {
     fn a_wrong_word_gives_other_digests() {
         let bytes = bytes(1000);
         let mut state = DigestState::new(DigestChoice::BOTH);
-        state.update(&bytes[..640]);
+        update(&mut state, &bytes[..640]);
         let mut saved = state.save();
         saved.md5[3] ^= 1;
         saved.sha256[31] ^= 1;
         let mut state = DigestState::restore(DigestChoice::BOTH, &saved).unwrap();
-        state.update(&bytes[640..]);
+        update(&mut state, &bytes[640..]);
         let (wrong, right) = (state.finish(), one_shot(&bytes));
         assert!(wrong.md5 != right.md5 && wrong.sha256 != right.sha256);
     }
@@ -190,11 +248,11 @@ mod tests {
             cuts.sort_unstable();
             for cut in cuts {
                 let done = usize::try_from(state.offset()).unwrap();
-                state.update(&bytes[done..cut.max(done)]);
+                update(&mut state, &bytes[done..cut.max(done)]);
                 state = DigestState::restore(DigestChoice::BOTH, &state.save()).unwrap();
             }
             let done = usize::try_from(state.offset()).unwrap();
-            state.update(&bytes[done..]);
+            update(&mut state, &bytes[done..]);
             prop_assert_eq!(state.finish(), one_shot(&bytes));
         }
     }

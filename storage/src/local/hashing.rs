@@ -1,9 +1,10 @@
-//! Digests that follow the prefix of one upload. Runs on the hash worker of the upload only, one step after the other.
+//! Digests that follow the prefix of one upload. They change on hash workers only, and one item of an upload after the other.
 
 use std::{cell::RefCell, ops::Range, sync::Arc};
 
 use super::{
     entries::too_short,
+    hash_task::{HashItem, Source, Span, Task},
     lane::{Block, Lane, Outcome},
     statistics::add,
     threads::locked,
@@ -38,20 +39,14 @@ impl Track {
         (self.main.offset() == length).then(|| self.main.clone().finish())
     }
 
-    /// Takes bytes that count, where they continue the digests.
-    fn follow(&mut self, part: &Range<u64>, bytes: &[u8]) -> u64 {
-        advance(&mut self.main, part, bytes)
-    }
-
-    /// Takes bytes of a chunk that is not verified yet.
-    fn follow_ahead(&mut self, id: ClaimId, part: &Range<u64>, bytes: &[u8]) -> u64 {
-        if self.ahead.is_none() && part.contains(&self.main.offset()) {
+    /// The copy that runs ahead over the chunk of `id`; it begins where the chunk continues the digests. `None` while another
+    /// chunk has one.
+    fn ahead(&mut self, id: ClaimId, parts: &[Range<u64>]) -> Option<&mut DigestState> {
+        let at = self.main.offset();
+        if self.ahead.is_none() && parts.iter().any(|part| part.contains(&at)) {
             self.ahead = Some((id, self.main.clone()));
         }
-        match &mut self.ahead {
-            Some((owner, state)) if *owner == id => advance(state, part, bytes),
-            Some(_) | None => 0,
-        }
+        self.ahead.as_mut().filter(|(owner, _)| *owner == id).map(|(_, state)| state)
     }
 
     /// The chunk of `id` is settled: its copy becomes the truth, or is forgotten.
@@ -66,40 +61,61 @@ impl Track {
     }
 }
 
-/// Shows a state the bytes of `part` from its offset on, when it stands in the part; answers how many.
-fn advance(state: &mut DigestState, part: &Range<u64>, bytes: &[u8]) -> u64 {
-    if !part.contains(&state.offset()) {
-        return 0;
-    }
-    let skipped = usize::try_from(state.offset() - part.start).expect("a part fits into memory");
-    state.update(&bytes[skipped..]);
-    (bytes.len() - skipped) as u64
+/// A copy of the state, and the bytes of the block that continue it. Parts have gaps between them: one at most does.
+fn continued(state: &DigestState, block_start: u64, parts: &[Range<u64>]) -> Option<Span> {
+    let at = state.offset();
+    let part = parts.iter().find(|part| part.contains(&at))?;
+    let in_block =
+        |position: u64| usize::try_from(position - block_start).expect("a block fits into memory");
+    Some(Span::new(state.clone(), in_block(at)..in_block(part.end)))
 }
 
 impl Upload {
-    /// Hashes one block of a lane: for the checksum of its chunk, and for the digests where it continues them. `parts` are the
+    /// Takes a block of a lane: for the checksum of its chunk, and for the digests where it continues them. `parts` are the
     /// bytes that were written, and that count unless the chunk is checked.
-    pub(super) fn hash_block(self: &Arc<Self>, lane: &Lane, block: Block, parts: &[Range<u64>]) {
-        lane.check(block.bytes());
+    pub(super) fn begin_block(
+        self: &Arc<Self>,
+        lane: Arc<Lane>,
+        block: Block,
+        parts: Vec<Range<u64>>,
+    ) -> Task {
         let mut track = locked(&self.track);
-        let mut hashed = 0;
-        for part in parts {
-            let bytes = block.part(part);
-            hashed += if lane.checked {
-                track.follow_ahead(lane.id, part, bytes)
-            } else {
-                track.follow(part, bytes)
-            };
+        let state = if lane.checked { track.ahead(lane.id, &parts) } else { Some(&mut track.main) };
+        let prefix = state.and_then(|state| continued(state, block.start(), &parts));
+        drop(track);
+        Task::new(Arc::clone(self), Source::Written { lane, block, parts }, prefix)
+    }
+
+    /// What a task has hashed becomes what everybody sees. Nobody else has changed it meanwhile: only the worker that has the upload does.
+    pub(super) fn hashed_task(self: &Arc<Self>, source: Source, prefix: Option<Span>) {
+        let counters = &self.shared.counters;
+        let mut track = locked(&self.track);
+        if let Some(span) = prefix {
+            add(&counters.hashed_bytes, span.length as u64);
+            match &source {
+                Source::Written { lane, .. } if lane.checked => {
+                    track.ahead = Some((lane.id, span.state));
+                }
+                Source::Written { .. } => track.main = span.state,
+                Source::Read(_) => {
+                    add(&counters.read_back_bytes, span.length as u64);
+                    track.main = span.state;
+                }
+            }
         }
-        add(&self.shared.counters.hashed_bytes, hashed);
         let mut inner = self.lock();
-        if !lane.checked {
+        if let Source::Written { lane, parts, .. } = &source
+            && !lane.checked
+        {
             inner.in_pipeline.retain(|queued| !parts.contains(queued));
         }
         self.hashed_to(&mut inner, track.main.offset());
         drop(inner);
         drop(track);
-        lane.block_home(block);
+        match source {
+            Source::Written { lane, block, .. } => lane.block_home(block),
+            Source::Read(buffer) => give_back(buffer),
+        }
         self.beat();
     }
 
@@ -145,65 +161,73 @@ impl Upload {
             return;
         }
         if catch_up_end(inner) > inner.hashed {
-            inner.catching_up = true;
-            let upload = Arc::clone(self);
-            if !self.shared.hash.submit(self.worker, Box::new(move || upload.catch_up())) {
-                inner.catching_up = false;
-            }
+            inner.catching_up = self.shared.hash.submit(self, HashItem::CatchUp);
         }
     }
 
-    /// One step: reads back and hashes at most one block, then queues behind whatever has come meanwhile.
-    fn catch_up(self: Arc<Self>) {
-        thread_local! {
-            static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-        }
+    /// Reads back at most one piece; the next one queues behind whatever has come meanwhile.
+    pub(super) fn begin_catch_up(self: &Arc<Self>) -> Option<Task> {
         let (start, end) = {
             let mut inner = self.lock();
             inner.catching_up = false;
             if inner.failed.is_some() || inner.closed || inner.finished.is_some() {
-                return;
+                return None;
             }
             (inner.hashed, catch_up_end(&inner))
         };
         let mut track = locked(&self.track);
         if track.main.is_idle() {
             track.main.skip_to(end);
-        } else if end > start {
-            let length = usize::try_from(end - start).unwrap_or(usize::MAX).min(READ_BACK_BYTES);
-            let read = BUFFER.with_borrow_mut(|buffer| {
-                buffer.resize(READ_BACK_BYTES, 0);
-                let buffer = &mut buffer[..length];
-                let read = self.data.read_at(buffer, start)?;
-                if read == length {
-                    track.main.update(buffer);
-                }
-                Ok::<_, std::io::Error>(read)
-            });
-            if let Some(error) = self.read_back_error(read, length) {
-                drop(track);
-                self.poison(error);
-                return;
-            }
         }
-        let mut inner = self.lock();
-        self.hashed_to(&mut inner, track.main.offset());
-        drop(inner);
+        let state = track.main.clone();
         drop(track);
-        self.beat();
+        if state.is_idle() || end <= start {
+            let mut inner = self.lock();
+            self.hashed_to(&mut inner, state.offset());
+            drop(inner);
+            self.beat();
+            return None;
+        }
+        let length = usize::try_from(end - start).unwrap_or(usize::MAX).min(READ_BACK_BYTES);
+        let mut buffer = borrow();
+        buffer.resize(length, 0);
+        let read = self.data.read_at(&mut buffer, start);
+        if let Some(error) = self.read_back_error(read, length) {
+            give_back(buffer);
+            self.poison(error);
+            return None;
+        }
+        let prefix = Some(Span::new(state, 0..length));
+        Some(Task::new(Arc::clone(self), Source::Read(buffer), prefix))
     }
 
     fn read_back_error(&self, read: std::io::Result<usize>, length: usize) -> Option<StoreError> {
         match read {
-            Ok(read) if read == length => {
-                add(&self.shared.counters.hashed_bytes, length as u64);
-                add(&self.shared.counters.read_back_bytes, length as u64);
-                None
-            }
+            Ok(read) if read == length => None,
             Ok(_) => Some(too_short(self.key)),
             Err(error) => Some(StoreError::from_io("read data back", &error)),
         }
     }
+}
+
+thread_local! {
+    /// Of this hash worker, for reading back: at most one for every stream that it hashes, and not more idle ones than stay here.
+    static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Buffers for reading back that a worker keeps.
+const BUFFERS_KEPT: usize = 2;
+
+fn borrow() -> Vec<u8> {
+    BUFFERS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(READ_BACK_BYTES))
+}
+
+fn give_back(buffer: Vec<u8>) {
+    BUFFERS.with_borrow_mut(|buffers| {
+        if buffers.len() < BUFFERS_KEPT {
+            buffers.push(buffer);
+        }
+    });
 }
 
 /// How far reading back makes sense: to the end of the prefix, or to bytes that are in memory anyway.

@@ -13,7 +13,9 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
-use super::{block_size::BlockSize, buffers::Lent, threads::locked, upload::Upload};
+use super::{
+    block_size::BlockSize, buffers::Lent, hash_task::HashItem, threads::locked, upload::Upload,
+};
 use crate::{
     claims::ClaimId,
     digest::ChunkHasher,
@@ -54,6 +56,10 @@ impl Block {
             Buffer::Own(bytes) => bytes,
             Buffer::Lent(lent) => lent.bytes(),
         }
+    }
+
+    pub(super) fn start(&self) -> u64 {
+        self.start
     }
 
     fn range(&self) -> Range<u64> {
@@ -310,9 +316,8 @@ impl Lane {
             Some(Item::Block(block)) if skip => self.block_home(block),
             Some(Item::Block(block)) => self.write(block),
             Some(Item::End { verify }) if self.checked => {
-                let lane = Arc::clone(&self);
-                let job = Box::new(move || lane.upload.settle(&lane, verify));
-                if !self.upload.shared.hash.submit(self.upload.worker, job) {
+                let item = HashItem::Settle { lane: Arc::clone(&self), verify };
+                if !self.upload.shared.hash.submit(&self.upload, item) {
                     self.release(Outcome::Nothing);
                 }
             }
@@ -340,9 +345,8 @@ impl Lane {
             self.block_home(block);
             return;
         }
-        let lane = Arc::clone(self);
-        let job = Box::new(move || lane.upload.hash_block(&lane, block, &parts));
-        self.upload.shared.hash.submit(self.upload.worker, job);
+        let item = HashItem::Block { lane: Arc::clone(self), block, parts };
+        self.upload.shared.hash.submit(&self.upload, item);
     }
 
     /// No space, or a position that the file system does not have, fails this writer alone: nothing of the failed block
@@ -357,11 +361,13 @@ impl Lane {
         }
     }
 
-    /// Shows the checksum of the chunk its next bytes.
-    pub(super) fn check(&self, bytes: &[u8]) {
-        if let Some(hasher) = &mut *locked(&self.hasher) {
-            hasher.update(bytes);
-        }
+    /// Lends the checksum of the chunk for its next bytes; between blocks it is here.
+    pub(super) fn take_hasher(&self) -> Option<ChunkHasher> {
+        locked(&self.hasher).take()
+    }
+
+    pub(super) fn put_hasher(&self, hasher: ChunkHasher) {
+        *locked(&self.hasher) = Some(hasher);
     }
 
     /// Whether the checksum matched; `None` when bytes were left out.

@@ -19,6 +19,8 @@ mod entries;
 #[cfg(feature = "conformance")]
 pub mod faulty;
 mod format;
+mod hash_queue;
+mod hash_task;
 mod hashing;
 mod housekeeping;
 mod images;
@@ -95,10 +97,8 @@ impl LocalStore {
         let layout = Layout::new(root);
         let lock = format::lock(&*disk, &layout)?;
         let store_uuid = format::open_or_make(&*disk, &layout)?;
-        let threads = Threads::start(limits.io_threads, limits.hash_threads).map_err(|error| {
-            StoreError::Unusable {
-                message: format!("The threads of the store could not be started ({error})."),
-            }
+        let threads = Threads::start(&limits).map_err(|error| StoreError::Unusable {
+            message: format!("The threads of the store could not be started ({error})."),
         })?;
         let shared = Arc::new(Shared {
             disk,

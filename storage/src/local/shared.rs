@@ -10,9 +10,11 @@ use std::{
 use super::{
     buffers::Buffers,
     disk::{Disk, DiskFile},
+    hash_queue::HashQueue,
     layout::Layout,
     statistics::{Counters, add},
-    threads::{HashQueues, IoQueue},
+    threads::IoQueue,
+    upload::Upload,
 };
 use crate::limits::{Durability, Limits};
 
@@ -22,7 +24,7 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) durability: Durability,
     pub(super) io: Arc<IoQueue>,
-    pub(super) hash: Arc<HashQueues>,
+    pub(super) hash: Arc<HashQueue<Upload>>,
     pub(super) buffers: Arc<Buffers>,
     pub(super) counters: Counters,
     pub(super) started: Instant,

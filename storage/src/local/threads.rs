@@ -14,7 +14,11 @@ use std::{
 
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::error::{Result, StoreError};
+use super::{hash_queue::HashQueue, hash_task::work, upload::Upload};
+use crate::{
+    error::{Result, StoreError},
+    limits::Limits,
+};
 
 /// What everybody is told who needs a store that is being closed.
 pub(super) const CLOSING: &str = "the store is being closed";
@@ -140,76 +144,19 @@ impl IoQueue {
     }
 }
 
-#[derive(Default)]
-struct HashQueue {
-    jobs: Mutex<(VecDeque<Job>, bool)>,
-    wake: Condvar,
-}
-
-/// The way to the hash workers. Jobs for the same worker run one after the other in the order of their arrival.
-pub(super) struct HashQueues {
-    workers: Vec<HashQueue>,
-}
-
-impl HashQueues {
-    /// The worker of something with this number.
-    pub(super) fn worker_for(&self, number: u64) -> usize {
-        let workers = self.workers.len() as u64;
-        usize::try_from(number % workers).expect("a number of threads fits")
-    }
-
-    /// Hands a job to one worker without waiting. `false` when the store is closed: the job is dropped.
-    pub(super) fn submit(&self, worker: usize, job: Job) -> bool {
-        let queue = &self.workers[worker];
-        let mut jobs = locked(&queue.jobs);
-        if jobs.1 {
-            return false;
-        }
-        jobs.0.push_back(job);
-        drop(jobs);
-        queue.wake.notify_one();
-        true
-    }
-
-    fn work(&self, worker: usize) {
-        let queue = &self.workers[worker];
-        let mut jobs = locked(&queue.jobs);
-        loop {
-            if let Some(job) = jobs.0.pop_front() {
-                drop(jobs);
-                job();
-                jobs = locked(&queue.jobs);
-            } else if jobs.1 {
-                return;
-            } else {
-                jobs = queue
-                    .wake
-                    .wait(jobs)
-                    .expect("no thread panics while it holds a lock of the store");
-            }
-        }
-    }
-
-    fn close(&self) {
-        for queue in &self.workers {
-            locked(&queue.jobs).1 = true;
-            queue.wake.notify_all();
-        }
-    }
-}
-
 /// The threads themselves; dropping it lets them end what is queued and waits for that.
 pub(super) struct Threads {
     pub(super) io: Arc<IoQueue>,
-    pub(super) hash: Arc<HashQueues>,
+    pub(super) hash: Arc<HashQueue<Upload>>,
     writing: Vec<JoinHandle<()>>,
     hashing: Vec<JoinHandle<()>>,
 }
 
 impl Threads {
     /// Starts at least two I/O threads (one of them is always free of syncs) and one hash worker.
-    pub(super) fn start(io_threads: usize, hash_threads: usize) -> std::io::Result<Self> {
-        let io_count = io_threads.max(2);
+    pub(super) fn start(limits: &Limits) -> std::io::Result<Self> {
+        let (io_count, hash_count) = (limits.io_threads.max(2), limits.hash_threads.max(1));
+        let engine = limits.digest_engine;
         let io = Arc::new(IoQueue {
             queues: Mutex::default(),
             wake: Condvar::new(),
@@ -217,18 +164,17 @@ impl Threads {
             admission: Arc::new(Semaphore::new(io_count * ADMITTED_PER_THREAD)),
             queued: AtomicUsize::new(0),
         });
-        let workers = (0..hash_threads.max(1)).map(|_| HashQueue::default()).collect();
-        let hash = Arc::new(HashQueues { workers });
+        let hash = Arc::new(HashQueue::new(hash_count, engine.lanes()));
         let mut threads = Self { io, hash, writing: Vec::new(), hashing: Vec::new() };
         for index in 0..io_count {
             let queue = Arc::clone(&threads.io);
             let builder = std::thread::Builder::new().name(format!("store-io-{index}"));
             threads.writing.push(builder.spawn(move || or_abort(|| queue.work()))?);
         }
-        for index in 0..threads.hash.workers.len() {
-            let queues = Arc::clone(&threads.hash);
+        for index in 0..hash_count {
+            let queue = Arc::clone(&threads.hash);
             let builder = std::thread::Builder::new().name(format!("store-hash-{index}"));
-            threads.hashing.push(builder.spawn(move || or_abort(|| queues.work(index)))?);
+            threads.hashing.push(builder.spawn(move || or_abort(|| work(&queue, engine)))?);
         }
         Ok(threads)
     }

@@ -1,7 +1,8 @@
 //! One upload in memory: what counts, what is durable, who writes, how far the digests are.
 //!
 //! Lock order: `track`, then `inner`, then the lock of a lane. `inner` and lanes are never held over a system
-//! call or hashing, none over an await; `track` and `slots` are for the threads of the store only, never for a task.
+//! call or hashing, none over an await; `track` and `slots` are for the threads of the store only, never for a task. The locks of
+//! the queue of hashes come last.
 
 use std::{
     collections::BTreeMap,
@@ -16,8 +17,8 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    checkpoint_file::CheckpointFile, disk::DiskFile, hashing::Track, lane::Lane, shared::Shared,
-    statistics::add, threads::locked,
+    checkpoint_file::CheckpointFile, disk::DiskFile, hash_queue::Pending, hash_task::HashItem,
+    hashing::Track, lane::Lane, shared::Shared, statistics::add, threads::locked,
 };
 use crate::{
     checkpoint::{Checkpoint, DigestProgress},
@@ -38,8 +39,8 @@ pub(super) struct Upload {
     inner: Mutex<Inner>,
     /// Beats at every change that somebody may wait for.
     pulse: watch::Sender<()>,
-    /// The hash worker of this upload: its bytes are hashed in one order.
-    pub(super) worker: usize,
+    /// What waits for the hash workers, in order.
+    pub(super) pending_hashes: Mutex<Pending<HashItem>>,
     touched_ms: AtomicU64,
 }
 
@@ -130,11 +131,9 @@ impl Upload {
             durable: checkpoint,
         };
         let key = inner.durable.key;
-        let number =
-            u64::from_le_bytes(key.0.as_bytes()[8..].try_into().expect("a uuid has sixteen bytes"));
         Some(Arc::new(Self {
             key,
-            worker: shared.hash.worker_for(number),
+            pending_hashes: Mutex::default(),
             data,
             slots: Mutex::new(slots),
             track: Mutex::new(Track::new(state)),

@@ -57,12 +57,24 @@ async fn the_longest_deleted_come_first_and_go_for_good(#[case] db: TestDb) {
         uuids.push(uuid);
     }
     let found = async |before, limit| {
-        let images = db.db.deleted_images(before, limit).await.unwrap();
+        let images = db.db.deleted_images(None, before, limit).await.unwrap();
         images.into_iter().map(|image| image.uuid).collect::<Vec<_>>()
     };
     assert_eq!(found(400, 10).await, [uuids[1], uuids[2], uuids[0]]);
     assert_eq!(found(400, 2).await, [uuids[1], uuids[2]]);
     assert!(found(100, 10).await.is_empty());
+    // Page after page, also where many were deleted at one moment.
+    let mut paged = Vec::new();
+    let mut after = None;
+    let tie = ready(&db).await.image.uuid;
+    assert!(db.db.mark_image_deleted(tie, Scope::All, 200).await.unwrap());
+    while let [image] = &db.db.deleted_images(after, 400, 1).await.unwrap()[..] {
+        paged.push(image.uuid);
+        after = Some((image.deleted_ms.unwrap(), image.uuid));
+    }
+    assert_eq!(paged, found(400, 10).await);
+    assert_eq!(paged.len(), 4);
+    assert!(db.db.remove_image(tie).await.unwrap());
     assert!(db.db.remove_image(uuids[1]).await.unwrap());
     assert!(!db.db.remove_image(uuids[1]).await.unwrap(), "it is gone already");
     assert_eq!(db.db.image(uuids[1], Scope::All).await.unwrap(), None);
