@@ -191,7 +191,7 @@ const REFUSED: [(&str, &str); 41] = [
     ("http.json_bytes_max", "1"),
     ("images.expunge_secs", "'soon'"),
 ];
-const REFUSED_TOO: [(&str, &str); 15] = [
+const REFUSED_TOO: [(&str, &str); 16] = [
     ("inspect.policy", "'maybe'"),
     ("inspect.encrypted", "'x'"),
     ("inspect.extended_l2", "2"),

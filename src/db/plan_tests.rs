@@ -93,7 +93,7 @@ fn fixed() -> Vec<(&'static str, Vec<Value>)> {
         (st::TOUCH_JOB, values![text, time, time]),
         (st::TOUCH_UPLOAD, values![text, time, time, time, time]),
         (st::IMAGE_BY_UUID, values![text, text]),
-        (st::IMAGES_DELETED, values![time, 200_i64]),
+        (st::IMAGES_DELETED, values![time, time, text, 200_i64]),
         (st::SESSION_BY_TOKEN, values![text, time]),
         (st::PROGRESS_BY_ID, values![text]),
     ]
