@@ -249,7 +249,7 @@ pub async fn submit(
         image: AddImageRequest {
             url: Some(format!("upload://{name}")),
             name: Some(name),
-            format: Some(wishes.format.unwrap_or_else(|| "raw".to_owned())),
+            format: Some(wishes.format.unwrap_or_else(|| "auto".to_owned())),
             ..AddImageRequest::default()
         },
         system_tags: wishes.image_id.iter().map(|id| format!("uploadImage::{id}")).collect(),
