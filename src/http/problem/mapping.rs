@@ -336,12 +336,7 @@ pub(super) fn of_request(error: &RequestFault) -> Problem {
             "Send Tus-Resumable: 1.0.0 for tus, or Upload-Complete for resumable uploads of the IETF draft; a whole file goes to PUT \
              /uploads/<IMAGE_ID>. Nothing was processed.",
         ),
-        RequestFault::LongBody => new(
-            400,
-            code::BAD_RANGE,
-            "Beyond the end",
-            "The body is longer than the length of the upload. Nothing was made and nothing was stored.",
-        ),
+        RequestFault::LongBody => long_body(),
         RequestFault::BodyType(words) => {
             new(415, "body_type", "Body not taken", &format!("{words}. Nothing was stored."))
         }
@@ -393,6 +388,11 @@ fn of_db(error: &DbError) -> Problem {
             internal("A record could not be read or written")
         }
     }
+}
+
+fn long_body() -> Problem {
+    let words = "The body is longer than the length of the upload. Nothing was made and nothing was stored.";
+    Problem::new(400, code::BAD_RANGE, "Beyond the end", words)
 }
 
 fn ended(detail: &str) -> Problem {
