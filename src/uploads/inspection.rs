@@ -77,32 +77,40 @@ impl Uploads {
         })
     }
 
-    /// Looks at a whole body in memory, of an image that was said to be of `format`; `None` if it is to be refused, or would be if
-    /// the policy were to.
+    /// Looks at a whole body in memory, of an image that was said to be of `format`; `None` if it is to be refused.
     pub(crate) fn probe_whole(
         &self,
         upload: UploadUuid,
         format: &str,
         bytes: &[u8],
     ) -> Option<Probed> {
-        let declared = Format::from_name(format);
+        let mut report = self.look_at(Format::from_name(format), bytes);
+        if report.refusal().is_some() && self.limits.inspection.policy == InspectPolicy::Enforce {
+            // What is told of it is told where it is looked at again.
+            return None;
+        }
+        self.tell(upload, &report);
+        if report.refusal().is_some() {
+            // As in `probe`: recorded as what it is.
+            report = self.look_at(None, bytes);
+        }
+        Some(Probed {
+            format: report.format.name(),
+            virtual_size: report.virtual_size,
+            refusal: None,
+        })
+    }
+
+    fn look_at(&self, declared: Option<Format>, bytes: &[u8]) -> Report {
         let rules = Rules { declared, ..self.limits.inspection.rules };
         let length = bytes.len() as u64;
         let mut inspector = Inspector::new(rules, Some(length));
         while let Some(part) = next_of(&inspector, length) {
-            let at = |position| usize::try_from(position).ok();
-            inspector.feed(part.start, bytes.get(at(part.start)?..at(part.end)?)?);
+            let at = |position| usize::try_from(position).unwrap_or(usize::MAX);
+            let Some(wanted) = bytes.get(at(part.start)..at(part.end)) else { break };
+            inspector.feed(part.start, wanted);
         }
-        let report = inspector.so_far();
-        // What is told of a refusal is told where it is looked at again.
-        report.refusal().is_none().then(|| {
-            self.tell(upload, &report);
-            Probed {
-                format: report.format.name(),
-                virtual_size: report.virtual_size,
-                refusal: None,
-            }
-        })
+        inspector.so_far()
     }
 
     fn tell(&self, upload: UploadUuid, report: &Report) {
