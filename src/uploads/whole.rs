@@ -6,7 +6,7 @@
 use std::{
     collections::VecDeque,
     pin::Pin,
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::Duration,
 };
@@ -36,13 +36,15 @@ const HELD_KIB_MAX: u32 = 16 << 10;
 pub struct Replay<'b, B> {
     head: VecDeque<Bytes>,
     broken: Option<BodyError>,
+    /// Until all of the head has gone on.
+    place: Option<Arc<OwnedSemaphorePermit>>,
     rest: &'b mut B,
 }
 
 impl<'b, B> Replay<'b, B> {
     /// Nothing was looked at yet.
     pub const fn new(rest: &'b mut B) -> Self {
-        Self { head: VecDeque::new(), broken: None, rest }
+        Self { head: VecDeque::new(), broken: None, place: None, rest }
     }
 }
 
@@ -54,6 +56,7 @@ impl<B: Stream<Item = Result<Bytes, BodyError>> + Unpin> Stream for Replay<'_, B
         if let Some(bytes) = this.head.pop_front() {
             return Poll::Ready(Some(Ok(bytes)));
         }
+        this.place = None;
         if let Some(error) = this.broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
@@ -65,7 +68,7 @@ impl<B: Stream<Item = Result<Bytes, BodyError>> + Unpin> Stream for Replay<'_, B
 pub(crate) struct Held {
     /// All of it.
     pub(crate) bytes: Bytes,
-    _place: OwnedSemaphorePermit,
+    _place: Arc<OwnedSemaphorePermit>,
 }
 
 /// Places in memory, by KiB.
@@ -86,7 +89,8 @@ impl Uploads {
             return None;
         }
         let kib = u32::try_from(length.div_ceil(1024)).ok()?;
-        let place = self.held.clone().try_acquire_many_owned(kib).ok()?;
+        let place = Arc::new(self.held.clone().try_acquire_many_owned(kib).ok()?);
+        body.place = Some(Arc::clone(&place));
         let came = async {
             let mut received = 0;
             loop {
@@ -115,6 +119,8 @@ impl Uploads {
             return None;
         }
         let bytes = joined(&body.head, usize::try_from(length).ok()?);
+        // The parts go: what is held is held once.
+        body.head = VecDeque::from([bytes.clone()]);
         Some(Held { bytes, _place: place })
     }
 

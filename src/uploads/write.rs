@@ -6,13 +6,19 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use longshore_storage::{
     Acknowledged, Chunk, Claimed, Ended, RangeWriter, StoreError, UploadState,
+    digest::ChunkChecksum,
 };
 
 use super::{
     BodyError, Found, Live, Party, Slice, UploadError, Uploads, Verdict, Written, place::Holding,
     space::AHEAD_BYTES,
 };
-use crate::domain::{ids::UploadUuid, job_state::JobState, upload::Completion};
+use crate::domain::{
+    account::Scope,
+    ids::UploadUuid,
+    job_state::JobState,
+    upload::{Completion, UploadRecord},
+};
 
 /// Times that a slice which met a suspension asks its job again: each time somebody has resumed it meanwhile.
 const CLAIM_ATTEMPTS: usize = 3;
@@ -75,6 +81,7 @@ impl Uploads {
                 within(&slice, length)
                     .map_err(|_| UploadError::NotTaking { state: JobState::Succeeded })?;
                 self.drain(None, &mut body).await?;
+                self.is_that_image(&record, &slice, length).await?;
                 return self.written(upload, true, None).await;
             }
         };
@@ -100,7 +107,9 @@ impl Uploads {
             Ok(duplicate) => duplicate,
             Err(error) if self.is_image_now(live, &error).await? => {
                 self.drain(None, body).await?;
-                return self.written(live.record().uuid, true, None).await;
+                let record = live.record();
+                self.is_that_image(&record, slice, record.offset_cached).await?;
+                return self.written(record.uuid, true, None).await;
             }
             Err(error) => return Err(self.explain(live, error).await),
         };
@@ -123,6 +132,30 @@ impl Uploads {
             Some(total) if slice.length != Some(0) => self.check_length(total),
             Some(total) => self.declare(live, total).await,
             None => self.promise_ahead(live).await,
+        }
+    }
+
+    /// A body that was read away unseen, is all of the image, and comes with its digest: it has to be that of the image. A
+    /// client that was told "stored" would believe that this digest is.
+    async fn is_that_image(
+        &self,
+        record: &UploadRecord,
+        slice: &Slice,
+        length: u64,
+    ) -> Result<(), UploadError> {
+        let is_all = slice.offset == 0 && slice.length == Some(length);
+        let Some(said) = slice.checksum.filter(|_| is_all) else { return Ok(()) };
+        let image = self.db.image(record.image, Scope::All).await?;
+        let stored = image.and_then(|image| match said {
+            ChunkChecksum::Md5(_) => image.md5,
+            ChunkChecksum::Sha256(_) => image.sha256,
+            ChunkChecksum::Sha1(_) | ChunkChecksum::Crc32c(_) | ChunkChecksum::Xxh3(_) => None,
+        });
+        match stored {
+            Some(actual) if actual != said.to_hex() => {
+                Err(StoreError::ChecksumMismatch { offset: 0, actual }.into())
+            }
+            Some(_) | None => Ok(()),
         }
     }
 

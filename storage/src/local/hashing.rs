@@ -171,6 +171,8 @@ impl Upload {
             let mut inner = self.lock();
             inner.catching_up = false;
             if inner.failed.is_some() || inner.closed || inner.finished.is_some() {
+                drop(inner);
+                self.forget_fetched();
                 return None;
             }
             (inner.hashed, catch_up_end(&inner))

@@ -126,11 +126,19 @@ impl Upload {
 
     fn fetch_now(self: Arc<Self>, range: Range<u64>, mut lent: Lent) {
         let read = self.read(Way::Past, lent.buffer_mut(), &range);
-        // Of an upload that has failed nobody would take it, and the pool would miss it.
-        let is_wanted = !self.is_over();
-        let ready = Fetch::Ready(range, read.map(|read| (lent, read)));
-        *locked(&self.fetch) = if is_wanted { ready } else { Fetch::None };
+        *locked(&self.fetch) = Fetch::Ready(range, read.map(|read| (lent, read)));
+        if self.is_over() {
+            self.forget_fetched();
+        }
         self.kick_catch_up(&mut self.lock());
+    }
+
+    /// What was fetched and will not be hashed goes back to the pool, which would miss it until the upload is opened again.
+    pub(super) fn forget_fetched(&self) {
+        let mut fetch = locked(&self.fetch);
+        if matches!(*fetch, Fetch::Ready(..)) {
+            *fetch = Fetch::None;
+        }
     }
 
     /// Reads the pages that `range` touches; answers how many bytes there were.
@@ -140,7 +148,10 @@ impl Upload {
         let buffer = buffer.space(size(&pages)?);
         if way == Way::Past {
             match self.data.read_past_cache(buffer, pages.start)? {
-                PastCache::Done(read) => return Ok(read),
+                // Only the other way may say that the file ends before what was stored in it: a disk that answers a part would
+                // cost the upload its life.
+                PastCache::Done(read) if pages.start + read as u64 >= range.end => return Ok(read),
+                PastCache::Done(_) => {}
                 PastCache::Refused => self.shared.placing.refuse(),
                 PastCache::NotNow => {}
             }

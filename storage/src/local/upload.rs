@@ -250,6 +250,8 @@ impl Upload {
             lane.fail(&error, Ended::Failed);
         }
         inner.failed = Some(error);
+        // Its place in the cache is for others: opened again, it reads past it.
+        self.leave_cache(inner, u64::MAX);
     }
 
     /// Ends every writer in an orderly way: what they have received counts, unless under a checksum.

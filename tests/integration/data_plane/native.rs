@@ -38,6 +38,15 @@ async fn pieces_in_any_order_become_an_image() {
     let (status, _) = sent(plane.put(&job.url, at, &image[at..end], image.len())).await;
     assert_eq!(status, 200);
     assert_eq!(plane.state(&job.url).await["state"], "Succeeded");
+    // Nobody is told that other bytes are stored, whose digest they name.
+    let other = vec![7; image.len()];
+    let other_digest = format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(&other)));
+    for header in ["content-digest", "repr-digest"] {
+        for (digest, code) in [(&other_digest, 400), (&digest, 200)] {
+            let whole = plane.put(&job.url, 0, &other, image.len()).header(header, digest);
+            assert_eq!(sent(whole).await.0, code, "{header}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
