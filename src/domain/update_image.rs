@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::{
     add_image::{InvalidField, known_format, longest, one_of},
     clock::EpochMs,
-    image::{ARCHITECTURES, ImageRecord, MediaType, PLATFORMS},
+    image::{ARCHITECTURES, ImageRecord, ImageStatus, MediaType, PLATFORMS},
 };
 
 /// Formats that UpdateImage takes: the others are only found in content.
@@ -103,6 +103,10 @@ impl ImageChanges {
         let media_type = self.media_type.as_deref().and_then(MediaType::from_name);
         let media_type = media_type.unwrap_or(image.media_type);
         let system = self.system.unwrap_or(image.system);
+        if image.status == ImageStatus::Ready && self.format.as_deref() == Some("auto") {
+            let words = "the format of a Ready image is known; auto is for new ones";
+            return Err(InvalidField(words.to_owned()));
+        }
         let mut format = self.format.clone().unwrap_or(image.format);
         if media_type == MediaType::Iso {
             if system {

@@ -221,7 +221,7 @@ pub struct Wishes {
     pub name: Option<String>,
     /// The client's name for the file.
     pub image_id: Option<ImageId>,
-    /// Its format; `raw` if absent. What the content shows replaces it in the end.
+    /// Its format; what the content shows if absent.
     pub format: Option<String>,
     /// What it is to hash to.
     pub expected: ExpectedDigests,

@@ -129,12 +129,21 @@ impl Uploads {
         }
         // Whoever holds it looks for all of us.
         let Ok(mut seat) = live.inspector.try_lock() else { return Ok(None) };
-        if seat.is_none() {
-            let rules = self.rules(live).await?;
-            *seat = Some(Inspector::new(rules, live.record().declared_length));
+        let record = live.record();
+        let looked = async {
+            if seat.is_none() {
+                let rules = self.rules(live).await?;
+                *seat = Some(Inspector::new(rules, record.declared_length));
+            }
+            let Some(inspector) = seat.as_mut() else { return Ok(()) };
+            self.show(live, inspector, record.offset_cached).await
+        };
+        if let Err(error) = looked.await {
+            // The bytes of this request are stored, whatever keeps us from reading them; at the end they are looked at again.
+            tracing::debug!(upload = %record.uuid, %error, "an upload could not be looked at before its end");
+            return Ok(None);
         }
         let Some(inspector) = seat.as_mut() else { return Ok(None) };
-        self.show(live, inspector, live.record().offset_cached).await?;
         let Some(refusal) = inspector.refusal().map(Refusal::new) else { return Ok(None) };
         drop(seat);
         let run = live.record().run();
@@ -171,8 +180,8 @@ impl Uploads {
 /// sector at once, which decides most.
 fn next_of(inspector: &Inspector, offset: u64) -> Option<Range<u64>> {
     inspector.wanted().into_iter().find_map(|part| {
-        let first = part.start..part.end.min(part.start.saturating_add(FIRST_BYTES));
-        [part, first].into_iter().find(|part| part.end <= offset)
+        let first = (part.start == 0).then(|| 0..part.end.min(FIRST_BYTES));
+        [Some(part), first].into_iter().flatten().find(|part| part.end <= offset)
     })
 }
 

@@ -173,7 +173,8 @@ fn look(holder: Option<&Arc<Holder>>, takeover: Takeover, seen: &mut Seen, now: 
                 }
                 Some(_) | None => *seen = Some((Arc::clone(holder), pieces)),
             }
-            return Found::Wait(since.map_or(leaves, |since| since + SILENT));
+            // One that works on a piece may be done with it, and alone, long before we give up: looked at again.
+            return Found::Wait(since.unwrap_or(now) + SILENT);
         }
     }
     Found::Wait(leaves)

@@ -34,7 +34,10 @@ pub(super) async fn create(
         ..Wishes::default()
     };
     let record = submit(app, by, wishes, Completion::Explicit).await?;
-    let url = location(app, request, &record)?;
+    let url = match location(app, request, &record) {
+        Ok(url) => url,
+        Err(error) => return Err(take_back(app, by, &record, error.into()).await),
+    };
     let told = tell(app, request, &marks, &url);
     let append = Append { slice, takeover: Takeover::Newest };
     let written = append_telling(app, request, &record, marks, append, body).await;

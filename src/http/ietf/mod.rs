@@ -22,7 +22,7 @@ mod create;
 mod refusal;
 mod request;
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
@@ -126,30 +126,40 @@ async fn append_telling(
     append: Append,
     body: &mut RequestBody,
 ) -> Result<Written, UploadError> {
-    let mut told = append.slice.offset;
+    let told = append.slice.offset;
     let work = app.uploads.append(record.uuid, append, body);
     let Some((version, interim)) = marks.version.zip(Interim::of_request(request)) else {
         return work.await;
     };
-    tokio::pin!(work);
+    // Both are polled until the end: what the one holds the other may wait for, the files of the upload first of all.
+    tokio::select! {
+        biased;
+        written = work => written,
+        never = tell_progress(app, record, interim, version, told) => match never {},
+    }
+}
+
+/// Tells how far the upload has come, once in a while; ends only by being dropped.
+async fn tell_progress(
+    app: &App,
+    record: &UploadRecord,
+    interim: &Interim,
+    version: u64,
+    mut told: u64,
+) -> Infallible {
     let mut tick = tokio::time::interval(PROGRESS_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     tick.tick().await;
     loop {
-        tokio::select! {
-            biased;
-            written = &mut work => return written,
-            _ = tick.tick() => {
-                // The durable one: what is told is never asked for again.
-                let Ok(offset) = app.uploads.offset(record).await else { continue };
-                if offset > told {
-                    interim.upload_resumption_supported(&[
-                        ("Upload-Draft-Interop-Version", version.to_string()),
-                        ("Upload-Offset", offset.to_string()),
-                    ]);
-                    told = offset;
-                }
-            }
+        tick.tick().await;
+        // The durable one: what is told is never asked for again.
+        let Ok(offset) = app.uploads.offset(record).await else { continue };
+        if offset > told {
+            interim.upload_resumption_supported(&[
+                ("Upload-Draft-Interop-Version", version.to_string()),
+                ("Upload-Offset", offset.to_string()),
+            ]);
+            told = offset;
         }
     }
 }

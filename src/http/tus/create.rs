@@ -39,7 +39,10 @@ pub(super) async fn create(
     check_first(&wishes, first.as_ref())?;
     let has_body = first.as_ref().is_some_and(|slice| slice.length != Some(0));
     let record = submit(app, by, wishes, Completion::ByLength).await?;
-    let url = location(app, request, &record)?;
+    let url = match location(app, request, &record) {
+        Ok(url) => url,
+        Err(error) => return Err(take_back(app, by, &record, error.into()).await),
+    };
     let (mut offset, mut now) = (0, record.clone());
     if let Some(slice) = first {
         let append = Append { slice, takeover: Takeover::Silent };

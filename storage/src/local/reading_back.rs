@@ -151,9 +151,8 @@ impl Upload {
                 // Only the other way may say that the file ends before what was stored in it: a disk that answers a part would
                 // cost the upload its life.
                 PastCache::Done(read) if pages.start + read as u64 >= range.end => return Ok(read),
-                PastCache::Done(_) => {}
+                PastCache::Done(_) | PastCache::NotNow => {}
                 PastCache::Refused => self.shared.placing.refuse(),
-                PastCache::NotNow => {}
             }
         }
         self.data.read_at(buffer, pages.start)
