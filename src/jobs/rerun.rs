@@ -193,7 +193,7 @@ impl Jobs {
         tags: &RunTags,
     ) -> Result<Records, JobError> {
         let account: AccountUuid = before.account;
-        let upload = UploadUuid::random();
+        let upload = UploadUuid::ordered(self.parts.clock.now_ms());
         let named = Named { account, job: before.uuid, image: plan.image, upload };
         let records = self.records(named, new, plan)?;
         let created_ms = match tags {

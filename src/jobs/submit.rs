@@ -30,12 +30,12 @@ pub(super) struct Named {
 
 impl Named {
     /// Those of a new job.
-    pub(super) fn new(account: AccountUuid, new: &NewJob, plan: &Plan) -> Self {
+    pub(super) fn new(account: AccountUuid, new: &NewJob, plan: &Plan, now_ms: EpochMs) -> Self {
         Self {
             account,
-            job: new.uuid.unwrap_or_else(JobUuid::random),
+            job: new.uuid.unwrap_or_else(|| JobUuid::ordered(now_ms)),
             image: plan.image,
-            upload: UploadUuid::random(),
+            upload: UploadUuid::ordered(now_ms),
         }
     }
 }
@@ -72,7 +72,7 @@ impl Jobs {
         new: NewJob,
     ) -> Result<JobView, JobError> {
         let plan = self.plan(&new)?;
-        let named = Named::new(caller.account, &new, &plan);
+        let named = Named::new(caller.account, &new, &plan, self.parts.clock.now_ms());
         // Whoever finds the record before this has ended, and cancels it, waits until it is in memory to be taken out.
         let _alone = self.lock(named.job).await;
         if new.uuid.is_some()
@@ -101,7 +101,7 @@ impl Jobs {
             md5: agree("imageMd5", new.expected.md5, declared.md5)?,
             sha256: agree("imageSha256", new.expected.sha256, declared.sha256)?,
         };
-        let image = image_uuid(&request)?;
+        let image = image_uuid(&request, self.parts.clock.now_ms())?;
         request.resource_uuid = Some(image.to_string());
         Ok(Plan {
             request,
@@ -264,9 +264,9 @@ impl Jobs {
     }
 }
 
-fn image_uuid(request: &AddImageRequest) -> Result<ImageUuid, JobError> {
+fn image_uuid(request: &AddImageRequest, now_ms: EpochMs) -> Result<ImageUuid, JobError> {
     match request.resource_uuid.as_deref() {
-        None => Ok(ImageUuid::random()),
+        None => Ok(ImageUuid::ordered(now_ms)),
         Some(given) => {
             given.parse().map_err(|error| JobError::Invalid(format!("resourceUuid: {error}")))
         }

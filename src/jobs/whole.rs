@@ -146,7 +146,7 @@ impl Jobs {
         let Ok(finished) = self.parts.uploads.digest_whole(bytes, choice, checksum).await else {
             return Ok(None);
         };
-        let named = Named::new(caller.account, new, plan);
+        let named = Named::new(caller.account, new, plan, self.parts.clock.now_ms());
         let Records { mut job, image, mut upload } = self.records(named, new, plan)?;
         if upload.declared_length != Some(finished.length) || compare(&upload, &finished).is_err() {
             return Ok(None);
