@@ -3,7 +3,7 @@
 //! sqlx asks every generic function for some ten bounds on its database. They are gathered here, in one macro stamped twice, so
 //! that repositories need only `D: Dialect`.
 
-use std::future::Future;
+use std::{fmt::Write as _, future::Future};
 
 use futures::future::BoxFuture;
 use sqlx::{
@@ -60,6 +60,12 @@ pub(super) trait Dialect: Database<Row: Fields> {
         sql: SqlText,
         values: Vec<Value>,
     ) -> BoxFuture<'_, sqlx::Result<Vec<Self::Row>>>;
+
+    /// Runs statements one after the other; answers how many rows all of them touched.
+    fn execute_all(
+        conn: &mut Self::Connection,
+        statements: Vec<(SqlText, Vec<Value>)>,
+    ) -> BoxFuture<'_, sqlx::Result<u64>>;
 }
 
 /// Commits writes.
@@ -124,6 +130,17 @@ impl<'c, D: Dialect> Link<'c, D> {
         done.map_err(|e| self.failed(&e))
     }
 
+    /// Runs statements one after the other, to the end or the first error; answers how many rows all of them touched. On SQLite they
+    /// are one way to the thread of the connection and back, which costs more than most of them.
+    pub(super) async fn execute_all(
+        &mut self,
+        statements: Vec<(SqlText, Vec<Value>)>,
+    ) -> Result<u64> {
+        statements.iter().try_for_each(|(_, values)| no_nul(values))?;
+        let done = D::execute_all(self.conn, statements).await;
+        done.map_err(|e| self.failed(&e))
+    }
+
     /// Runs a statement; answers all its rows.
     pub(super) async fn all(&mut self, sql: SqlText, values: Vec<Value>) -> Result<Vec<D::Row>> {
         no_nul(&values)?;
@@ -165,8 +182,38 @@ fn no_nul(values: &[Value]) -> Result<()> {
     bad.map_or(Ok(()), |text| Err(DbError::bad_value("text", text)))
 }
 
+impl SqlText {
+    fn text(&self) -> &str {
+        match self {
+            Self::Fixed(text) => text,
+            Self::Built(text) => text,
+        }
+    }
+}
+
+/// Several statements as one text with one list of values: `$1` of the second is the first after those of the first.
+fn joined(statements: Vec<(SqlText, Vec<Value>)>) -> (SqlText, Vec<Value>) {
+    let mut text = String::with_capacity(KEPT_BYTES_MAX);
+    let mut all = Vec::new();
+    for (sql, values) in statements {
+        let mut parts = sql.text().split('$');
+        text.push_str(parts.next().unwrap_or_default());
+        for part in parts {
+            let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            let (number, rest) = part.split_at(digits);
+            // No text of ours has a dollar sign that is not the beginning of a placeholder.
+            let number = number.parse::<usize>().unwrap_or_default() + all.len();
+            // Writing to a String does not fail.
+            let _ = write!(text, "${number}{rest}");
+        }
+        text.push(';');
+        all.extend(values);
+    }
+    (SqlText::Built(text), all)
+}
+
 macro_rules! dialect {
-    ($db:ty, $row:ty, $arguments:ty, $writer:ty) => {
+    ($db:ty, $row:ty, $arguments:ty, $writer:ty, $execute_all:item) => {
         impl Fields for $row {
             fn text(&self, column: &'static str) -> Read<String> {
                 self.try_get(column).map_err(|_| Unreadable)
@@ -209,6 +256,8 @@ macro_rules! dialect {
                     query.fetch_all(conn).await
                 })
             }
+
+            $execute_all
         }
 
         impl Bind for $arguments {
@@ -233,5 +282,48 @@ trait Bind: Sized {
     fn bind(values: Vec<Value>) -> sqlx::Result<Self>;
 }
 
-dialect!(Sqlite, SqliteRow, SqliteArguments, super::sqlite::QueueWriter);
-dialect!(Postgres, PgRow, PgArguments, super::postgres::PoolWriter);
+dialect!(
+    Sqlite,
+    SqliteRow,
+    SqliteArguments,
+    super::sqlite::QueueWriter,
+    fn execute_all(
+        conn: &mut Self::Connection,
+        statements: Vec<(SqlText, Vec<Value>)>,
+    ) -> BoxFuture<'_, sqlx::Result<u64>> {
+        let (sql, values) = joined(statements);
+        Self::execute(conn, sql, values)
+    }
+);
+dialect!(
+    Postgres,
+    PgRow,
+    PgArguments,
+    super::postgres::PoolWriter,
+    fn execute_all(
+        conn: &mut Self::Connection,
+        statements: Vec<(SqlText, Vec<Value>)>,
+    ) -> BoxFuture<'_, sqlx::Result<u64>> {
+        Box::pin(async move {
+            let mut rows = 0;
+            for (sql, values) in statements {
+                rows += Self::execute(conn, sql, values).await?;
+            }
+            Ok(rows)
+        })
+    }
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn joined_statements_count_their_values_on() {
+        let first = (SqlText::Fixed("A ($1, $2)"), vec![Value::Int(Some(1)), Value::Int(Some(2))]);
+        let second = (SqlText::Built("B $2 $1 $11x".to_owned()), vec![Value::Int(Some(3))]);
+        let (sql, values) = joined(vec![first, second]);
+        assert_eq!(sql.text(), "A ($1, $2);B $4 $3 $13x;");
+        assert_eq!(values, [1, 2, 3].map(|n| Value::Int(Some(n))));
+    }
+}

@@ -23,7 +23,7 @@ use super::{
     rows::{self, RowOf},
     sql::SqlDatabase,
     statements as st,
-    tags::{add_tags, delete_tags},
+    tags::{delete_tags, tag_inserts},
     values::{big, rows_max, values},
     write::Write,
 };
@@ -210,10 +210,13 @@ impl Write for NewUploadJob {
         }
         let count = SqlText::Fixed(st::OPEN_UPLOADS_COUNT);
         let open = link.number(count, values![self.job.account]).await?;
-        if link.execute(st::JOB_INSERT, job_values(self)).await? == 0
-            || link.execute(st::IMAGE_INSERT, image_values(&self.image)?).await? == 0
-            || link.execute(st::UPLOAD_INSERT, upload_values(&self.upload)?).await? == 0
-        {
+        let inserts = vec![
+            (SqlText::Fixed(st::JOB_INSERT), job_values(self)),
+            (SqlText::Fixed(st::IMAGE_INSERT), image_values(&self.image)?),
+            (SqlText::Fixed(st::UPLOAD_INSERT), upload_values(&self.upload)?),
+        ];
+        let rows_new = inserts.len() as u64;
+        if link.execute_all(inserts).await? < rows_new {
             return Ok(Created::Duplicate);
         }
         // Counted before the insert, told after it: a repeated submit hears that it is a duplicate.
@@ -222,10 +225,12 @@ impl Write for NewUploadJob {
         }
         let (system, user) = (&self.system_tags, &self.user_tags);
         let (job, image) = (Resource::Job(self.job.uuid), Resource::Image(self.image.uuid));
-        // Tags of an image that was replaced by a rerun, if any, go. Those of a job went with it.
-        delete_tags(link, image).await?;
         let both = [job, image];
-        add_tags(link, self.job.account, &both, system, user, self.job.created_ms).await?;
+        let tags = tag_inserts(self.job.account, &both, system, user, self.job.created_ms);
+        // Tags of an image that was replaced by a rerun, if any, go. Those of a job went with it.
+        let none_before =
+            (SqlText::Fixed(st::TAGS_DELETE), values![image.uuid(), image.type_name()]);
+        link.execute_all(std::iter::once(none_before).chain(tags).collect()).await?;
         Ok(Created::Recorded)
     }
 

@@ -136,36 +136,36 @@ pub(super) async fn put_tags<D: Dialect>(
     now_ms: EpochMs,
 ) -> Result<()> {
     delete_tags(link, resource).await?;
-    add_tags(link, account, &[resource], system, user, now_ms).await
+    link.execute_all(tag_inserts(account, &[resource], system, user, now_ms)).await.map(drop)
 }
 
-/// Gives these tags, in order, to resources that have none. One statement for many: each costs a way to the database and back.
-pub(super) async fn add_tags<D: Dialect>(
-    link: &mut Link<'_, D>,
+/// The statements that give these tags, in order, to resources that have none. One for many: each costs a way to the database and back.
+pub(super) fn tag_inserts(
     account: AccountUuid,
     resources: &[Resource],
     system: &[String],
     user: &[String],
     now_ms: EpochMs,
-) -> Result<()> {
+) -> Vec<(SqlText, Vec<Value>)> {
     let kinds = [(TagKind::System, system), (TagKind::User, user)];
     let mut rows = Vec::with_capacity(resources.len() * (system.len() + user.len()));
     for resource in resources.iter().copied() {
         for (kind, tags) in kinds {
             for (position, tag) in (0_i64..).zip(tags) {
-                let (uuid, tag) = (TagUuid::random(), tag.clone());
+                let (uuid, tag) = (TagUuid::ordered(now_ms), tag.clone());
                 let tag = TagRecord { uuid, account, resource, kind, tag, created_ms: now_ms };
                 rows.push(tag_values(&tag).into_iter().chain([position.into()]));
             }
         }
     }
+    let mut statements = Vec::new();
     while !rows.is_empty() {
         let rest = rows.split_off(rows.len().min(TAGS_AT_ONCE_MAX));
-        let sql = inserting(rows.len());
-        link.all(SqlText::Built(sql), rows.into_iter().flatten().collect()).await?;
+        let sql = SqlText::Built(inserting(rows.len()));
+        statements.push((sql, rows.into_iter().flatten().collect()));
         rows = rest;
     }
-    Ok(())
+    statements
 }
 
 /// The statement that inserts so many tags.
