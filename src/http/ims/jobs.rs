@@ -15,6 +15,7 @@ use crate::{
         ids::{JobUuid, without_dashes},
         job::LongJob,
         query::{Condition, Operator, Query},
+        upload::UploadFate,
     },
     http::{App, links::Base},
     jobs::{JobProgress, JobView},
@@ -111,8 +112,9 @@ fn received(progress: &JobProgress) -> Option<Received> {
     let run = progress.run.as_ref()?;
     let (offset, length) =
         progress.bytes.map_or((None, None), |(offset, length)| (Some(offset), length));
-    let began_ms = run.created_ms;
-    Some(Received { offset, length, began_ms, last_byte_ms: run.last_byte_ms })
+    // Of an upload that has ended the row may be older than its last byte.
+    let last_byte_ms = run.last_byte_ms.filter(|_| run.fate == UploadFate::Open);
+    Some(Received { offset, length, began_ms: run.created_ms, last_byte_ms })
 }
 
 /// `GET /v1/{project_id}/jobs`

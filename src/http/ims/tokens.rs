@@ -165,7 +165,9 @@ fn is_own_project(scope: &serde_json::Value, own: &LoggedIn) -> Result<(), Refus
     let Some(project) = scope.get("project").filter(|project| !project.is_null()) else {
         return Ok(());
     };
-    let Ok(project) = serde_json::from_value::<Project>(project.clone()) else {
+    let project = serde_json::from_value::<Project>(project.clone()).ok();
+    let project = project.filter(|project| project.id.is_some() || project.name.is_some());
+    let Some(project) = project else {
         return Err(Refused::bad("scope.project has to hold a name or an id"));
     };
     let own_id = own.session.caller.account.to_string();

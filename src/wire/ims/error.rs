@@ -57,8 +57,6 @@ pub enum Code {
     OsVersion,
     /// The file: its name in the request, or its content.
     File,
-    /// The image is larger than may be.
-    TooLarge,
     /// Too many jobs, or too many requests at once.
     FlowControl,
     /// Something failed that has no code of its own.
@@ -77,7 +75,7 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 18] = [
         Self::BadFormat,
         Self::Name,
         Self::Description,
@@ -89,7 +87,6 @@ impl Code {
         Self::Size,
         Self::OsVersion,
         Self::File,
-        Self::TooLarge,
         Self::FlowControl,
         Self::Unknown,
         Self::ProjectId,
@@ -113,7 +110,6 @@ impl Code {
             Self::Size => "IMG.0055",
             Self::OsVersion => "IMG.0056",
             Self::File => "IMG.0057",
-            Self::TooLarge => "IMG.0059",
             Self::FlowControl => "IMG.0060",
             Self::Unknown => "IMG.0061",
             Self::ProjectId => "IMG.0067",

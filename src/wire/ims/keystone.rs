@@ -155,8 +155,8 @@ pub struct Issued {
 }
 
 impl Token {
-    /// A token of an account for itself; the services are below `base`, which ends without a slash. The type `image` is there because
-    /// otcextensions does not look `imsv1` up without it.
+    /// A token of an account for itself; the services are below `base`, which ends without a slash. otcextensions takes the URL of
+    /// `image`, and appends `/v1` to it for the jobs.
     pub fn of(issued: Issued, base: &str) -> Self {
         let owned = Owned {
             id: issued.id,
@@ -184,7 +184,7 @@ impl Token {
             roles: vec![Named { id: "owner".to_owned(), name: "owner".to_owned() }],
             catalog: vec![
                 service("identity", "keystone", format!("{base}/v3")),
-                service("image", "longshore", format!("{base}/v2")),
+                service("image", "longshore", base.to_owned()),
                 service("imsv1", "longshore", format!("{base}/v1")),
                 service("ims", "longshore", base.to_owned()),
             ],
