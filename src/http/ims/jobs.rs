@@ -18,7 +18,7 @@ use crate::{
         upload::UploadFate,
     },
     http::{App, links::Base},
-    jobs::{JobProgress, JobView},
+    jobs::{JobError, JobProgress, JobView},
     wire::ims::{
         Code, Job, JobList, Received, Shown, Status, SubJob, job, job_in_list, split_job_id,
         sub_job,
@@ -77,7 +77,10 @@ async fn find(app: &App, request: &HttpRequest, caller: Caller, id: &str) -> Res
     let base = Base::of(request, &app.settings.trusted_proxies)?;
     let (whole, stage) = split_job_id(id);
     let uuid: JobUuid = without_dashes(whole).parse().map_err(|_| Fault::no_job(id))?;
-    let progress = app.jobs.job_progress(caller, uuid).await?;
+    let progress = app.jobs.job_progress(caller, uuid).await.map_err(|error| match error {
+        JobError::NotFound { .. } => Fault::no_job(id),
+        other => other.into(),
+    })?;
     let upload = progress.view.upload.as_ref();
     let url = upload.map(|upload| base.upload(app, upload.uuid, upload.url_generation));
     let asked = asked(&progress.view.job);
@@ -170,8 +173,8 @@ fn query(text: &str) -> Result<Query, Fault> {
                 let status = Status::from_name(&value);
                 let status = status
                     .ok_or_else(|| bad_query("status has to be INIT, RUNNING, SUCCESS or FAIL"))?;
-                let states = status.states().join(",");
-                query.conditions.push(condition("state", Operator::In, &states));
+                let shown_as_it = status.states().join(",");
+                query.conditions.push(condition("state", Operator::In, &shown_as_it));
             }
             "name" => {
                 if value.is_empty() || value.chars().count() > NAME_CHARS_MAX {

@@ -24,7 +24,7 @@ fn replace(value: &mut Value, name: &str) {
         Value::String(text) if name.ends_with("_time") => {
             let time: jiff::Timestamp = text.parse().unwrap();
             assert_eq!(format!("{time:.3}"), *text, "UTC with milliseconds");
-            *text = "{time}".to_owned();
+            "{time}".clone_into(text);
         }
         Value::String(text) if name == "upload_url" => {
             let at = text.rfind("/v1.").expect("a capability");

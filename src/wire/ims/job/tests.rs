@@ -11,7 +11,7 @@ use super::*;
 const BEGAN_MS: i64 = 1_730_873_983_195; // 2024-11-06T06:19:43.195Z
 const BEGAN: &str = "2024-11-06T06:19:43.195Z";
 
-fn long_job(state: JobState, stage: Stage) -> LongJob {
+fn long_job(state: JobState, at: Stage) -> LongJob {
     LongJob {
         uuid: JobUuid::NIL,
         account: AccountUuid::NIL,
@@ -22,7 +22,7 @@ fn long_job(state: JobState, stage: Stage) -> LongJob {
         job_data: "{}".to_owned(),
         state,
         generation: 1,
-        stage,
+        stage: at,
         stage_percent: 0,
         waits_for: Some("the first bytes".to_owned()),
         result: match state {
@@ -120,8 +120,8 @@ fn what_is_not_whole_is_never_shown_as_one() {
     assert_eq!(super::percent(JobState::Running, None), None);
 }
 
-fn stages(state: JobState, stage: Stage) -> Vec<(&'static str, bool, bool)> {
-    let long = long_job(state, stage);
+fn stages(state: JobState, at: Stage) -> Vec<(&'static str, bool, bool)> {
+    let long = long_job(state, at);
     let job = job(shown(&long, Some(received(100, Some(100)))));
     let stages = job.entities.sub_jobs_result.unwrap();
     let ids: Vec<_> = stages.iter().map(|stage| stage.job_id.clone()).collect();
@@ -162,8 +162,8 @@ fn stages_have_the_times_that_are_known() {
 
 #[test]
 fn why_a_job_failed_has_a_code() {
-    let code = |state, stage, cause: &str| {
-        let mut long = long_job(state, stage);
+    let code = |state, at, cause: &str| {
+        let mut long = long_job(state, at);
         let (detail, cause) = ("what happened".to_owned(), cause.to_owned());
         long.result = Some(JobResult::Error { detail, cause });
         let job = job(shown(&long, None));
