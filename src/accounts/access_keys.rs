@@ -7,7 +7,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
-use super::{AccountError, Accounts, ServerKey, SignedRequest};
+use super::{AccountError, Accounts, SdkSignedRequest, ServerKey, SignedRequest};
 use crate::domain::{
     account::{AccessKeyRecord, Caller, Scope},
     ids::{AccessKeyId, AccountUuid},
@@ -111,11 +111,29 @@ impl Accounts {
 
     /// Whose access key signed a request.
     pub(super) async fn signer(&self, request: &SignedRequest) -> Result<Caller, AccountError> {
+        let is_now = request.is_of(self.clock.now_ms(), &self.wire_time_zone);
+        self.signer_of(&request.id, is_now, |secret| request.fits(secret)).await
+    }
+
+    /// Whose access key signed a request in the way of Huawei's SDKs.
+    pub(super) async fn sdk_signer(
+        &self,
+        request: &SdkSignedRequest,
+    ) -> Result<Caller, AccountError> {
+        let is_now = request.is_of(self.clock.now_ms());
+        self.signer_of(&request.id, is_now, |secret| request.fits(secret)).await
+    }
+
+    async fn signer_of(
+        &self,
+        id: &AccessKeyId,
+        is_now: bool,
+        fits: impl Fn(&str) -> bool + Send,
+    ) -> Result<Caller, AccountError> {
         // First, and without the records: an old request that is sent again must cost nothing.
-        if !request.is_of(self.clock.now_ms(), &self.wire_time_zone) {
+        if !is_now {
             return Err(AccountError::TimeTooSkewed);
         }
-        let id = &request.id;
         let (key, account) = self
             .db
             .access_key(id)
@@ -123,7 +141,7 @@ impl Accounts {
             .ok_or_else(|| AccountError::UnknownAccessKey { id: id.clone() })?;
         let secret =
             self.seal.open(&key).ok_or_else(|| AccountError::SealedByAnother { id: id.clone() })?;
-        if !request.fits(&secret) {
+        if !fits(&secret) {
             return Err(AccountError::WrongSignature);
         }
         Ok(Caller { account: account.uuid, admin: account.admin })

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    AccountError, ServerKey, SignedRequest,
+    AccountError, SdkSignedRequest, ServerKey, SignedRequest,
     access_keys::Seal,
     attempts::{Attempt, Attempts, NoPlace, Pair},
     password,
@@ -72,6 +72,8 @@ pub enum Proof {
     Session(String),
     /// It is signed with an access key.
     Signature(SignedRequest),
+    /// It is signed with an access key in the way of Huawei's SDKs.
+    SdkSignature(SdkSignedRequest),
 }
 
 /// Who makes a request.
@@ -198,6 +200,9 @@ impl Accounts {
             }
             Proof::Signature(request) => {
                 Ok(Identified { caller: self.signer(request).await?, session: None })
+            }
+            Proof::SdkSignature(request) => {
+                Ok(Identified { caller: self.sdk_signer(request).await?, session: None })
             }
         }
     }

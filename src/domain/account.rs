@@ -99,4 +99,28 @@ impl Caller {
     pub const fn scope(self) -> Scope {
         if self.admin { Scope::All } else { Scope::Account(self.account) }
     }
+
+    /// As the owner of one account's objects and of nothing else; `None` for somebody else's account, unless an admin asks.
+    pub fn within(self, account: AccountUuid) -> Option<Self> {
+        let may = self.admin || self.account == account;
+        may.then_some(Self { account, admin: false })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_admin_alone_looks_into_other_accounts() {
+        let (own, other) = (AccountUuid::random(), AccountUuid::random());
+        let user = Caller { account: own, admin: false };
+        let admin = Caller { account: own, admin: true };
+        assert_eq!(user.within(own), Some(user));
+        assert_eq!(user.within(other), None);
+        for account in [own, other] {
+            let within = admin.within(account).unwrap();
+            assert_eq!(within.scope(), Scope::Account(account));
+        }
+    }
 }

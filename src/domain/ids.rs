@@ -1,7 +1,7 @@
 //! Identifiers: 32 lower-case hex digits on the wire, a version 4 UUID when we make one. The first 48 bits of [`JobUuid::ordered`] and
 //! its kind are the time: nothing that has to be hard to guess is made that way.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use uuid::Uuid;
 
@@ -121,6 +121,14 @@ impl FromStr for AccessKeyId {
     }
 }
 
+/// An identifier without the four dashes that other services write into theirs; any other text as it is.
+pub fn without_dashes(text: &str) -> Cow<'_, str> {
+    let dashes = [8, 13, 18, 23];
+    let has_dashes = text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| (byte == b'-') == dashes.contains(&at));
+    if has_dashes { Cow::Owned(text.replace('-', "")) } else { Cow::Borrowed(text) }
+}
+
 /// Whether a client-given `resourceUuid` has the form that ZStack asks for (zstack.md 1.4): a UUID of version 1 to 5 without dashes.
 pub fn is_resource_uuid(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -155,6 +163,18 @@ mod tests {
         let at_once: std::collections::HashSet<_> =
             (0..1000).map(|_| ImageUuid::ordered(now_ms)).collect();
         assert_eq!(at_once.len(), 1000);
+    }
+
+    #[test]
+    fn dashes_are_left_out_where_they_belong() {
+        let id = JobUuid::random();
+        for text in [id.0.hyphenated().to_string(), id.to_string()] {
+            assert_eq!(without_dashes(&text).parse(), Ok(id), "{text}");
+        }
+        let moved = format!("-{id}---");
+        for other in ["", "----", moved.as_str(), "0123456789-bcdef0123456789abcde-0123"] {
+            assert_eq!(without_dashes(other), other);
+        }
     }
 
     #[test]

@@ -54,10 +54,18 @@ pub async fn read_object(
     bytes_max: usize,
     within: Duration,
 ) -> Result<Map<String, Value>, BodyFault> {
-    let body = tokio::time::timeout(within, collect(payload, bytes_max))
+    parse_object(&read_bytes(payload, bytes_max, within).await?)
+}
+
+/// Reads a body of at most `bytes_max` as it is: for who signs or hashes it.
+pub async fn read_bytes(
+    payload: web::Payload,
+    bytes_max: usize,
+    within: Duration,
+) -> Result<Vec<u8>, BodyFault> {
+    tokio::time::timeout(within, collect(payload, bytes_max))
         .await
-        .map_err(|_| BodyFault::TimedOut { secs: within.as_secs() })??;
-    parse_object(&body)
+        .map_err(|_| BodyFault::TimedOut { secs: within.as_secs() })?
 }
 
 async fn collect(mut payload: web::Payload, bytes_max: usize) -> Result<Vec<u8>, BodyFault> {
@@ -72,7 +80,8 @@ async fn collect(mut payload: web::Payload, bytes_max: usize) -> Result<Vec<u8>,
     Ok(body)
 }
 
-fn parse_object(body: &[u8]) -> Result<Map<String, Value>, BodyFault> {
+/// The object that a body is; of no body at all an empty one.
+pub fn parse_object(body: &[u8]) -> Result<Map<String, Value>, BodyFault> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Map::new());
     }

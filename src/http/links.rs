@@ -42,8 +42,12 @@ impl Base {
 
     /// Where uploads go in general.
     pub fn uploads(&self, app: &App) -> String {
-        let base = app.settings.public_url.as_deref().unwrap_or(&self.0);
-        format!("{}/imagestore/upload", base.trim_end_matches('/'))
+        format!("{}/imagestore/upload", self.public(app))
+    }
+
+    /// Where clients reach us, without a slash at its end.
+    pub fn public<'a>(&'a self, app: &'a App) -> &'a str {
+        app.settings.public_url.as_deref().unwrap_or(&self.0).trim_end_matches('/')
     }
 }
 

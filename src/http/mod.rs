@@ -8,6 +8,7 @@ pub mod download;
 pub mod headers;
 pub mod ietf;
 pub mod imagestore;
+pub mod ims;
 pub mod interim;
 pub mod json;
 pub mod links;
@@ -118,8 +119,15 @@ pub struct HttpSettings {
 pub use routes::{Access, Route};
 
 /// Every route of every dialect.
-fn tables() -> [routes::Table; 5] {
-    [ops::routes(), zstack::routes(), imagestore::routes(), native::routes(), download::routes()]
+fn tables() -> [routes::Table; 6] {
+    [
+        ops::routes(),
+        zstack::routes(),
+        imagestore::routes(),
+        native::routes(),
+        download::routes(),
+        ims::routes(),
+    ]
 }
 
 /// All that the service answers, besides OPTIONS, which every path answers.

@@ -9,6 +9,7 @@ mod images;
 mod join;
 mod locks;
 mod moves;
+mod progress;
 mod query;
 mod recovery;
 mod rerun;
@@ -38,6 +39,7 @@ pub use hooks::{
     RETRY_AFTER, WebHooks,
 };
 pub use join::Joined;
+pub use progress::JobProgress;
 pub use unreadable::Unreadable;
 pub use whole::Put;
 

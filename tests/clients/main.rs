@@ -1,4 +1,5 @@
-//! The clients that people use, unchanged, against the real executable: tus-js-client in Node, tuspy, curl. What is stored has to be
+//! The clients that people use, unchanged, against the real executable: tus-js-client in Node, tuspy, curl; and the
+//! clients of IMS, huaweicloudsdkims and otcextensions. What is stored has to be
 //! what was sent, byte for byte.
 //!
 //! `scripts/test` installs them into `.tools`; `REQUIRE_NODE=1 cargo test --test clients -- --include-ignored` runs them.
@@ -15,6 +16,7 @@
 mod shared;
 
 mod curl;
+mod ims;
 mod script;
 mod service;
 mod tus_js;

@@ -26,10 +26,18 @@ fn node() -> PathBuf {
     found.unwrap_or_else(|| "node".into())
 }
 
+fn has_package(name: &str) -> bool {
+    let libraries = std::fs::read_dir(tools().join("venv/lib"));
+    let mut libraries = libraries.into_iter().flatten().filter_map(Result::ok);
+    libraries.any(|library| library.path().join("site-packages").join(name).is_dir())
+}
+
 /// Whether the clients are installed. Where they have to be (`REQUIRE_NODE`), their absence is a failure.
 pub(crate) fn are_installed() -> bool {
     let found = tools().join("clients/node_modules/tus-js-client").is_dir()
-        && tools().join("venv/bin/python3").is_file();
+        && tools().join("venv/bin/python3").is_file()
+        && has_package("huaweicloudsdkims")
+        && has_package("otcextensions");
     assert!(
         found || std::env::var_os("REQUIRE_NODE").is_none(),
         "the clients are not installed: run scripts/test"

@@ -37,7 +37,7 @@ impl Service {
     pub(crate) fn begin(&mut self) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_longshore"))
             .args(["serve", "--listen", &format!("127.0.0.1:{}", self.port), "--data-dir"])
-            .arg(self.data.path().join("data"))
+            .arg(self.data_dir())
             .env_clear()
             .env("LONGSHORE_ADMIN_PASSWORD", PASSWORD)
             .env("LONGSHORE_STORAGE__FREE_BYTES_MIN_PERCENT", "0")
@@ -77,6 +77,16 @@ impl Service {
             assert!(begun.elapsed() < Duration::from_secs(20), "it does not end");
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Where it keeps everything.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.data.path().join("data")
+    }
+
+    /// Its records.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.data_dir().join("longshore.db")
     }
 
     pub(crate) fn base(&self) -> String {

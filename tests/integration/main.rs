@@ -7,6 +7,7 @@ mod accounts;
 mod contract;
 mod data_plane;
 mod db;
+mod ims;
 mod lifecycle;
 mod resumable;
 mod scale;

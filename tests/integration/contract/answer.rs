@@ -266,6 +266,9 @@ fn json_told(body: &Value) -> String {
         let names: Vec<_> = list.iter().map(|job| job["longJobUuid"].as_str().unwrap()).collect();
         return format!("existingJobDetails: [{}]", names.join(", "));
     }
+    if let Some(told) = ims_told(body) {
+        return told;
+    }
     if body["error"].is_object() {
         return problem(&body["error"], "code", "details");
     }
@@ -280,6 +283,27 @@ fn json_told(body: &Value) -> String {
         return format!("ready: {}", body["ready"]);
     }
     body.to_string()
+}
+
+/// What IMS and Keystone say, in their own forms.
+fn ims_told(body: &Value) -> Option<String> {
+    let error = &body["error"];
+    if error["message"].is_string() {
+        return Some(problem(error, "code", "message"));
+    }
+    if body["error_code"].is_string() && body["request_id"].is_string() {
+        return Some(format!("gateway {}", problem(body, "error_code", "error_msg")));
+    }
+    if let Some(status) = body["status"].as_str() {
+        return Some(format!("{} is {status}", body["job_id"].as_str()?));
+    }
+    if let Some(jobs) = body["jobs"].as_array() {
+        return Some(format!("jobs: {}", jobs.len()));
+    }
+    if let Some(version) = body["version"]["id"].as_str() {
+        return Some(format!("keystone {version}"));
+    }
+    Some(format!("token of {}", body["token"]["project"]["name"].as_str()?))
 }
 
 /// New objects have names that nobody can write down beforehand.

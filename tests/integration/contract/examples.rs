@@ -15,7 +15,7 @@ use md5::{Digest, Md5};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::world::{Ask, Who, World, id};
+use super::world::{Ask, Stage, Who, World, id};
 use crate::zstack::image_bytes;
 
 const TOTAL: usize = 1_000_000;
@@ -291,13 +291,39 @@ async fn examples_of_what_is_not_offered_are_refused_in_words() {
     }});
     assert_eq!((answer.status, end.status, end.json()), (202, 503, words));
 
-    // QuerySchedulerJobHistory and the status of an IMS job are not offered yet: when they are, their examples belong here.
+    // QuerySchedulerJobHistory is not offered yet: when it is, its example belongs here.
     let history = world.ask(Who::Own, &Ask::new("GET", "/zstack/v1/scheduler/job/history")).await;
     let words = "no api mapping to /v1/scheduler/job/history".to_owned();
     assert_eq!((history.status, history.text()), (404, words));
-    let ims = "/v1/089b2f9a3d80d3062f24c00ca4ed5cbd/jobs/ff8080814dbd65d7014dbe0d84db0013";
-    let ims = world.ask(Who::Own, &Ask::new("GET", ims)).await;
-    assert_eq!((ims.status, ims.json()["code"].clone()), (404, json!("not_found")));
+    world.stop().await;
+}
+
+/// What the page of IMS shows of a job.
+const IMS_JOB: &str = r#"{"status":"SUCCESS","entities":{"image_id":"e9e91bff-14b6-4a0b-8377-4ed0813e3360","image_name":"asdfasdfasdfas",
+"process_percent":0.20,"current_task":"CreateImageByInstanceTask"},"job_id":"ff8080814dbd65d7014dbe0d84db0013",
+"job_type":"createImageByInstance","begin_time":"04-Jun-2015 18:11:06:586","end_time":"","error_code":null,"fail_reason":null}"#;
+
+/// Fields that the page shows and an answer has not, or in another type.
+fn lacks(example: &Value, answer: &Value) -> Vec<String> {
+    let same = |one: &Value, other: &Value| {
+        std::mem::discriminant(one) == std::mem::discriminant(other) || one.is_null()
+    };
+    let fields = example.as_object().unwrap().iter();
+    let lacking = fields.filter(|(name, value)| !answer.get(name).is_some_and(|a| same(value, a)));
+    lacking.map(|(name, _)| name.clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_status_of_an_ims_job_has_every_field_of_the_page() {
+    let world = World::start(&[]).await;
+    let objects = world.objects(Stage::Ready).await;
+    let path = format!("/v1/{}/jobs/{}", objects.account, objects.job);
+    let job = world.ask(Who::Own, &Ask::new("GET", &path)).await.result();
+    let example: Value = serde_json::from_str(IMS_JOB).unwrap();
+    assert_eq!(lacks(&example, &job), Vec::<String>::new(), "{job}");
+    let entities = (&example["entities"], &job["entities"]);
+    assert_eq!(lacks(entities.0, entities.1), Vec::<String>::new(), "{job}");
+    assert_eq!(lacks(&example, &json!({"status": 1})).len(), 8, "the check finds what lacks");
     world.stop().await;
 }
 

@@ -37,9 +37,14 @@ async fn every_path_names_its_methods() {
             assert_eq!(told, (405, allow.clone()), "{method} {path}");
             let words = answer.text();
             assert!(*method == "HEAD" || words.contains(&allow), "{method} {path}: {words}");
-            let is_zstack = path.starts_with("/zstack/");
-            let kind =
-                if is_zstack { "text/plain; charset=utf-8" } else { "application/problem+json" };
+            let is_ims = ["/v1/", "/v2/", "/v3"].iter().any(|start| path.starts_with(start));
+            let kind = if path.starts_with("/zstack/") {
+                "text/plain; charset=utf-8"
+            } else if is_ims {
+                "application/json"
+            } else {
+                "application/problem+json"
+            };
             assert_eq!(answer.header("content-type"), kind, "{method} {path}");
         }
     }

@@ -1,5 +1,6 @@
 //! What every route answers to every kind of caller, written by hand.
 
+mod ims;
 mod uploads;
 
 use super::world::Stage;
@@ -161,6 +162,8 @@ pub(super) fn rows() -> Vec<Row> {
         creation(),
         capability(),
         ops(),
+        ims::views(),
+        ims::calls(),
     ]
     .concat()
 }

@@ -1,0 +1,123 @@
+//! Who calls, and with which body: what every call of IMS has in common.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        StatusCode,
+        header::{self, HeaderName},
+    },
+    web,
+};
+use serde::Serialize;
+
+use super::error::{self, Fault};
+use crate::{
+    accounts::{Proof, SDK_SCHEME, SdkSignedRequest, Sent},
+    domain::{
+        account::Caller,
+        ids::{AccountUuid, without_dashes},
+    },
+    http::{App, json::read_bytes, request_id::RequestId, session},
+    uploads::{Admission, Party},
+    wire::ims::Code,
+};
+
+const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+
+/// A call whose caller is known.
+pub(super) struct Call {
+    /// Who calls.
+    pub(super) caller: Caller,
+    /// All of the body.
+    pub(super) body: Vec<u8>,
+}
+
+impl Call {
+    /// Reads the body, since a signature may be over it, and asks who calls.
+    pub(super) async fn read(
+        app: &App,
+        request: &HttpRequest,
+        payload: web::Payload,
+    ) -> Result<Self, Fault> {
+        let (body, _counted) = read_counted(app, request, payload).await?;
+        let proof = proof(request, &body)?;
+        let caller = app.accounts.identify(&proof).await?.caller;
+        Ok(Self { caller, body })
+    }
+}
+
+/// The body, and the place of the request among those of its address: until it is read nobody has asked who sends it.
+pub(super) async fn read_counted(
+    app: &App,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<(Vec<u8>, Admission), Fault> {
+    let client = app.settings.trusted_proxies.client(request);
+    let admission = app.uploads.admit_request(Party::Address(client))?;
+    let (bytes_max, within) = (app.settings.json_bytes_max, app.settings.body_idle);
+    Ok((read_bytes(payload, bytes_max, within).await?, admission))
+}
+
+/// What the request shows: a token first, then a signature of one of Huawei's SDKs, then whatever else this service takes.
+fn proof(request: &HttpRequest, body: &[u8]) -> Result<Proof, Fault> {
+    if let Some(token) = request.headers().get(X_AUTH_TOKEN) {
+        return Ok(Proof::Session(token.to_str().unwrap_or_default().trim().to_owned()));
+    }
+    let shown = request.headers().get(header::AUTHORIZATION).and_then(|text| text.to_str().ok());
+    let credentials = shown.and_then(|text| {
+        let (scheme, credentials) = text.trim().split_once(' ')?;
+        scheme.eq_ignore_ascii_case(SDK_SCHEME).then_some(credentials)
+    });
+    let Some(credentials) = credentials else { return Ok(session::proof(request)?) };
+    let uri = request.uri();
+    let sent = Sent {
+        method: request.method().as_str(),
+        path: uri.path(),
+        query: uri.query().unwrap_or_default(),
+        header: &|name| values(request, name),
+        body,
+    };
+    let signed = SdkSignedRequest::read(credentials, &sent);
+    signed.map(Proof::SdkSignature).map_err(|error| Fault::Unknown(error.to_string()))
+}
+
+/// All values of a header, as the bytes that were signed; HTTP/2 has the host in its target.
+fn values(request: &HttpRequest, name: &str) -> Vec<String> {
+    let all = request.headers().get_all(name);
+    let mut values: Vec<_> =
+        all.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
+    if name == "host" && values.is_empty() {
+        values.extend(request.uri().authority().map(ToString::to_string));
+    }
+    values
+}
+
+/// The caller as the owner of the project that the path names.
+pub(super) fn in_project(caller: Caller, project: &str) -> Result<Caller, Fault> {
+    let account: AccountUuid = without_dashes(project).parse().map_err(|_| {
+        Fault::bad(
+            Code::ProjectId,
+            "the project id in the path is not a uuid of 32 hex digits: give the account's uuid",
+        )
+    })?;
+    caller.within(account).ok_or_else(|| {
+        Fault::bad(
+            Code::Project,
+            "the project in the path is not the one of this token or access key: give the account's own uuid",
+        )
+    })
+}
+
+/// The answer of a call that went well, or the refusal.
+pub(super) fn reply<T: Serialize>(
+    request: &HttpRequest,
+    outcome: Result<T, Fault>,
+) -> HttpResponse {
+    match outcome {
+        Ok(body) => {
+            let mut answer = HttpResponse::build(StatusCode::OK);
+            answer.insert_header((header::CACHE_CONTROL, "no-store")).json(body)
+        }
+        Err(fault) => error::answer(&fault, &RequestId::of(request)),
+    }
+}
