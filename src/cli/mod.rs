@@ -12,6 +12,7 @@ pub mod password;
 pub mod progress;
 pub mod serve;
 pub mod session;
+mod tls;
 pub mod upload;
 
 use std::{process::ExitCode, time::Duration};

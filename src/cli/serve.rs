@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::{
     App as HttpApp, HttpServer, dev::ServerHandle, middleware::from_fn, rt::net::TcpStream, web,
 };
@@ -23,6 +24,7 @@ use longshore_storage::{
 };
 use socket2::SockRef;
 
+use super::tls::Certificate;
 use crate::{
     accounts::{Accounts, Capabilities, ServerKey, SessionLimits},
     config::{Config, Flags},
@@ -60,6 +62,15 @@ pub struct ServeArgs {
     /// `sqlite:<path>` or `postgres://...` [default: SQLite in the data directory].
     #[arg(long)]
     database_url: Option<String>,
+    /// PEM file with the certificate chain: HTTPS instead of HTTP. SIGHUP reads it again.
+    #[arg(long, requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// PEM file with the private key of the certificate.
+    #[arg(long, requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// HTTPS with a certificate of its own making, for a first try: browsers and clients have to be told to take it.
+    #[arg(long, conflicts_with = "tls_cert")]
+    tls_self_signed: bool,
     /// Show every setting with its value and origin, say what is wrong with them, and end.
     #[arg(long)]
     check_config: bool,
@@ -73,6 +84,9 @@ impl ServeArgs {
             data_dir: self.data_dir.clone(),
             public_url: self.public_url.clone(),
             database_url: self.database_url.clone(),
+            tls_cert: self.tls_cert.clone(),
+            tls_key: self.tls_key.clone(),
+            tls_self_signed: self.tls_self_signed,
         }
     }
 }
@@ -189,8 +203,9 @@ impl Service {
         };
         // Before jobs are taken over, which takes a while where there are many: connections queue meanwhile and are answered after it,
         // and an address that is taken is told before anything has changed.
-        let (server, address) = listen(config, &app)?;
-        tracing::info!(%address, "bound; unfinished jobs are taken over before the first answer");
+        let certificate = certificate(config, &shutdown).await?;
+        let (server, address) = listen(config, &app, certificate.as_ref())?;
+        tracing::info!(%address, tls = certificate.is_some(), "bound; unfinished jobs are taken over before the first answer");
         let recovered = jobs.recover_states().await?;
         // Last of what may fail: a password that is made and then not shown could never be learnt.
         let given = config.admin_password.as_ref().map(crate::config::Secret::expose);
@@ -230,7 +245,23 @@ async fn stop_when(shutdown: Shutdown, server: ServerHandle, asked: Arc<OnceLock
     server.stop(true).await;
 }
 
-fn listen(config: &Config, app: &App) -> Result<(actix_web::dev::Server, SocketAddr)> {
+/// The certificate, if there is to be TLS; from then on SIGHUP reads it again.
+async fn certificate(config: &Config, shutdown: &Shutdown) -> Result<Option<Arc<Certificate>>> {
+    let settings = config.clone();
+    let certificate = tokio::task::spawn_blocking(move || Certificate::of(&settings))
+        .await
+        .context("the certificate could not be read")??;
+    if let Some(certificate) = &certificate {
+        tokio::spawn(Arc::clone(certificate).reload_on_hangup(shutdown.soft().clone()));
+    }
+    Ok(certificate)
+}
+
+fn listen(
+    config: &Config,
+    app: &App,
+    certificate: Option<&Arc<Certificate>>,
+) -> Result<(actix_web::dev::Server, SocketAddr)> {
     let data = web::Data::new(app.clone());
     let (write_idle, unsent_bytes_max) = (config.http.write_idle, config.http.unsent_bytes_max);
     let interim_responses = config.http.interim_responses;
@@ -244,6 +275,11 @@ fn listen(config: &Config, app: &App) -> Result<(actix_web::dev::Server, SocketA
     // Of each worker, as the server counts.
     .max_connections(config.http.connections_max.div_ceil(config.workers))
     .on_connect(move |connection, kept| {
+        if let Some(encrypted) = connection.downcast_ref::<TlsStream<TcpStream>>() {
+            // Nothing can be written past the encryption: no interim answers there.
+            bound_unread(encrypted.get_ref().0, write_idle, unsent_bytes_max);
+            return;
+        }
         let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
         bound_unread(stream, write_idle, unsent_bytes_max);
         if interim_responses && let Some(interim) = Interim::of(stream) {
@@ -252,9 +288,13 @@ fn listen(config: &Config, app: &App) -> Result<(actix_web::dev::Server, SocketA
     })
     .client_request_timeout(Duration::from_secs(5))
     .shutdown_timeout(config.drain.as_secs())
-    .disable_signals()
-    .bind(config.listen)
-    .with_context(|| format!("cannot listen on {}", config.listen))?;
+    .tls_handshake_timeout(Duration::from_secs(5))
+    .disable_signals();
+    let bound = match certificate {
+        None => server.bind(config.listen),
+        Some(certificate) => server.bind_rustls_0_23(config.listen, certificate.server_config()?),
+    };
+    let server = bound.with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = *server.addrs().first().context("no address was bound")?;
     Ok((server.run(), address))
 }

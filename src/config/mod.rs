@@ -22,7 +22,9 @@ use longshore_storage::{Durability, Limits, digest::Engine};
 
 pub use error::{ConfigError, ConfigErrors};
 pub use options::{HookTarget, LogFormat, PublicUrl};
-pub use sections::{Digests, Http, Images, Inspect, InspectPolicy, Sessions, Storage, Uploads};
+pub use sections::{
+    Digests, Http, Images, Inspect, InspectPolicy, Sessions, Storage, Tls, Uploads,
+};
 pub use source::{Effective, Flags, NOT_SETTINGS, Origin};
 pub use values::{DatabaseUrl, Secret};
 
@@ -35,6 +37,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// How clients reach the service; upload URLs start with it. `None`: the request's Host.
     pub public_url: Option<PublicUrl>,
+    /// Whether connections are encrypted, and with which certificate.
+    pub tls: Tls,
     /// SQLite or PostgreSQL.
     pub database_url: DatabaseUrl,
     /// The first password of `admin`; `None`: one is generated and printed once.

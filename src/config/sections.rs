@@ -1,10 +1,26 @@
 //! The sections of the settings. Every value is within the range that the reader states.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
 use super::options::HookTarget;
+
+/// `tls_cert`, `tls_key`, `tls_self_signed`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tls {
+    /// Plain HTTP.
+    Off,
+    /// With what these PEM files hold.
+    Files {
+        /// The certificate chain, the server's own first.
+        cert: PathBuf,
+        /// Its private key.
+        key: PathBuf,
+    },
+    /// With a certificate of its own making, kept in the data directory: for a first try.
+    SelfSigned,
+}
 
 /// `[digests]`: what every image is hashed with. At least one is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::{
     error::ConfigErrors,
     options::{self, LogFormat, PublicUrl},
     reader::Reader,
-    sections::{Digests, Http, Images, Inspect, InspectPolicy, Sessions, Storage, Uploads},
+    sections::{Digests, Http, Images, Inspect, InspectPolicy, Sessions, Storage, Tls, Uploads},
     source::RawConfig,
     values::Secret,
 };
@@ -46,6 +46,7 @@ fn top(r: &mut Reader, cores: usize) -> Config {
         listen,
         public_url: r.optional("public_url", public_url, PublicUrl::parse),
         database_url: r.redacted("database_url", &embedded, url),
+        tls: tls(r),
         data_dir,
         admin_password: r.secret("admin_password", "a password of 8 to 256 characters", |text| {
             (8..=256).contains(&text.chars().count()).then(|| Secret::new(text.to_owned()))
@@ -90,6 +91,36 @@ fn top(r: &mut Reader, cores: usize) -> Config {
         inspect: inspect(r),
         warnings: Vec::new(),
         effective: Vec::new(),
+    }
+}
+
+fn tls(r: &mut Reader) -> Tls {
+    let path = |text: &str| {
+        (!text.is_empty() && !text.contains(['\0', char::REPLACEMENT_CHARACTER]))
+            .then(|| PathBuf::from(text))
+    };
+    let cert = r.optional("tls_cert", "the path of a PEM file with the certificate chain", path);
+    let key = r.optional("tls_key", "the path of a PEM file with the private key", path);
+    let is_self_signed = r.flag("tls_self_signed", false);
+    match (cert, key, is_self_signed) {
+        (None, None, false) => Tls::Off,
+        (None, None, true) => Tls::SelfSigned,
+        (Some(cert), Some(key), false) => Tls::Files { cert, key },
+        (Some(_), Some(_), true) => {
+            r.contradiction(
+                "tls_self_signed",
+                "there are `tls_cert` and `tls_key` too; give one or the other",
+            );
+            Tls::Off
+        }
+        (Some(_), None, _) => {
+            r.contradiction("tls_cert", "it needs `tls_key`, the private key of the certificate");
+            Tls::Off
+        }
+        (None, Some(_), _) => {
+            r.contradiction("tls_key", "it needs `tls_cert`, the certificate of the key");
+            Tls::Off
+        }
     }
 }
 
@@ -217,10 +248,10 @@ fn relations(r: &mut Reader, config: &Config) {
 /// What is allowed but probably not meant.
 fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
-    if !config.listen.ip().is_loopback() {
+    if !config.listen.ip().is_loopback() && config.tls == Tls::Off {
         warnings.push(format!(
             "listening on {} without TLS: everybody who reaches it can try to log in, and passwords and \
-             upload URLs cross the network readable; put a TLS proxy in front",
+             upload URLs cross the network readable; give it `tls_cert` and `tls_key`, or put a TLS proxy in front",
             config.listen
         ));
     }

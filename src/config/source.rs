@@ -35,6 +35,12 @@ pub struct Flags {
     pub public_url: Option<String>,
     /// `--database-url`
     pub database_url: Option<String>,
+    /// `--tls-cert`
+    pub tls_cert: Option<PathBuf>,
+    /// `--tls-key`
+    pub tls_key: Option<PathBuf>,
+    /// `--tls-self-signed`
+    pub tls_self_signed: bool,
 }
 
 /// Where a value came from.
@@ -144,12 +150,16 @@ fn add_file(raw: &mut RawConfig, path: PathBuf) -> Result<(), ConfigError> {
 }
 
 fn add_flags(raw: &mut RawConfig, flags: &Flags) {
-    let data_dir = flags.data_dir.as_ref().map(|path| path.to_string_lossy().into_owned());
+    let text =
+        |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
     let given = [
         ("listen", "--listen", flags.listen.clone()),
-        ("data_dir", "--data-dir", data_dir),
+        ("data_dir", "--data-dir", text(&flags.data_dir)),
         ("public_url", "--public-url", flags.public_url.clone()),
         ("database_url", "--database-url", flags.database_url.clone()),
+        ("tls_cert", "--tls-cert", text(&flags.tls_cert)),
+        ("tls_key", "--tls-key", text(&flags.tls_key)),
+        ("tls_self_signed", "--tls-self-signed", flags.tls_self_signed.then(|| true.to_string())),
     ];
     for (key, flag, value) in given {
         if let Some(value) = value {

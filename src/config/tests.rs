@@ -5,7 +5,7 @@ use longshore_storage::{
     digest::{Engine, Kernel, KernelChoice},
 };
 
-use super::{Config, ConfigErrors, Flags, LogFormat, NOT_SETTINGS, Origin};
+use super::{Config, ConfigErrors, Flags, LogFormat, NOT_SETTINGS, Origin, Tls};
 
 fn environment(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
     variables.iter().map(|(name, value)| (name.into(), value.into())).collect()
@@ -191,7 +191,10 @@ const REFUSED: [(&str, &str); 41] = [
     ("http.json_bytes_max", "1"),
     ("images.expunge_secs", "'soon'"),
 ];
-const REFUSED_TOO: [(&str, &str); 16] = [
+const REFUSED_TOO: [(&str, &str); 19] = [
+    ("tls_cert", "''"),
+    ("tls_key", "7"),
+    ("tls_self_signed", "'x'"),
     ("inspect.policy", "'maybe'"),
     ("inspect.encrypted", "'x'"),
     ("inspect.extended_l2", "2"),
@@ -226,6 +229,33 @@ fn every_refusal_names_key_origin_value_and_what_is_allowed() {
         keys.retain(|known| *known != key);
     }
     assert_eq!(keys, Vec::<&str>::new(), "settings without a case");
+}
+
+#[test]
+fn a_certificate_and_its_key_belong_together() {
+    let with = |variables: &[(&str, &str)]| from_environment(variables);
+    let (cert, key) = (("LONGSHORE_TLS_CERT", "/c.pem"), ("LONGSHORE_TLS_KEY", "/k.pem"));
+    assert_eq!(with(&[]).unwrap().tls, Tls::Off);
+    let files = Tls::Files { cert: "/c.pem".into(), key: "/k.pem".into() };
+    assert_eq!(with(&[cert, key]).unwrap().tls, files);
+    let own = ("LONGSHORE_TLS_SELF_SIGNED", "true");
+    assert_eq!(with(&[own]).unwrap().tls, Tls::SelfSigned);
+    for (given, key) in [
+        (&[cert][..], "`tls_cert`"),
+        (&[key], "`tls_key`"),
+        (&[cert, own], "`tls_cert`"),
+        (&[cert, key, own], "`tls_self_signed`"),
+    ] {
+        let said = complaint(with(given));
+        assert!(said.contains(key), "{given:?}: {said}");
+    }
+    let everywhere = ("LONGSHORE_LISTEN", "0.0.0.0:0");
+    let warned = |given: &[(&str, &str)]| {
+        let warnings = with(given).unwrap().warnings;
+        warnings.iter().any(|text| text.contains("without TLS"))
+    };
+    assert!(warned(&[everywhere]));
+    assert!(!warned(&[everywhere, cert, key]));
 }
 
 #[test]

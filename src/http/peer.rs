@@ -60,7 +60,8 @@ impl TrustedProxies {
         }
         let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
         let named = named.or_else(|| request.uri().authority().map(Authority::as_str));
-        ("http", named.map_or_else(|| request.app_config().host().to_owned(), str::to_owned))
+        let scheme = if request.app_config().secure() { "https" } else { "http" };
+        (scheme, named.map_or_else(|| request.app_config().host().to_owned(), str::to_owned))
     }
 }
 

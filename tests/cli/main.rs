@@ -16,6 +16,7 @@ mod resume;
 mod run;
 mod server;
 mod stop;
+mod tls;
 mod words;
 mod world;
 
