@@ -17,6 +17,7 @@ mod shared;
 
 mod curl;
 mod ims;
+mod oslo;
 mod script;
 mod service;
 mod tus_js;

@@ -37,7 +37,8 @@ pub(crate) fn are_installed() -> bool {
     let found = tools().join("clients/node_modules/tus-js-client").is_dir()
         && tools().join("venv/bin/python3").is_file()
         && has_package("huaweicloudsdkims")
-        && has_package("otcextensions");
+        && has_package("otcextensions")
+        && has_package("oslo_utils");
     assert!(
         found || std::env::var_os("REQUIRE_NODE").is_none(),
         "the clients are not installed: run scripts/test"
