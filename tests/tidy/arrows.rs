@@ -35,7 +35,7 @@ const EVERY_ROOM: [&str; 11] = [
 const DIALECTS: [&str; 6] = ["zstack", "tus", "ietf", "ims", "native", "page"];
 
 /// Crates that belong to some files only, by the start of the path.
-const CRATES: [(&str, &[&str]); 10] = [
+const CRATES: [(&str, &[&str]); 12] = [
     ("sqlx", &["src/db/", "src/db.rs"]),
     ("actix_web", &["src/http/", "src/http.rs", "src/cli/serve", "src/main.rs"]),
     ("actix_http", &["src/http/"]),
@@ -47,7 +47,9 @@ const CRATES: [(&str, &[&str]); 10] = [
     // The settings only use its URL type; web hooks are the one thing that the server itself sends.
     ("reqwest", &["src/client/", "src/cli/", "src/config/", "src/jobs/hooks/"]),
     // Secrets are sealed in one place; the others name it as the backend of their TLS.
-    ("ring", &["src/accounts/", "src/client/", "src/jobs/hooks/"]),
+    ("ring", &["src/accounts/", "src/client/", "src/jobs/hooks/", "src/cli/tls"]),
+    ("actix_tls", &["src/cli/serve"]),
+    ("rcgen", &["src/cli/tls"]),
     ("prometheus_client", &["src/telemetry/"]),
 ];
 
