@@ -15,6 +15,7 @@ pub mod links;
 pub mod multipart;
 pub mod native;
 pub mod ops;
+pub mod page;
 pub mod peer;
 pub mod problem;
 pub mod request_id;
@@ -119,9 +120,10 @@ pub struct HttpSettings {
 pub use routes::{Access, Route};
 
 /// Every route of every dialect.
-fn tables() -> [routes::Table; 6] {
+fn tables() -> [routes::Table; 7] {
     [
         ops::routes(),
+        page::routes(),
         zstack::routes(),
         imagestore::routes(),
         native::routes(),
