@@ -32,7 +32,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use problem::RequestFault;
 
 use crate::{
-    accounts::{Accounts, Capabilities},
+    accounts::{Accounts, Capabilities, Downloads},
     jobs::{ApiCalls, JobError, Jobs, WebHooks},
     telemetry::Metrics,
     uploads::Uploads,
@@ -45,6 +45,8 @@ pub struct App {
     pub accounts: Arc<Accounts>,
     /// Upload URLs.
     pub capabilities: Arc<Capabilities>,
+    /// Download URLs.
+    pub downloads: Arc<Downloads>,
     /// The control plane.
     pub jobs: Arc<Jobs>,
     /// Asynchronous calls and their results.

@@ -13,16 +13,16 @@ export function bytes(count) {
     unit += 1;
   }
   const digits = unit === 0 || amount >= 100 ? 0 : amount >= 10 ? 1 : 2;
-  return `${amount.toFixed(digits)} ${UNITS[unit]}`;
+  // The space does not break: a number without its unit is nothing.
+  return `${amount.toFixed(digits).replace(/\.0+$/, '')}\u00a0${UNITS[unit]}`;
 }
 
-/** Both in the unit of the second: "1.2 of 4.0 GiB" reads better than two units. */
 export const rate = (perSecond) => `${bytes(perSecond)}/s`;
 
 export function percent(part, whole) {
-  if (!(whole > 0)) return '0 %';
+  if (!(whole > 0)) return '0\u00a0%';
   // Never "100 %" before it is all there.
-  return `${Math.floor((100 * Math.min(part, whole)) / whole)} %`;
+  return `${Math.floor((100 * Math.min(part, whole)) / whole)}\u00a0%`;
 }
 
 export function duration(seconds) {

@@ -101,6 +101,16 @@ class Queue extends EventTarget {
     return { job: inventory.uuid, image: inventory.targetResourceUuid, path, offset: 0 };
   }
 
+  /** The job of an unfinished upload that was named. */
+  async jobOf({ job, image, path, offset, state }) {
+    if (state === 'Suspended') await this.resumeJob(job);
+    return { job, image, path, offset };
+  }
+
+  samplesOf(image) {
+    return get(`/v1/images/${image}/samples`);
+  }
+
   suspendJob(job) {
     return act('PUT', `/zstack/v1/longjobs/${job}/actions`, { suspendLongJob: {} });
   }

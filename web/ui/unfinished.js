@@ -7,7 +7,9 @@ import { handleOf } from './handles.js';
 const SHOWN_MAX = 30;
 const ASKED_AT_ONCE = 3;
 
+/** By path: the last state, and when bytes were last seen to come. */
 const states = new Map();
+const MOVING_MS = 6000;
 
 export async function unfinished() {
   const { rows } = await query('images', { q: ['status=Downloading'], limit: SHOWN_MAX });
@@ -25,9 +27,12 @@ async function described(image) {
   const path = place(image);
   if (!path) return null;
   const answer = await fetch(path, { cache: 'no-store', credentials: 'omit' }).catch(() => null);
-  const state = answer?.ok ? await answer.json().catch(() => null) : states.get(path);
+  const state = answer?.ok ? await answer.json().catch(() => null) : states.get(path)?.state;
   if (!state) return null;
-  states.set(path, state);
+  const before = states.get(path);
+  const grew = before && state.storedBytes > before.state.storedBytes;
+  const grewAt = grew ? Date.now() : before?.grewAt ?? 0;
+  states.set(path, { state, grewAt });
   const imageId = image.systemTags?.find((tag) => tag.startsWith('uploadImage::'))?.slice('uploadImage::'.length) ?? null;
   return {
     job: state.jobUuid,
@@ -43,6 +48,7 @@ async function described(image) {
     stage: state.stage,
     stagePercent: state.stagePercent,
     waitsFor: state.waitsFor ?? null,
+    isMoving: Date.now() - grewAt < MOVING_MS,
     handle: await handleOf(imageId),
   };
 }

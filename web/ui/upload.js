@@ -82,6 +82,7 @@ export class Upload extends EventTarget {
     if (this.hasEnded) return;
     switch (data.kind) {
       case 'identified': return this.#identified(data);
+      case 'sampled': return this.#sampled(data.digests);
       case 'progress': return this.#progressed(data);
       case 'reached':
         if (this.phase === 'waiting') this.#to('sending', { waitsFor: null });
@@ -110,12 +111,29 @@ export class Upload extends EventTarget {
       return;
     }
     this.#to('starting');
+    if (isForeign(this.expected)) await this.#compare();
+    else await this.#open();
+  }
+
+  /** The other client's name for the file says nothing about its content: samples of what is stored do. */
+  async #compare() {
+    const { samples } = await this.jobs.samplesOf(this.expected.image);
+    this.samples = samples;
+    this.worker?.postMessage({ order: 'sample', ranges: samples });
+  }
+
+  async #sampled(digests) {
+    const differs = this.samples.some(({ sha256 }, index) => sha256 !== digests[index]);
+    if (differs) {
+      this.#fail({ words: t('err.wrongContent', { name: this.expected.name, file: this.file.name }), final: true, wrongFile: true });
+      return;
+    }
     await this.#open();
   }
 
   async #open() {
     const { worker } = this;
-    const place = await this.jobs.jobFor(this);
+    const place = await (isForeign(this.expected) ? this.jobs.jobOf(this.expected) : this.jobs.jobFor(this));
     if (this.worker !== worker || this.phase === 'canceled') return;
     Object.assign(this, { job: place.job, image: place.image, path: place.path, resumedAt: place.offset });
     this.jobs.keepHandle(this);
@@ -288,6 +306,9 @@ export class Upload extends EventTarget {
     if (this.isActive) this.worker?.postMessage({ order: 'go' });
   }
 }
+
+/** Whether an upload was begun by a client that names files in another way. */
+const isForeign = (expected) => Boolean(expected) && !expected.imageId?.startsWith('ls1-');
 
 /** Why this file is not the one that an unfinished upload needs; null if it is. */
 function mismatch(expected, { file, imageId }) {

@@ -10,11 +10,11 @@ export default {
 
   'drop.title': 'Drop image files here', 'drop.words': 'qcow2, raw, ISO, VMDK, VHD … any size. If it breaks off, it goes on where it stopped.', 'drop.choose': 'Choose files',
   'drop.taken': 'Files taken up: {count}', 'drop.tooMany': 'The list holds {max} files; left out: {count}.', 'drop.folder': 'Folders cannot be sent. Drop the files themselves.',
-  'queue.label': 'Uploads of this page', 'sum.files': '{ready} of {count} ready', 'sum.bytes': '{sent} of {total} ({percent})', 'left.time': '{time} left',
+  'queue.label': 'Uploads of this page', 'sum.files': '{ready} of {count} ready', 'sum.done': 'All done', 'sum.ended': 'Finished', 'sum.idle': 'Paused', 'sum.working': 'Working…', 'sum.bytes': '{sent} of {total} ({percent})', 'left.time': '{time} left',
   'all.pause': 'Pause all', 'all.resume': 'Resume all', 'all.cancel': 'Cancel all', 'all.clear': 'Clear finished', 'all.cancelTitle': 'Cancel all uploads?', 'all.cancelSure': 'Every unfinished upload of this page is canceled. What was sent is removed from the server.',
   'graph.label': 'Throughput', 'graph.words': 'Throughput of the last two minutes, at most {top}',
 
-  'phase.queued': 'Waiting for its turn', 'phase.checking': 'Checking', 'phase.starting': 'Starting', 'phase.sending': 'Sending', 'phase.receiving': 'Sending', 'phase.waiting': 'Waiting',
+  'phase.queued': 'Waiting for its turn', 'phase.checking': 'Checking', 'phase.starting': 'Starting', 'phase.sending': 'Sending', 'phase.receiving': 'Sending', 'phase.waiting': 'Waiting', 'phase.interrupted': 'Interrupted',
   'phase.pausing': 'Pausing', 'phase.paused': 'Paused', 'phase.verifying': 'Verifying', 'phase.comparing': 'Comparing digests', 'phase.inspecting': 'Inspecting',
   'phase.publishing': 'Storing', 'phase.ready': 'Ready', 'phase.failed': 'Failed', 'phase.canceled': 'Canceled',
   'state.Waiting': 'Waiting', 'state.Running': 'Running', 'state.Suspended': 'Suspended', 'state.Canceling': 'Canceling', 'state.Succeeded': 'Succeeded', 'state.Failed': 'Failed', 'state.Canceled': 'Canceled',
@@ -47,7 +47,7 @@ export default {
   'col.name': 'Name', 'col.state': 'State', 'col.progress': 'Progress', 'col.created': 'Created', 'col.took': 'Took', 'col.format': 'Format', 'col.size': 'Size', 'col.digest': 'SHA-256', 'col.acts': 'Actions',
   'col.what': 'What', 'col.started': 'Started', 'col.target': 'Resource',
   'jobs.search': 'Search by name', 'jobs.filter': 'Filter by state', 'jobs.all': 'All', 'jobs.none': 'No jobs yet', 'jobs.noneWords': 'Every upload is a job. Send a file and it shows up here.', 'jobs.noneFound': 'Nothing matches', 'jobs.noneFoundWords': 'Try another name or state.',
-  'job.title': 'Job', 'job.gone': 'This job does not exist any more.', 'job.stage': 'Doing', 'job.waits': 'Waits for', 'job.detail': 'What happened', 'job.stored': 'Stored', 'job.changed': 'Changed', 'job.history': 'History',
+  'job.title': 'Job', 'job.gone': 'This job does not exist any more.', 'job.stage': 'Doing', 'job.waits': 'Waits for', 'job.detail': 'What happened', 'job.stored': 'Stored', 'job.changed': 'Changed',
   'job.paused': 'Paused', 'job.resumed': 'Resumed', 'job.canceled': 'Canceled', 'job.rerun': 'Started anew', 'job.deleteTitle': 'Delete this record?', 'job.deleteWords': 'The record of {name} goes; its image stays.', 'job.deleted': 'Deleted',
   'images.search': 'Search by name', 'images.none': 'No images yet', 'images.noneWords': 'When an upload is ready it shows up here, with its digests.', 'images.noneFound': 'Nothing matches', 'images.noneFoundWords': 'Try another name.',
   'image.title': 'Image', 'image.gone': 'This image does not exist any more.', 'image.virtual': 'virtual size', 'image.sizes': '{stored} stored, {virtual} virtual size', 'image.stored': 'Stored', 'image.virtualSize': 'Virtual size', 'image.description': 'Description',

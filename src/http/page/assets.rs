@@ -60,7 +60,9 @@ mod tests {
 
     #[test]
     fn nothing_beside_the_page_is_found() {
-        for path in ["", "ui/", "ui/../index.html", "../Cargo.toml", "ui/../../Cargo.toml", "ui/none.js"] {
+        for path in
+            ["", "ui/", "ui/../index.html", "../Cargo.toml", "ui/../../Cargo.toml", "ui/none.js"]
+        {
             assert!(Asset::find(path).is_none(), "{path}");
         }
         let page = Asset::find("index.html").unwrap();

@@ -1,7 +1,9 @@
 //! The page: files of `web/` that are part of the program. They hold no secret and no state, so everybody may read them; what the
-//! page shows it asks for through the same API as every other client.
+//! page shows it asks for through the same API as every other client, and through the few calls of [`calls`] and [`events`].
 
 mod assets;
+mod calls;
+mod events;
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -14,7 +16,7 @@ use super::{
     problem::{self, RequestFault},
     refuse_method,
     request_id::RequestId,
-    routes::{Table, at, get, head},
+    routes::{Access, Table, at, get, head, post},
 };
 use assets::Asset;
 
@@ -27,9 +29,17 @@ const INDEX: &str = "index.html";
 
 /// The page and its parts.
 pub(super) fn routes() -> Table {
+    let url = Access::Capability;
     Table::flat(refuse_method)
         .service(at("/", [get().open().to(index), head().open().to(index)]))
         .service(at("/ui/{file:.*}", [get().open().to(part), head().open().to(part)]))
+        .service(at("/v1/events", [get().to(events::events)]))
+        .service(at("/v1/images/{uuid}/download-url", [post().to(calls::download_url)]))
+        .service(at("/v1/images/{uuid}/samples", [get().to(calls::samples)]))
+        .service(at(
+            "/downloads/{capability}",
+            [get().by(url).to(calls::by_capability), head().by(url).to(calls::by_capability)],
+        ))
 }
 
 /// `GET /`: the page.

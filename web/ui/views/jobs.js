@@ -125,7 +125,7 @@ export async function jobDialog(uuid) {
   };
   const deaf = onNews((news) => {
     // What is selected or focused in the dialog is not swept away by news that say nothing about it.
-    const concerns = !news || news.some((one) => one.job === uuid);
+    const concerns = !news || news.some((one) => one.all || one.jobs?.some(({ job }) => job === uuid));
     if (concerns && !content.contains(document.activeElement) && getSelection().isCollapsed) load();
   });
   element.addEventListener('close', deaf);
@@ -134,7 +134,6 @@ export async function jobDialog(uuid) {
 
 async function jobParts(job, reload, close) {
   const image = await get(`/zstack/v1/images/${job.targetResourceUuid}`).then((found) => found.inventories[0], () => null);
-  const history = await get(`/v1/jobs/${job.uuid}/history`).then((found) => found.steps, () => null);
   const path = image?.status === 'Downloading' ? uploadPath(image.backupStorageRefs?.[0]?.installPath ?? '') : null;
   const upload = path ? await fetch(path, { cache: 'no-store', credentials: 'omit' }).then((answer) => (answer.ok ? answer.json() : null), () => null) : null;
   const rows = [];
@@ -156,13 +155,8 @@ async function jobParts(job, reload, close) {
   }
   row(t('fact.job'), digestRow(job.uuid));
   const parts = [h('p', { class: 'dialog-name' }, fileOf(job)), h('dl', { class: 'facts' }, rows)];
-  if (history?.length > 0) parts.push(h('h3', null, t('job.history')), h('ol', { class: 'history' }, history.map(historyStep)));
   parts.push(h('div', { class: 'row end' }, actionsOf(job, reload, close)));
   return parts;
-}
-
-function historyStep(step) {
-  return h('li', null, stateBadge(step.state), h('span', null, step.words ?? ''), h('time', { class: 'muted' }, new Date(step.timeMs).toLocaleString()));
 }
 
 function actionsOf(job, reload, close) {

@@ -39,14 +39,13 @@ export function unfinishedCard(one) {
 
   element.show = (fresh) => {
     now = fresh;
-    const sending = fresh.state === 'Running' && fresh.stage === 'receiving';
     const finishing = fresh.state === 'Running' && fresh.stage !== 'receiving';
-    badge(state, finishing ? fresh.stage : fresh.state);
+    badge(state, finishing ? fresh.stage : fresh.isMoving ? 'receiving' : 'interrupted');
     const length = fresh.length ?? 0;
     say(words, length > 0 ? `${percent(fresh.stored, length)} · ${t('card.of', { sent: bytes(fresh.stored), size: bytes(length) })}` : bytes(fresh.stored));
     extents.show(length || 1, length ? fresh.missing : [{ start: 0, end: 1 }]);
     const told = finishing ? t('left.finishing', { percent: fresh.stagePercent })
-      : sending && fresh.stored > 0 ? t('left.elsewhere')
+      : fresh.isMoving ? t('left.elsewhere')
         : t('left.hint', { name: fresh.name, percent: length > 0 ? percent(fresh.stored, length) : bytes(fresh.stored) });
     say(note, told);
     toggle(goOn, Boolean(fresh.handle) && !finishing);

@@ -63,8 +63,8 @@ export function uploadCard(upload) {
     [...steps.children].forEach((step, index) => {
       step.className = index < at || phase === 'ready' ? 'done' : index === at ? 'now' : '';
     });
-    toggle(steps, !['failed', 'canceled'].includes(phase));
-    toggle(bar, phase !== 'canceled');
+    toggle(steps, !upload.hasEnded);
+    toggle(bar, phase !== 'canceled' && phase !== 'ready');
     toggle(digestBar, upload.isUnfinished && upload.hashed > 0);
     toggle(acts.pause, upload.canPause);
     toggle(acts.resume, upload.canResume);
@@ -83,7 +83,7 @@ const sure = (upload) => upload.stored < 16 << 20
 function numbersOf(upload) {
   const { size } = upload.file;
   const { phase, sent } = upload;
-  if (phase === 'ready') return bytes(size);
+  if (phase === 'ready') return upload.sha256 ? `${bytes(size)} · ${t('card.same')}` : bytes(size);
   const parts = [];
   if (['verifying', 'inspecting', 'publishing'].includes(phase)) parts.push(`${upload.stagePercent} %`, bytes(size));
   else if (phase === 'comparing') parts.push(t('card.hash', { percent: percent(upload.hashed, size) }));
@@ -101,7 +101,6 @@ function noteOf(upload) {
   if (phase === 'waiting') return upload.requestId ? `${waitsFor} ${t('request', { id: upload.requestId })}` : waitsFor;
   if (phase === 'paused') return upload.pausedBy === 'other' ? t('card.pausedByOther') : t('card.paused');
   if (phase === 'queued') return t('card.queued');
-  if (phase === 'ready') return upload.sha256 ? t('card.same') : '';
   if (upload.resumedAt > 0 && phase === 'sending') return t('card.resumed', { bytes: bytes(upload.resumedAt) });
   return '';
 }

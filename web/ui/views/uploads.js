@@ -154,7 +154,8 @@ function summaryBar() {
     const parts = [t('sum.files', { ready, count: uploads.length }), t('sum.bytes', { sent: bytes(sent), total: bytes(total), percent: percent(sent, total) })];
     if (now > 0 && sent < total) parts.push(t('left.time', { time: duration((total - sent) / now) }));
     say(line, parts.join(' · '));
-    say(speed, now > 0 ? rate(now) : '–');
+    const idle = uploads.every((upload) => upload.hasEnded) ? t(ready === uploads.length ? 'sum.done' : 'sum.ended') : t('sum.idle');
+    say(speed, now > 0 ? rate(now) : queue.active().length > 0 ? t('sum.working') : idle);
     toggle(pause, uploads.some((upload) => upload.canPause));
     toggle(resume, uploads.some((upload) => upload.canResume || upload.canRetry));
     toggle(cancel, uploads.some((upload) => upload.isUnfinished));
