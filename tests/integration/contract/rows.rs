@@ -394,7 +394,7 @@ fn ops() -> Vec<Row> {
     vec![
         row("GET /", OPEN).everybody("200 page"),
         row("HEAD /", OPEN).everybody("200 empty"),
-        row("GET /ui/{file:.*}", OPEN).path("/ui/icon.svg").everybody("200 image/svg+xml: {icon}"),
+        row("GET /ui/{file:.*}", OPEN).path("/ui/vendor/LICENSE.txt").everybody("200 text: hash-wasm 4.13.0 (https://www.npmjs.com/package/hash-wasm): crc32, sha256 and sha512, as its package has them in dist/."),
         row("GET /ui/{file:.*}", OPEN).path("/ui/none.js").everybody(NO_PATH),
         row("HEAD /ui/{file:.*}", OPEN).path("/ui/app.js").everybody("200 empty"),
         row("GET /v1/events", PROBLEM)
@@ -405,7 +405,7 @@ fn ops() -> Vec<Row> {
             .path("/v1/images/{image}/download-url")
             .when(Stage::Ready)
             .other(NOT_READY)
-            .own("200 {new}"),
+            .own("200 download URL"),
         row("POST /v1/images/{uuid}/download-url", PROBLEM)
             .path("/v1/images/{image}/download-url")
             .other(NOT_READY)
@@ -413,7 +413,7 @@ fn ops() -> Vec<Row> {
         row("GET /v1/images/{uuid}/samples", PROBLEM)
             .path("/v1/images/{image}/samples")
             .other(NO_UPLOAD)
-            .own("200 {new}"),
+            .own("200 samples: 1"),
         row("GET /downloads/{capability}", OPEN).path("/downloads/v1.x.y").everybody(NOT_READY),
         row("HEAD /downloads/{capability}", OPEN).path("/downloads/v1.x.y").everybody("404 empty"),
         row("GET /healthz", OPEN).everybody("200 text: alive"),

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync, closeSync } from 'node:fs';
+import { createReadStream, mkdirSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync, closeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -178,7 +178,8 @@ let files = 0;
 /** A file of random bytes, or a sparse one with random ends. */
 export function file(name, size, { sparse = false } = {}) {
   files += 1;
-  const path = join(folder, `${files}-${name.replaceAll(/[^\w.-]/g, '_')}`);
+  mkdirSync(join(folder, String(files)));
+  const path = join(folder, String(files), name);
   const descriptor = openSync(path, 'w');
   if (sparse) {
     writeSync(descriptor, randomBytes(1 << 20), 0, 1 << 20, 0);

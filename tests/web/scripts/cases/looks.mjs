@@ -52,12 +52,11 @@ export async function looks({ atEnd }) {
   await each(page, 'empty');
 
   // One that another client left behind, one that fails, two that are done, and one on its way.
-  const jobData = JSON.stringify({ name: 'windows-server-2022', url: 'upload://windows-server-2022.vhdx', format: 'vhdx' });
+  const jobData = JSON.stringify({ name: 'windows-server-2022', url: 'upload://windows-server-2022.raw', format: 'raw' });
   const { inventory } = await server.call('POST', '/zstack/v1/longjobs', {
     params: { jobName: 'APIAddImageMsg', name: 'windows-server-2022', jobData }, systemTags: ['uploadImage::left', `imageSize::${64 * MIB}`] });
   const url = JSON.parse(inventory.jobResult).inventory.backupStorageRefs[0].installPath;
   const head = Buffer.alloc(22 * MIB);
-  head.write('vhdxfile');
   await fetch(url, { method: 'PUT', body: head, headers: { 'Content-Range': `bytes 0-${head.length - 1}/${64 * MIB}` } });
   const named = (name, size) => ({ name, path: file(name, size) });
   const done = [named('alpine-virt-3.20.raw', 3 * MIB), named('ubuntu-24.04-server-cloudimg-amd64.raw', 9 * MIB)];
