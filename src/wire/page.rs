@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::native::StateName;
-
 /// Where an image can be downloaded for a while, by whoever has the URL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -51,6 +49,6 @@ pub struct Event {
 pub struct JobNews {
     /// The job.
     pub job: String,
-    /// Its state now.
-    pub state: StateName,
+    /// Its state now, by ZStack's name.
+    pub state: String,
 }

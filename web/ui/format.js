@@ -28,13 +28,13 @@ export function percent(part, whole) {
 export function duration(seconds) {
   if (!Number.isFinite(seconds) || seconds < 0) return '–';
   const zh = language() === 'zh';
-  const units = zh ? ['秒', '分', '小时', '天'] : [' s', ' min', ' h', ' d'];
+  const units = zh ? ['\u00a0秒', '\u00a0分', '\u00a0小时', '\u00a0天'] : ['\u00a0s', '\u00a0min', '\u00a0h', '\u00a0d'];
   const whole = Math.max(1, Math.round(seconds));
   if (whole < 60) return `${whole}${units[0]}`;
   const minutes = Math.floor(whole / 60);
-  if (minutes < 60) return minutes < 10 && whole % 60 ? `${minutes}${units[1]} ${whole % 60}${units[0]}` : `${minutes}${units[1]}`;
+  if (minutes < 60) return minutes < 10 && whole % 60 ? `${minutes}${units[1]}\u00a0${whole % 60}${units[0]}` : `${minutes}${units[1]}`;
   const hours = Math.floor(minutes / 60);
-  if (hours < 48) return `${hours}${units[2]} ${minutes % 60}${units[1]}`;
+  if (hours < 48) return `${hours}${units[2]}\u00a0${minutes % 60}${units[1]}`;
   return `${Math.floor(hours / 24)}${units[3]}`;
 }
 

@@ -17,10 +17,7 @@ use crate::{
     },
     jobs::{Heard, Listener},
     uploads::{Party, UploadError},
-    wire::{
-        native::StateName,
-        page::{Event, JobNews},
-    },
+    wire::page::{Event, JobNews},
 };
 
 /// Then the page comes again: so a session that has ended ends its stream, and a proxy sees no request without an end.
@@ -76,7 +73,7 @@ async fn next_line(listener: &mut Listener, until: Instant) -> Option<(Bytes, bo
         Heard::Changes { jobs, images } => {
             let jobs = jobs.into_iter().map(|(job, state)| JobNews {
                 job: job.to_string(),
-                state: StateName::from(state),
+                state: state.name().to_owned(),
             });
             Event { jobs: jobs.collect(), images, all: false }
         }

@@ -142,7 +142,9 @@ async function jobParts(job, reload, close) {
   row(t('col.state'), stateBadge(job.state), job.suspendReason ? ` ${t(`reason.${job.suspendReason}`)}` : null);
   if (job.stage) row(t('job.stage'), `${t(`phase.${job.stage}`)} · ${job.stagePercent ?? 0} %`);
   if (job.waitsFor) row(t('job.waits'), job.waitsFor);
-  if (result?.detail && job.state !== 'Succeeded') row(t('job.detail'), h('p', null, result.detail), result.cause ? h('p', { class: 'muted' }, result.cause) : null);
+  // ZStack's sentence about a suspended job names no reason; its cause does.
+  const told = job.state === 'Suspended' ? [result?.cause ?? result?.detail] : [result?.detail, result?.cause];
+  if (job.state !== 'Succeeded' && told.some(Boolean)) row(t('job.detail'), told.filter(Boolean).map((words, index) => h('p', { class: index ? 'muted' : '' }, words)));
   if (upload) row(t('job.stored'), upload.length ? t('card.of', { sent: bytes(upload.storedBytes), size: bytes(upload.length) }) : bytes(upload.storedBytes));
   row(t('col.created'), h('time', { datetime: exactly(job.createDate) }, when(job.createDate)));
   row(t('job.changed'), h('time', { datetime: exactly(job.lastOpDate) }, when(job.lastOpDate)));

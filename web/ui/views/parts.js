@@ -80,6 +80,9 @@ export function pager(move) {
       back.disabled = start === 0;
       on.disabled = start + shown >= total;
       element.hidden = total === 0;
+      const isOnePage = start === 0 && shown >= total;
+      back.hidden = isOnePage;
+      on.hidden = isOnePage;
       say(words, t('page.words', { from: start + 1, to: start + shown, total }));
     },
   };
