@@ -185,10 +185,10 @@ mod tests {
     }
 
     fn soon() -> Instant {
-        Instant::now() + Duration::from_secs(5)
+        Instant::now() + 2 * GATHER
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn news_of_one_job_are_told_once_and_only_to_those_who_may_see_it() {
         let news = News::default();
         let (mine, other) = (AccountUuid::random(), AccountUuid::random());
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(stranger.next(soon()).await, Heard::Nothing);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn whoever_is_behind_is_told_so_and_hears_on() {
         let news = News::default();
         let account = AccountUuid::random();
@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(slow.next(soon()).await, Heard::Behind);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_stopping_service_lets_its_listeners_go_and_places_come_back() {
         let news = News::default();
         let mut all: Vec<_> = (0..LISTENERS_MAX).map(|_| listener(&news, Scope::All)).collect();
