@@ -27,6 +27,8 @@ let sha = null;
 let hashed = 0;
 let digest = null;
 let preparing = Promise.resolve();
+/** The slice that is being read for its checksum. */
+let reading = null;
 let failures = 0;
 let mismatches = 0;
 
@@ -253,12 +255,14 @@ async function prepared(slice) {
     sha ??= await createSHA256();
     const crc = await createCRC32(CASTAGNOLI);
     crc.init();
+    reading = slice;
     for (let at = slice.start; at < slice.end; ) {
       const bytes = await readAt(file, at, Math.min(slice.end, at + PIECE_BYTES));
       crc.update(bytes);
       absorb(at, bytes);
       at += bytes.length;
     }
+    reading = null;
     return crc.digest('hex');
   });
   preparing = mine.catch(() => {});
@@ -278,7 +282,7 @@ async function hashAll() {
   sha ??= await createSHA256();
   while (!stopped && hashed < file.size) {
     // The next slices bring these bytes by themselves.
-    if (plan.willSend(hashed)) {
+    if (plan.willSend(hashed) || (reading && reading.start <= hashed && hashed < reading.end)) {
       await pause(40);
       continue;
     }

@@ -102,10 +102,9 @@ export async function looks({ atEnd }) {
     return Object.keys({ ...en, ...zh }).filter((key) => !(key in en) || !(key in zh) || holes(en[key]) !== holes(zh[key]));
   });
   check.equal(missing, [], 'words that one language lacks');
-  // Reduced motion and keyboard: everything that can be clicked can be reached, and focus is seen.
-  await page.emulateMedia({ reducedMotion: 'reduce' });
-  const moves = await page.evaluate(() => getComputedStyle(document.querySelector('.steps .now') ?? document.body, '::before').animationDuration);
-  check(Number.parseFloat(moves) < 0.01, moves);
+  // Nothing moves by itself: an animation without an end keeps a processor busy for as long as an upload takes.
+  const moving = await page.evaluate(() => document.getAnimations().filter((one) => one.effect.getTiming().iterations === Infinity).length);
+  check.equal(moving, 0);
   check((await stored(server)) > 0);
 }
 
