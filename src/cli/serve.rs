@@ -26,7 +26,7 @@ use socket2::SockRef;
 
 use super::tls::Certificate;
 use crate::{
-    accounts::{Accounts, Capabilities, ServerKey, SessionLimits},
+    accounts::{Accounts, Capabilities, Downloads, ServerKey, SessionLimits},
     config::{Config, Flags},
     db::{self, Database, DbOptions},
     domain::{
@@ -181,7 +181,7 @@ impl Service {
         let jobs = Jobs::new(JobParts {
             db,
             uploads: Arc::clone(&uploads),
-            clock,
+            clock: Arc::clone(&clock),
             limits: job_limits(config),
             digests: DigestChoice { md5: config.digests.md5, sha256: config.digests.sha256 },
             node,
@@ -193,6 +193,7 @@ impl Service {
         let app = App {
             accounts: Arc::new(accounts),
             capabilities: Arc::new(Capabilities::new(&key)),
+            downloads: Arc::new(Downloads::new(&key, clock)),
             jobs: Arc::clone(&jobs),
             calls,
             hooks,

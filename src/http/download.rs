@@ -18,8 +18,8 @@ use super::{
     routes::{Table, at, get, head},
 };
 use crate::{
-    domain::{ids::ImageUuid, image::ImageRecord},
-    uploads::UploadError,
+    domain::{account::Caller, ids::ImageUuid, image::ImageRecord},
+    uploads::{ReadyImage, UploadError},
 };
 
 /// The download.
@@ -45,8 +45,18 @@ async fn send(app: &App, request: &HttpRequest, uuid: &str) -> Result<HttpRespon
         UploadError::NotFound => Fault::from(RequestFault::NoImage),
         other => other.into(),
     })?;
+    answer(app, request, caller, &found)
+}
+
+/// The bytes that a request asks for, of an image that the reader may see.
+pub(super) fn answer(
+    app: &App,
+    request: &HttpRequest,
+    reader: Caller,
+    found: &ReadyImage,
+) -> Result<HttpResponse, Fault> {
     let (image, length) = (&found.record, found.length);
-    let tag = entity_tag(image);
+    let (tag, uuid) = (entity_tag(image), image.uuid);
     let plan = Plan::of(request, length, &tag)?;
     let mut response = HttpResponse::build(plan.status());
     describe(&mut response, image, &tag);
@@ -71,7 +81,7 @@ async fn send(app: &App, request: &HttpRequest, uuid: &str) -> Result<HttpRespon
         );
     }
     let id = RequestId::of(request);
-    let stream = app.uploads.image_bytes(caller, &found, range)?.inspect(move |block| {
+    let stream = app.uploads.image_bytes(reader, found, range)?.inspect(move |block| {
         // Too late for a status: the connection is closed before the announced end, and the client sees that.
         if let Err(error) = block {
             tracing::warn!(request_id = %id, image = %uuid, %error, "a download broke off");

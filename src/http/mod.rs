@@ -15,6 +15,7 @@ pub mod links;
 pub mod multipart;
 pub mod native;
 pub mod ops;
+pub mod page;
 pub mod peer;
 pub mod problem;
 pub mod request_id;
@@ -31,7 +32,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use problem::RequestFault;
 
 use crate::{
-    accounts::{Accounts, Capabilities},
+    accounts::{Accounts, Capabilities, Downloads},
     jobs::{ApiCalls, JobError, Jobs, WebHooks},
     telemetry::Metrics,
     uploads::Uploads,
@@ -44,6 +45,8 @@ pub struct App {
     pub accounts: Arc<Accounts>,
     /// Upload URLs.
     pub capabilities: Arc<Capabilities>,
+    /// Download URLs.
+    pub downloads: Arc<Downloads>,
     /// The control plane.
     pub jobs: Arc<Jobs>,
     /// Asynchronous calls and their results.
@@ -119,9 +122,10 @@ pub struct HttpSettings {
 pub use routes::{Access, Route};
 
 /// Every route of every dialect.
-fn tables() -> [routes::Table; 6] {
+fn tables() -> [routes::Table; 7] {
     [
         ops::routes(),
+        page::routes(),
         zstack::routes(),
         imagestore::routes(),
         native::routes(),

@@ -1,6 +1,6 @@
-//! For people and machines that run the service: alive, ready, metrics, and a plain status page.
+//! For people and machines that run the service: alive, ready, metrics.
 
-use std::{fmt::Write, net::IpAddr};
+use std::net::IpAddr;
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use serde::Serialize;
@@ -15,7 +15,6 @@ use crate::telemetry::CONTENT_TYPE;
 pub(super) fn routes() -> Table {
     let local = Access::Loopback;
     Table::flat(refuse_method)
-        .service(at("/", [get().open().to(status_page), head().open().to(status_page)]))
         .service(at("/healthz", [get().open().to(healthz), head().open().to(healthz)]))
         .service(at("/readyz", [get().open().to(readyz), head().open().to(readyz)]))
         .service(at("/metrics", [get().by(local).to(metrics), head().by(local).to(metrics)]))
@@ -99,32 +98,4 @@ fn is_loopback(address: IpAddr) -> bool {
         IpAddr::V4(address) => address.is_loopback(),
         IpAddr::V6(address) => address.to_canonical().is_loopback(),
     }
-}
-
-/// `GET /`: how the service does, for a person. The real page comes later.
-async fn status_page(app: web::Data<App>) -> HttpResponse {
-    let mut rows = String::new();
-    for check in app.uploads.checks().await {
-        let words = check.problem.as_deref().unwrap_or("in order");
-        let _ = write!(rows, "<tr><th>{}</th><td>{}</td></tr>", check.name, escaped(words));
-    }
-    let open = app.uploads.all_live().len();
-    let body = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Longshore</title>\
-         <h1>Longshore</h1><p>Resumable uploads of virtual-machine images, version {}.</p>\
-         <table>{rows}<tr><th>uploads in memory</th><td>{open}</td></tr></table>\
-         <p>Send an image with <code>longshore upload FILE</code>. \
-         Machines read <a href=\"/readyz\">readyz</a> and <a href=\"/metrics\">metrics</a>.</p></html>\n",
-        env!("CARGO_PKG_VERSION"),
-    );
-    HttpResponse::Ok()
-        .content_type("text/html; charset=utf-8")
-        .insert_header((header::CONTENT_SECURITY_POLICY, "default-src 'none'"))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(body)
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

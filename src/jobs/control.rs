@@ -217,7 +217,10 @@ impl Jobs {
     /// Deletes the record of a final job; the image stays. A job that does not exist is success (zstack.md 2.4).
     pub async fn delete(&self, caller: Caller, uuid: JobUuid) -> Result<(), JobError> {
         match self.parts.db.delete_job(uuid, caller.scope()).await? {
-            Deleted::Gone | Deleted::Missing => Ok(()),
+            Deleted::Gone | Deleted::Missing => {
+                self.news.others(caller.account);
+                Ok(())
+            }
             Deleted::NotFinal => {
                 let now = self.parts.db.job(uuid, caller.scope()).await?;
                 Err(JobError::WrongState {

@@ -37,7 +37,10 @@ impl Jobs {
             };
             let now_ms = jobs.parts.clock.now_ms();
             match jobs.parts.db.update_image(uuid, caller.scope(), changes, now_ms).await? {
-                ImageUpdated::Done(image) => jobs.with_upload(*image).await,
+                ImageUpdated::Done(image) => {
+                    jobs.news.others(image.account);
+                    jobs.with_upload(*image).await
+                }
                 ImageUpdated::Missing => Err(no_image(uuid)),
                 ImageUpdated::Refused(error) => Err(JobError::Invalid(error.to_string())),
             }
@@ -73,6 +76,7 @@ impl Jobs {
         if enforcing {
             self.expunge_now(uuid).await?;
         }
+        self.news.others(image.account);
         Ok(())
     }
 
@@ -114,6 +118,7 @@ impl Jobs {
             if !jobs.parts.db.recover_image(uuid, now_ms).await? {
                 return Err(JobError::Contended);
             }
+            jobs.news.others(image.account);
             jobs.image_of(caller, uuid).await
         })
         .await

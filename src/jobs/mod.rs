@@ -10,6 +10,7 @@ mod join;
 mod locks;
 mod moves;
 mod progress;
+mod news;
 mod query;
 mod recovery;
 mod rerun;
@@ -40,6 +41,7 @@ pub use hooks::{
 };
 pub use join::Joined;
 pub use progress::JobProgress;
+pub use news::{Heard, LISTENERS_MAX, Listener};
 pub use unreadable::Unreadable;
 pub use whole::Put;
 
@@ -188,6 +190,8 @@ pub struct Jobs {
     doubt: Mutex<ClockDoubt>,
     /// Rows that the last look at all unfinished jobs could not read.
     unreadable: Mutex<Unreadable>,
+    /// What happens, for whoever listens.
+    news: news::News,
 }
 
 impl Jobs {
@@ -203,6 +207,7 @@ impl Jobs {
             arriving: Mutex::default(),
             doubt: Mutex::default(),
             unreadable: Mutex::default(),
+            news: news::News::default(),
         });
         let signals: Arc<dyn JobSignals> = Arc::<Self>::clone(&jobs);
         uploads.connect(Arc::downgrade(&signals));

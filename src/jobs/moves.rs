@@ -119,7 +119,9 @@ impl Jobs {
             match self.parts.db.move_job(change).await? {
                 Applied::Moved(generation) => {
                     tracing::info!(job = %uuid, from = %job.state, to = %next, stage = after.stage.name(), "job moved");
-                    return Ok(Moved::Now(LongJob { generation, ..after }));
+                    let moved = LongJob { generation, ..after };
+                    self.news.job(&moved);
+                    return Ok(Moved::Now(moved));
                 }
                 Applied::Stale => {}
                 Applied::Missing => return Err(JobError::NotFound { uuid: uuid.to_string() }),

@@ -222,7 +222,10 @@ impl Jobs {
             open_uploads_max,
         };
         match self.parts.db.begin_run(run).await? {
-            RunBegun::Begun(generation) => Ok(generation),
+            RunBegun::Begun(generation) => {
+                self.news.job(&records.job);
+                Ok(generation)
+            }
             RunBegun::Stale => Err(JobError::Contended),
             RunBegun::Missing => Err(not_found(job)),
             RunBegun::Duplicate => Err(taken(job, image)),

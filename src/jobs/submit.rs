@@ -154,7 +154,10 @@ impl Jobs {
         let upload = records.upload.clone();
         let new = NewUploadJob { job, image, upload, system_tags, user_tags, open_uploads_max };
         match self.parts.db.create_upload_job(new).await? {
-            Created::Recorded => Ok(()),
+            Created::Recorded => {
+                self.news.job(&records.job);
+                Ok(())
+            }
             Created::Duplicate => Err(taken(job_uuid, image_uuid)),
             Created::TooManyOpenUploads => {
                 Err(UploadError::TooManyOpen { max: open_uploads_max }.into())

@@ -12,6 +12,7 @@ use super::{
     control::Failure,
     locked, millis,
     moves::{Step, interrupted},
+    news::Change,
     recovery::by_itself,
     unreadable::Unreadable,
 };
@@ -152,6 +153,11 @@ impl Jobs {
             live.clock_set_back(now_ms);
         }
         let silent_ms = now_ms - live.silent_since_ms();
+        if live.last_byte_ms().is_some() && silent_ms <= LAST_BYTE_QUIET_MS {
+            // Its progress is news while bytes come.
+            let job = Some((record.job, JobState::Running));
+            self.news.tell(Change { account: record.account, job });
+        }
         if live.last_byte_ms().is_none() {
             let idle_fail_ms = millis(self.parts.limits.idle_fail);
             let age_ms = locked(&self.doubt).believed_age_ms(record.created_ms, now_ms);

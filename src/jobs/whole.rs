@@ -187,6 +187,7 @@ impl Jobs {
         match recorded.await {
             Ok(Created::Recorded) => {
                 uploads.settle_image(image.uuid).await;
+                self.news.job(job);
                 Ok(true)
             }
             Ok(Created::Duplicate) => {

@@ -13,6 +13,7 @@ mod live;
 mod place;
 mod read;
 mod reading;
+mod samples;
 mod signals;
 mod space;
 mod whole;
@@ -40,6 +41,7 @@ pub use longshore_storage::{
 };
 pub use place::Takeover;
 pub use reading::ReadyImage;
+pub use samples::{SAMPLE_BYTES, SAMPLES, Sample};
 pub use signals::{JobSignals, Verdict};
 pub use space::SpaceLedger;
 pub(crate) use whole::Held;

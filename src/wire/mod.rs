@@ -2,5 +2,6 @@
 
 pub mod ims;
 pub mod native;
+pub mod page;
 pub mod problem;
 pub mod zstack;

@@ -279,6 +279,13 @@ fn json_told(body: &Value) -> String {
         let (state, offset) = (body["state"].as_str().unwrap_or("?"), &body["offset"]);
         return format!("upload {state} at {offset}");
     }
+    if let Some(url) = body["url"].as_str().filter(|_| body["expiresMs"].is_i64()) {
+        assert!(url.starts_with("/downloads/v1."), "{url}");
+        return "download URL".to_owned();
+    }
+    if let Some(samples) = body["samples"].as_array() {
+        return format!("samples: {}", samples.len());
+    }
     if body.get("checks").is_some() {
         return format!("ready: {}", body["ready"]);
     }

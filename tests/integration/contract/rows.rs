@@ -133,6 +133,7 @@ const NO_IMAGE: &str =
     "202 then 503 SYS.1003: invalid field[uuid], resource[uuid:{image}, type:ImageVO] not found";
 const NO_UPLOAD: &str = "404 not_found: There is no such upload, or its URL was revoked. Ask its job for the upload URL, or start a new upload.";
 const NO_UPLOAD_SLICE: &str = "404 slice not_found: There is no such upload, or its URL was revoked. Ask its job for the upload URL, or start a new upload.";
+const NO_PATH: &str = "404 not_found: There is nothing at this path. Uploads go to PUT /uploads/<IMAGE_ID> or to the upload URL of a job.";
 const NOT_READY: &str =
     "404 not_found: There is no such image, or it is not Ready yet. Look at its job.";
 const GONE: &str = "410 gone: The upload was canceled, has failed or was started anew; its bytes are gone. Its job says why. Start a new upload.";
@@ -393,6 +394,28 @@ fn ops() -> Vec<Row> {
     vec![
         row("GET /", OPEN).everybody("200 page"),
         row("HEAD /", OPEN).everybody("200 empty"),
+        row("GET /ui/{file:.*}", OPEN).path("/ui/vendor/LICENSE.txt").everybody("200 text: hash-wasm 4.13.0 (https://www.npmjs.com/package/hash-wasm): crc32, sha256 and sha512, as its package has them in dist/."),
+        row("GET /ui/{file:.*}", OPEN).path("/ui/none.js").everybody(NO_PATH),
+        row("HEAD /ui/{file:.*}", OPEN).path("/ui/app.js").everybody("200 empty"),
+        row("GET /v1/events", PROBLEM)
+            .path("/v1/events?for=0")
+            .other("200 text/event-stream: : listening")
+            .own("200 text/event-stream: : listening"),
+        row("POST /v1/images/{uuid}/download-url", PROBLEM)
+            .path("/v1/images/{image}/download-url")
+            .when(Stage::Ready)
+            .other(NOT_READY)
+            .own("200 download URL"),
+        row("POST /v1/images/{uuid}/download-url", PROBLEM)
+            .path("/v1/images/{image}/download-url")
+            .other(NOT_READY)
+            .own(NOT_READY),
+        row("GET /v1/images/{uuid}/samples", PROBLEM)
+            .path("/v1/images/{image}/samples")
+            .other(NO_UPLOAD)
+            .own("200 samples: 1"),
+        row("GET /downloads/{capability}", OPEN).path("/downloads/v1.x.y").everybody(NOT_READY),
+        row("HEAD /downloads/{capability}", OPEN).path("/downloads/v1.x.y").everybody("404 empty"),
         row("GET /healthz", OPEN).everybody("200 text: alive"),
         row("HEAD /healthz", OPEN).everybody("200 empty"),
         row("GET /readyz", OPEN).everybody("200 ready: true"),

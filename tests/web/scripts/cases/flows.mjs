@@ -1,0 +1,177 @@
+// What a person does when nothing goes wrong.
+
+import { readFileSync } from 'node:fs';
+import { Server, browser, cards, check, file, open, pause, phaseIs, sha256, stored, until, Line } from '../harness.mjs';
+
+const MIB = 1 << 20;
+
+async function ready({ atEnd, environment }) {
+  const server = await Server.start(environment);
+  atEnd(() => server.kill());
+  const context = await browser();
+  atEnd(() => context.close());
+  return { server, context };
+}
+
+/** Logging in by a wrong and the right password; a small and a large file; digests, download, logging out. */
+export async function upload({ atEnd }) {
+  const { server, context } = await ready({ atEnd });
+  const page = await context.newPage();
+  await page.goto(server.base);
+  await page.fill('#password', 'wrong');
+  await page.click('button[type=submit]');
+  await page.waitForFunction(() => document.querySelector('.problem').textContent.includes('wrong'));
+  context.amiss.length = 0; // Chromium itself notes the refused login.
+  await page.fill('#password', 'correct horse');
+  await page.click('button[type=submit]');
+  await page.waitForSelector('.drop');
+
+  const [small, large] = [file('tiny.raw', 1024), file('large.raw', 300 * MIB)];
+  await page.setInputFiles('#files', [small, large]);
+  await phaseIs(page, 'ready', 60, 0);
+  await until('the graph is drawn', () => page.locator('.graph-line').evaluate((line) => (line.getAttribute('d') ?? '').length > 20), 60);
+  await phaseIs(page, 'ready', 120, 1);
+  const images = await server.images();
+  const digests = new Map(images.map((image) => [image.actualSize, image.sha256Sum]));
+  check.equal(digests.get(1024), await sha256(small));
+  check.equal(digests.get(300 * MIB), await sha256(large));
+  check((await cards(page)).every((card) => card.numbers.includes('SHA-256 is equal')));
+
+  await page.goto(`${server.base}/#/images`);
+  const row = page.locator('tbody tr', { hasText: 'tiny' });
+  await row.waitFor();
+  const [download] = await Promise.all([page.waitForEvent('download'), row.getByRole('button', { name: 'Download' }).click()]);
+  check(readFileSync(await download.path()).equals(readFileSync(small)), 'the download is the file');
+  await row.getByRole('button', { name: 'Delete' }).click();
+  await page.locator('dialog').getByRole('button', { name: 'Delete' }).click();
+  await until('the image is gone from the list', async () => (await page.locator('tbody tr').count()) === 1);
+  check.equal((await server.images()).length, 1);
+
+  await page.goto(`${server.base}/#/jobs`);
+  await page.locator('tbody tr', { hasText: 'large' }).locator('.row-name').click();
+  await page.locator('dialog dd', { hasText: digests.get(300 * MIB) }).waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: /Log out/ }).click();
+  await page.waitForSelector('#password');
+  check.equal(context.amiss, []);
+}
+
+/** Pausing is seen by others, and others' pausing is seen here; cancel removes what was sent; the keyboard is enough. */
+export async function control({ atEnd }) {
+  const { server, context } = await ready({ atEnd });
+  const line = await Line.before(server);
+  atEnd(() => line.close());
+  line.rate = 12 * MIB;
+  const page = await open(context, line.base);
+  const path = file('steered.raw', 60 * MIB);
+  await page.setInputFiles('#files', [path]);
+  await until('bytes are stored', async () => (await stored(server)) > 4 * MIB);
+  const pauseButton = page.locator('.upload').getByRole('button', { name: 'Pause' });
+  await pauseButton.focus();
+  await page.keyboard.press('Enter');
+  await phaseIs(page, 'paused');
+  const [state] = await server.uploadStates();
+  check.equal(state.state, 'Suspended');
+  const kept = state.storedBytes;
+  await pause(1500);
+  check.equal((await server.uploadStates())[0].storedBytes, kept, 'a paused upload takes no bytes');
+
+  await page.locator('.upload').getByRole('button', { name: 'Resume' }).click();
+  await until('it goes on', async () => (await stored(server)) > kept);
+  await server.call('PUT', `/zstack/v1/longjobs/${state.jobUuid}/actions`, { suspendLongJob: {} });
+  const card = await phaseIs(page, 'paused');
+  check(card.note.includes('another client'), card.note);
+  await page.locator('.upload').getByRole('button', { name: 'Resume' }).click();
+  await phaseIs(page, 'sending');
+
+  await page.locator('.upload').getByRole('button', { name: 'Cancel' }).click();
+  const sure = page.locator('dialog').getByRole('button', { name: 'Cancel' });
+  if (await sure.count()) await sure.click();
+  await phaseIs(page, 'canceled');
+  await until('nothing is left of it', async () => (await server.uploadStates()).length === 0);
+  const { inventories: [job] } = await server.call('GET', `/zstack/v1/longjobs/${state.jobUuid}`);
+  check.equal(job.state, 'Canceled');
+}
+
+/** The tab is closed in the middle, the browser ended; what the server has is offered, and only the right file is taken. */
+export async function reopened({ atEnd }) {
+  const { server, context } = await ready({ atEnd });
+  const line = await Line.before(server);
+  atEnd(() => line.close());
+  line.rate = 12 * MIB;
+  const size = 48 * MIB;
+  const [path, other, shorter] = [file('debian-12.raw', size), file('debian-13.raw', size), file('short.raw', MIB)];
+  const first = await open(context, line.base);
+  await first.setInputFiles('#files', [path]);
+  await until('a third is stored', async () => (await stored(server)) > size / 3);
+  await context.close();
+  const kept = await stored(server);
+  line.rate = Infinity;
+  const sentBefore = line.received;
+
+  const again = await browser();
+  atEnd(() => again.close());
+  const page = await open(again, line.base, { logIn: false });
+  const left = page.locator('.left');
+  await left.waitFor();
+  check((await left.locator('.note').textContent()).includes('debian-12.raw'), 'the unfinished upload is named');
+  await left.locator('input[type=file]').setInputFiles(shorter);
+  const short = await phaseIs(page, 'failed');
+  check(short.note.includes('another file') && /48\sMiB/.test(short.note), short.note);
+  await left.locator('input[type=file]').setInputFiles(other);
+  const wrong = await phaseIs(page, 'failed', 60, 1);
+  check(wrong.note.includes('sampled blocks differ'), wrong.note);
+  check.equal(await stored(server), kept, 'of a wrong file nothing was sent');
+
+  await left.locator('input[type=file]').setInputFiles(path);
+  await phaseIs(page, 'ready', 90, 2);
+  const [image] = await server.images();
+  check.equal(image.sha256Sum, await sha256(path));
+  const sent = line.received - sentBefore;
+  check(sent < size - kept + 8 * MIB, `sent ${sent} again, ${kept} of ${size} were stored`);
+  check.equal(again.amiss, []);
+}
+
+/** Another client began it, under a name of its own: samples of what is stored tell the files apart. */
+export async function foreign({ atEnd }) {
+  const { server, context } = await ready({ atEnd });
+  const size = 20 * MIB;
+  const [path, other] = [file('foreign.raw', size), file('look-alike.raw', size)];
+  const bytes = readFileSync(path);
+  const jobData = JSON.stringify({ name: 'foreign', url: 'upload://foreign.raw', format: 'raw' });
+  const { inventory } = await server.call('POST', '/zstack/v1/longjobs', {
+    params: { jobName: 'APIAddImageMsg', name: 'foreign', jobData }, systemTags: ['uploadImage::some-md5', `imageSize::${size}`] });
+  const url = JSON.parse(inventory.jobResult).inventory.backupStorageRefs[0].installPath;
+  const half = 9 * MIB + 17;
+  const put = await fetch(url, { method: 'PUT', body: bytes.subarray(0, half), headers: { 'Content-Range': `bytes 0-${half - 1}/${size}` } });
+  check.equal(put.status, 200);
+
+  const page = await open(context, server.base);
+  const left = page.locator('.left');
+  await left.waitFor();
+  await left.locator('input[type=file]').setInputFiles(other);
+  const wrong = await phaseIs(page, 'failed');
+  check(wrong.note.includes('sampled blocks differ'), wrong.note);
+  check.equal(await stored(server), half);
+  await left.locator('input[type=file]').setInputFiles(path);
+  await phaseIs(page, 'ready', 60, 1);
+  const images = await server.images();
+  check.equal(images.map((image) => image.sha256Sum), [await sha256(path)]);
+}
+
+/** Two tabs send the same file: both end with the same image, and it is stored once. */
+export async function tabs({ atEnd }) {
+  const { server, context } = await ready({ atEnd });
+  const path = file('twice.raw', 80 * MIB);
+  const one = await open(context, server.base);
+  const two = await context.newPage();
+  await two.goto(server.base);
+  await two.waitForSelector('.drop');
+  await one.setInputFiles('#files', [path]);
+  await until('it has begun', async () => (await stored(server)) > 0);
+  await two.setInputFiles('#files', [path]);
+  await Promise.all([phaseIs(one, 'ready', 120), phaseIs(two, 'ready', 120)]);
+  const images = await server.images();
+  check.equal(images.map((image) => image.sha256Sum), [await sha256(path)]);
+  check.equal(context.amiss.filter((words) => !words.includes('status of 4')), []);
+}

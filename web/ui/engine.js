@@ -1,0 +1,332 @@
+// The worker of one upload: reads the file, names it, sends slices side by side with a checksum each, and hashes the whole on the way.
+// It needs nothing but the upload URL, so a session that ends does not stop it. The page only hears what it has to show.
+
+import './vendor/hash-wasm-sha256.js';
+import './vendor/hash-wasm-crc32.js';
+import { formatOf, imageIdOf, readAt, sampleDigest } from './identity.js';
+import { Plan } from './plan.js';
+import { sendSlice, stateOf } from './wire.js';
+
+const { createCRC32, createSHA256 } = globalThis.hashwasm;
+/** CRC-32C, as iSCSI has it; reflected. */
+const CASTAGNOLI = 0x82f63b78;
+const PIECE_BYTES = 2 << 20;
+const TELL_MS = 250;
+const FINISH_POLL_MS = 700;
+/** Slices that are under way get this long to end by themselves before a pause: what they sent would be sent again. */
+const DRAIN_MS = 3000;
+
+let file = null;
+let path = null;
+let plan = null;
+let width = 4;
+let held = true;
+let stopped = false;
+const running = new Set();
+let sha = null;
+let hashed = 0;
+let digest = null;
+let preparing = Promise.resolve();
+/** The slice that is being read for its checksum. */
+let reading = null;
+let failures = 0;
+let mismatches = 0;
+
+const tell = (kind, more = {}) => postMessage({ kind, ...more });
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Something that others wait for. */
+class Signal {
+  #waiting = [];
+
+  wait() {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  fire() {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+}
+
+/** A slice ended, or an order came: there may be something to send. */
+const turn = new Signal();
+/** Whoever backs off is to look again now. */
+const nudge = new Signal();
+
+const orders = {
+  async identify({ file: given }) {
+    file = given;
+    const [imageId, format] = await Promise.all([imageIdOf(file), formatOf(file)]);
+    tell('identified', { imageId, format });
+  },
+  async sample({ ranges }) {
+    tell('sampled', { digests: await sampleDigest(file, ranges) });
+  },
+  async send({ path: given, slices }) {
+    path = given;
+    width = slices;
+    const state = await stateFor();
+    if (!state) return;
+    if (state.length && state.length !== file.size) {
+      tell('failed', { code: 'other_size', length: state.length });
+      return;
+    }
+    plan = new Plan(file.size, state);
+    held = false;
+    const beat = setInterval(progress, TELL_MS);
+    const hashing = hashAll();
+    hashing.catch(() => {});
+    await sendAll();
+    progress();
+    if (!stopped) await finish(hashing);
+    clearInterval(beat);
+  },
+  async width({ slices }) {
+    width = slices;
+    turn.fire();
+  },
+  async hold() {
+    held = true;
+    nudge.fire();
+    const drained = Promise.allSettled([...running].map((slice) => slice.ended));
+    await Promise.race([drained, pause(DRAIN_MS)]);
+    for (const slice of running) slice.abort?.();
+    await drained;
+    progress();
+    tell('held');
+  },
+  async go() {
+    failures = 0;
+    held = false;
+    nudge.fire();
+    turn.fire();
+  },
+};
+
+addEventListener('message', ({ data }) => {
+  orders[data.order](data).catch((error) => fail(broken(error)));
+});
+
+/** A file that changed or went away while it was read says so by its name only. */
+function broken(error) {
+  const unreadable = ['NotReadableError', 'NotFoundError', 'NotAllowedError'].includes(error?.name);
+  return { code: unreadable ? 'unreadable' : 'defect', words: String(error?.message ?? error) };
+}
+
+function fail(what) {
+  if (stopped) return;
+  stopped = true;
+  held = true;
+  for (const slice of running) slice.abort?.();
+  nudge.fire();
+  turn.fire();
+  tell('failed', what);
+}
+
+function progress() {
+  if (!plan) return;
+  let inFlight = 0;
+  for (const slice of running) inFlight += slice.loaded ?? 0;
+  tell('progress', {
+    stored: plan.storedBytes,
+    sent: plan.storedBytes + inFlight,
+    hashed,
+    slices: running.size,
+    sliceBytes: plan.sliceBytes,
+    missing: plan.missingNow(),
+  });
+}
+
+/** The state, asked until the server answers; null once the upload is gone. */
+async function stateFor() {
+  for (let tries = 0; !stopped; tries += 1) {
+    const asked = await stateOf(path);
+    if (asked.state) {
+      if (tries > 0) tell('reached');
+      return asked.state;
+    }
+    if (asked.status === 404 || asked.status === 410) {
+      fail({ code: 'gone', words: asked.words, requestId: asked.requestId });
+      return null;
+    }
+    await wait(asked, tries);
+  }
+  return null;
+}
+
+/** Back-off with jitter; the page is told why and for how long. */
+async function wait(outcome, tries) {
+  const backOff = Math.min(20_000, 500 * 2 ** Math.min(tries, 6));
+  const ms = Math.max(outcome.retryAfterMs ?? 0, backOff * (0.5 + Math.random() / 2));
+  tell('waiting', { status: outcome.status, code: outcome.code, words: outcome.words, requestId: outcome.requestId, ms });
+  await Promise.race([pause(ms), nudge.wait()]);
+}
+
+async function sendAll() {
+  while (!stopped && !plan.isComplete()) {
+    const range = !held && running.size < width ? plan.take() : null;
+    if (range) {
+      const slice = { ...range };
+      running.add(slice);
+      slice.ended = send(slice).finally(() => {
+        running.delete(slice);
+        turn.fire();
+      });
+      slice.ended.catch((error) => fail(broken(error)));
+      // One slice is read and checked at a time; its sending goes on beside the next one's reading.
+      await slice.ready;
+      continue;
+    }
+    await (running.size === 0 && !held ? pause(200) : turn.wait());
+  }
+}
+
+async function send(slice) {
+  let isReady;
+  slice.ready = new Promise((resolve) => {
+    isReady = resolve;
+  });
+  try {
+    const checksum = await prepared(slice);
+    isReady();
+    if (held || stopped) return plan.giveBack(slice);
+    const outcome = await sendSlice(path, file, slice, checksum);
+    return await settle(slice, outcome);
+  } catch (error) {
+    plan.giveBack(slice);
+    throw error;
+  } finally {
+    isReady();
+  }
+}
+
+async function settle(slice, outcome) {
+  if (outcome.state) {
+    failures = 0;
+    plan.done(slice, outcome);
+    tell('reached');
+    return;
+  }
+  plan.giveBack(slice);
+  if (outcome.aborted || stopped) return;
+  switch (outcome.code) {
+    case 'gone':
+    case 'not_found':
+    case 'unsafe_image':
+    case 'failed':
+    case 'quota':
+    case 'too_large':
+      fail(outcome);
+      return;
+    case 'suspended':
+      held = true;
+      tell('suspended');
+      return;
+    case 'checksum_mismatch':
+      mismatches += 1;
+      if (mismatches >= 5) fail({ ...outcome, code: 'changed' });
+      return;
+    case 'chunk_too_large':
+      plan.atMost(outcome.suggestedBytes);
+      return;
+    default:
+  }
+  if (outcome.status >= 400 && outcome.status < 500 && ![408, 409, 416, 423, 429, 400].includes(outcome.status)) {
+    fail(outcome);
+    return;
+  }
+  plan.smaller();
+  failures += 1;
+  // A refusal that does not pass is no weather.
+  if (outcome.status === 400 && failures > 8) {
+    fail(outcome);
+    return;
+  }
+  await wait(outcome, failures - 1);
+  // What is stored is asked for, not assumed: a slice whose answer was lost is there all the same.
+  const asked = await stateOf(path);
+  if (asked.state) plan.learn(asked.state);
+}
+
+/** The CRC-32C of a slice. Bytes at the end of what is hashed go into the digest of the whole in the same reading. */
+async function prepared(slice) {
+  if (slice.checksum !== undefined) return slice.checksum;
+  const mine = preparing.then(async () => {
+    sha ??= await createSHA256();
+    const crc = await createCRC32(CASTAGNOLI);
+    crc.init();
+    reading = slice;
+    for (let at = slice.start; at < slice.end; ) {
+      const bytes = await readAt(file, at, Math.min(slice.end, at + PIECE_BYTES));
+      crc.update(bytes);
+      absorb(at, bytes);
+      at += bytes.length;
+    }
+    reading = null;
+    return crc.digest('hex');
+  });
+  preparing = mine.catch(() => {});
+  slice.checksum = await mine;
+  return slice.checksum;
+}
+
+function absorb(at, bytes) {
+  if (at !== hashed || digest) return;
+  if (at === 0) sha.init();
+  sha.update(bytes);
+  hashed += bytes.length;
+}
+
+/** Hashes what the slices do not: what was sent before this page, and what came out of order. */
+async function hashAll() {
+  sha ??= await createSHA256();
+  while (!stopped && hashed < file.size) {
+    // The next slices bring these bytes by themselves.
+    if (plan.willSend(hashed) || (reading && reading.start <= hashed && hashed < reading.end)) {
+      await pause(40);
+      continue;
+    }
+    const at = hashed;
+    const bytes = await readAt(file, at, Math.min(file.size, plan.nextToSend(at), at + PIECE_BYTES));
+    absorb(at, bytes);
+    // Sending goes first.
+    await pause(held ? 5 : 0);
+  }
+  if (!stopped) {
+    digest = sha.digest('hex');
+    tell('hashed', { sha256: digest });
+  }
+}
+
+/** Every byte is stored: the server finishes, and says how far it is. */
+async function finish(hashing) {
+  for (;;) {
+    const state = await stateFor();
+    if (!state || stopped) return;
+    if (state.missing.length > 0 && !isFinal(state.state)) {
+      plan.learn(state);
+      await sendAll();
+      continue;
+    }
+    tell('finishing', { state });
+    if (state.state === 'Succeeded') {
+      if (!digest) tell('comparing');
+      await hashing;
+      const same = !state.sha256 || state.sha256 === digest;
+      tell(same ? 'ready' : 'failed', same ? { state, sha256: digest } : { code: 'digest', words: state.sha256, sha256: digest });
+      stopped = true;
+      return;
+    }
+    if (isFinal(state.state)) {
+      fail({ code: state.state === 'Canceled' ? 'canceled' : 'failed', words: state.detail ?? '' });
+      return;
+    }
+    if (state.state === 'Suspended' && !held) {
+      held = true;
+      tell('suspended', { words: state.waitsFor });
+    }
+    await pause(FINISH_POLL_MS);
+  }
+}
+
+const isFinal = (name) => name === 'Succeeded' || name === 'Failed' || name === 'Canceled';

@@ -1,0 +1,185 @@
+// The uploads of this page: which run, which wait for their turn, and what people may do with each.
+
+import { ApiError, act, get, sessionEvents, uploadPath } from './api.js';
+import { forgetHandle, keepHandle } from './handles.js';
+import { t } from './i18n.js';
+import { Upload } from './upload.js';
+
+/** Files that are sent at once, and connections for all of them together: browsers allow six to a host, and the page needs some. */
+const FILES_AT_ONCE = 2;
+const SLICES_AT_ONCE = 4;
+/** Files in the list; more at a time are refused in words, so that a dropped home directory does no harm. */
+export const FILES_MAX = 200;
+
+class Queue extends EventTarget {
+  constructor() {
+    super();
+    /** @type {Upload[]} */
+    this.uploads = [];
+    this.wakeLock = null;
+    addEventListener('offline', () => this.#each((upload) => upload.networkLost()));
+    addEventListener('online', () => this.#each((upload) => upload.networkBack()));
+    addEventListener('beforeunload', (event) => {
+      if (!this.isBusy()) return;
+      event.preventDefault();
+      event.returnValue = '';
+    });
+    document.addEventListener('visibilitychange', () => this.#holdScreen());
+    sessionEvents.addEventListener('signedin', () => this.#pump());
+  }
+
+  /** Takes files up. `expected` is the unfinished upload that they are to go on with, if one was named. Tells how many were left out. */
+  add(files, { expected = null, handles = [] } = {}) {
+    const room = Math.max(0, FILES_MAX - this.uploads.length);
+    const taken = files.slice(0, room);
+    taken.forEach((file, index) => {
+      const upload = new Upload(file, { expected, handle: handles[index] ?? null, jobs: this });
+      upload.addEventListener('change', () => this.#changed(upload));
+      this.uploads.push(upload);
+    });
+    this.#pump();
+    this.#changed(null);
+    return files.length - taken.length;
+  }
+
+  isBusy() {
+    return this.uploads.some((upload) => upload.isActive || upload.phase === 'queued');
+  }
+
+  active() {
+    return this.uploads.filter((upload) => upload.isActive);
+  }
+
+  remove(upload) {
+    upload.end();
+    this.uploads = this.uploads.filter((other) => other !== upload);
+    this.#changed(null);
+    this.#pump();
+  }
+
+  clearEnded() {
+    for (const upload of this.uploads.filter((one) => one.hasEnded)) this.remove(upload);
+  }
+
+  pauseAll() {
+    this.#each((upload) => upload.canPause && upload.pause());
+  }
+
+  resumeAll() {
+    this.#each((upload) => {
+      if (upload.canResume) upload.resume();
+      else if (upload.phase === 'failed' && upload.canRetry) upload.retry();
+    });
+  }
+
+  cancelAll() {
+    this.#each((upload) => upload.isUnfinished && upload.cancel());
+  }
+
+  /** The job for this file: the one that is under way, by whichever client, or a new one. */
+  async jobFor(upload) {
+    const found = await existing(upload.imageId);
+    if (found) {
+      if (found.longJobState === 'Suspended') await this.resumeJob(found.longJobUuid);
+      return { job: found.longJobUuid, image: found.imageUuid, path: uploadPath(found.imageUploadUrl), offset: found.offset };
+    }
+    const { name, size } = upload.file;
+    const iso = upload.format === 'iso';
+    const jobData = {
+      name: shortened(name),
+      url: `upload://${encodeURIComponent(name).slice(0, 900)}`,
+      format: upload.format,
+      mediaType: iso ? 'ISO' : 'RootVolumeTemplate',
+    };
+    const params = { jobName: 'APIAddImageMsg', name: shortened(name), jobData: JSON.stringify(jobData) };
+    const systemTags = [`uploadImage::${upload.imageId}`, `imageSize::${size}`];
+    const { inventory } = await act('POST', '/zstack/v1/longjobs', { params, systemTags });
+    const event = JSON.parse(inventory.jobResult ?? 'null');
+    const url = event?.inventory?.backupStorageRefs?.[0]?.installPath;
+    const path = url ? uploadPath(url) : null;
+    if (!path) throw new ApiError({ code: 'no_url', words: t('err.noUrl') });
+    return { job: inventory.uuid, image: inventory.targetResourceUuid, path, offset: 0 };
+  }
+
+  /** The job of an unfinished upload that was named. */
+  async jobOf({ job, image, path, offset, state }) {
+    if (state === 'Suspended') await this.resumeJob(job);
+    return { job, image, path, offset };
+  }
+
+  samplesOf(image) {
+    return get(`/v1/images/${image}/samples`);
+  }
+
+  suspendJob(job) {
+    return act('PUT', `/zstack/v1/longjobs/${job}/actions`, { suspendLongJob: {} });
+  }
+
+  /** It may run already: then there is nothing to resume. */
+  async resumeJob(job) {
+    try {
+      await act('PUT', `/zstack/v1/longjobs/${job}/actions`, { resumeLongJob: {} });
+    } catch (error) {
+      if (error.code !== 'SYS.1007') throw error;
+    }
+  }
+
+  cancelJob(job) {
+    return act('PUT', `/zstack/v1/longjobs/${job}/actions`, { cancelLongJob: {} });
+  }
+
+  keepHandle(upload) {
+    if (upload.handle && upload.imageId) keepHandle(upload.imageId, upload.handle).catch(() => {});
+  }
+
+  dropHandle(upload) {
+    if (upload.imageId) forgetHandle(upload.imageId).catch(() => {});
+  }
+
+  #each(act) {
+    for (const upload of [...this.uploads]) act(upload);
+  }
+
+  #changed(upload) {
+    if (upload && (upload.hasEnded || upload.isStopped)) this.#pump();
+    this.#holdScreen();
+    this.dispatchEvent(new CustomEvent('change', { detail: upload }));
+  }
+
+  #pump() {
+    const waiting = this.uploads.filter((upload) => upload.phase === 'queued');
+    let free = FILES_AT_ONCE - this.active().length;
+    for (const upload of waiting) {
+      if (free <= 0) break;
+      free -= 1;
+      upload.start();
+    }
+    const active = this.active();
+    const width = Math.max(1, Math.floor(SLICES_AT_ONCE / Math.max(1, active.length)));
+    for (const upload of active) upload.useConnections(width);
+  }
+
+  /** While bytes are sent the screen stays on, where a browser offers that. */
+  async #holdScreen() {
+    const wanted = this.active().length > 0 && document.visibilityState === 'visible';
+    if (wanted && !this.wakeLock && navigator.wakeLock) {
+      this.wakeLock = 'asked';
+      this.wakeLock = await navigator.wakeLock.request('screen').catch(() => null);
+      this.wakeLock?.addEventListener?.('release', () => { this.wakeLock = null; });
+    } else if (!wanted && this.wakeLock?.release) {
+      const lock = this.wakeLock;
+      this.wakeLock = null;
+      lock.release().catch(() => {});
+    }
+  }
+}
+
+async function existing(imageId) {
+  const details = await get(`/zstack/v1/images/upload-job/details/${encodeURIComponent(imageId)}`);
+  return details.existingJobDetails?.[0] ?? null;
+}
+
+/** Names have at most 255 characters. */
+const shortened = (name) => [...name].slice(0, 255).join('');
+
+export const queue = new Queue();

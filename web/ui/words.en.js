@@ -1,0 +1,58 @@
+// English. `{names}` are filled in as text.
+export default {
+  'skip': 'Skip to the content', 'theme': 'Switch between dark and light', 'signout': 'Log out {account}', 'loading': 'Loading…', 'copied': 'Copied',
+  'request': '(request {id})',
+  'nav.label': 'Main', 'nav.uploads': 'Upload', 'nav.jobs': 'Jobs', 'nav.images': 'Images', 'nav.schedule': 'Schedule',
+  'login.title': 'Log in', 'login.line': 'Send images that arrive, whatever breaks on the way.', 'login.words': 'With the account that your operator gave you.',
+  'login.busy': 'Your session has ended. Uploads that run here go on; log in to see the rest.', 'login.account': 'Account', 'login.password': 'Password',
+  'login.submit': 'Log in', 'login.wrong': 'The account or the password is wrong.',
+  'storage.free': '{free} free', 'storage.words': 'Storage: {used} of {total} used, {free} free',
+
+  'drop.title': 'Drop image files here', 'drop.words': 'qcow2, raw, ISO, VMDK, VHD … any size. If it breaks off, it goes on where it stopped.', 'drop.choose': 'Choose files',
+  'drop.taken': 'Files taken up: {count}', 'drop.tooMany': 'The list holds {max} files; left out: {count}.', 'drop.folder': 'Folders cannot be sent. Drop the files themselves.',
+  'queue.label': 'Uploads of this page', 'sum.files': '{ready} of {count} ready', 'sum.done': 'All done', 'sum.ended': 'Finished', 'sum.idle': 'Paused', 'sum.working': 'Working…', 'sum.bytes': '{sent} of {total} ({percent})', 'left.time': '{time} left',
+  'all.pause': 'Pause all', 'all.resume': 'Resume all', 'all.cancel': 'Cancel all', 'all.clear': 'Clear finished', 'all.cancelTitle': 'Cancel all uploads?', 'all.cancelSure': 'Every unfinished upload of this page is canceled. What was sent is removed from the server.',
+  'graph.label': 'Throughput', 'graph.words': 'Throughput of the last two minutes, at most {top}',
+
+  'phase.queued': 'Waiting for its turn', 'phase.checking': 'Checking', 'phase.starting': 'Starting', 'phase.sending': 'Sending', 'phase.receiving': 'Sending', 'phase.waiting': 'Waiting', 'phase.interrupted': 'Interrupted',
+  'phase.pausing': 'Pausing', 'phase.paused': 'Paused', 'phase.verifying': 'Verifying', 'phase.comparing': 'Comparing digests', 'phase.inspecting': 'Inspecting',
+  'phase.publishing': 'Storing', 'phase.ready': 'Ready', 'phase.failed': 'Failed', 'phase.canceled': 'Canceled',
+  'state.Waiting': 'Waiting', 'state.Running': 'Running', 'state.Suspended': 'Suspended', 'state.Canceling': 'Canceling', 'state.Succeeded': 'Succeeded', 'state.Failed': 'Failed', 'state.Canceled': 'Canceled',
+  'reason.idle': 'no byte for a while', 'reason.user': 'paused by a person', 'reason.restart': 'the server restarted', 'reason.no_space': 'the storage is full', 'reason.io_error': 'the storage failed',
+
+  'act.pause': 'Pause', 'act.resume': 'Resume', 'act.retry': 'Try again', 'act.cancel': 'Cancel', 'act.remove': 'Remove from the list', 'act.copy': 'Copy', 'act.close': 'Close', 'act.keep': 'Keep it',
+  'act.delete': 'Delete', 'act.download': 'Download', 'act.rerun': 'Run again', 'act.cancelTitle': 'Cancel this upload?', 'act.cancelSure': '{bytes} of {name} were sent already and are removed from the server.',
+  'card.progress': 'Progress of {name}', 'card.details': 'Details', 'card.of': '{sent} of {size}', 'card.hash': 'digest {percent}', 'card.queued': 'Two files are sent at a time; this one starts by itself.',
+  'card.paused': 'Paused. What was sent is kept.', 'card.pausedByOther': 'Paused by another client. Resume it here, or there.', 'card.same': 'The server holds exactly your file: SHA-256 is equal.',
+  'card.resumed': 'Went on at {bytes}: that much was stored already.',
+  'fact.image': 'Image', 'fact.job': 'Job', 'fact.cli': 'Go on in a terminal', 'fact.format': 'Format',
+
+  'left.title': 'Unfinished uploads', 'left.words': 'The server keeps what has come. Choose the same file again, here or on any machine, to go on.',
+  'left.choose': 'Choose file', 'left.goOn': 'Go on', 'left.discard': 'Discard', 'left.hint': 'Choose {name} again to go on at {percent}.', 'left.elsewhere': 'Another client is sending it right now. Choosing the file here helps along.',
+  'left.finishing': 'Every byte is there; the server is at {percent} % of this step.', 'left.noFile': 'The browser may not read {name} any more. Choose it again.',
+  'left.discardTitle': 'Discard this upload?', 'left.discardWords': '{bytes} of {name} are stored and would have to be sent again.',
+
+  'wait.offline': 'No network. It goes on by itself when the network is back.', 'wait.server': 'The server does not answer. What was sent is kept; trying again.', 'wait.space': 'The storage is full. Delete images or ask the operator for room; it goes on by itself.',
+  'wait.busy': 'The server asks to wait a moment.', 'wait.session': 'Your session has ended. Log in and it goes on.',
+
+  'err.unreachable': 'The server cannot be reached. Check that it runs; nothing that was sent is lost.', 'err.offline': 'This computer has no network.', 'err.status': 'The server answered {status}.', 'err.noUrl': 'The server gave no upload URL. Try again.',
+  'err.empty': 'The file is empty. There is nothing to send.', 'err.worker': 'The browser could not run the sender. Reload the page and choose the file again; what was sent is kept.',
+  'err.otherSize': 'The upload was begun with {theirs}, this file has {ours}. Cancel the job, then send the file anew.', 'err.changed': 'The bytes that arrive are not those that were read: the file changes while it is sent, or the network damages it. Close what writes to the file, then try again.',
+  'err.unreadable': 'The file cannot be read any more: it was changed, moved or taken away. Choose it again; what was sent is kept.',
+  'err.digest': 'The stored image is not your file: SHA-256 is {server} there and {own} here. The file changed while it was sent. Delete the image and send it again.',
+  'err.canceled': 'The job was canceled by another client.', 'err.gone': 'The upload is gone from the server: it was canceled, has expired or was started anew. Try again to send it from the beginning.', 'err.unknown': 'It failed for a reason that the server did not tell. Look at its job.',
+  'err.cancel': 'The server could not be told: {words} The job suspends by itself.',
+  'err.wrongSize': 'This is another file. The upload of {name} has {theirs}, {file} has {ours}. Nothing was sent.', 'err.wrongContent': 'This is another file: it is as long as {name}, but its sampled blocks differ. Nothing was sent. Choose the file that the upload was begun with.',
+
+  'col.name': 'Name', 'col.state': 'State', 'col.progress': 'Progress', 'col.created': 'Created', 'col.took': 'Took', 'col.format': 'Format', 'col.size': 'Size', 'col.digest': 'SHA-256', 'col.acts': 'Actions',
+  'col.what': 'What', 'col.started': 'Started', 'col.target': 'Resource',
+  'jobs.search': 'Search by name', 'jobs.filter': 'Filter by state', 'jobs.all': 'All', 'jobs.none': 'No jobs yet', 'jobs.noneWords': 'Every upload is a job. Send a file and it shows up here.', 'jobs.noneFound': 'Nothing matches', 'jobs.noneFoundWords': 'Try another name or state.',
+  'job.title': 'Job', 'job.gone': 'This job does not exist any more.', 'job.stage': 'Doing', 'job.waits': 'Waits for', 'job.detail': 'What happened', 'job.stored': 'Stored', 'job.changed': 'Changed',
+  'job.paused': 'Paused', 'job.resumed': 'Resumed', 'job.canceled': 'Canceled', 'job.rerun': 'Started anew', 'job.deleteTitle': 'Delete this record?', 'job.deleteWords': 'The record of {name} goes; its image stays.', 'job.deleted': 'Deleted',
+  'images.search': 'Search by name', 'images.none': 'No images yet', 'images.noneWords': 'When an upload is ready it shows up here, with its digests.', 'images.noneFound': 'Nothing matches', 'images.noneFoundWords': 'Try another name.',
+  'image.title': 'Image', 'image.gone': 'This image does not exist any more.', 'image.virtual': 'virtual size', 'image.sizes': '{stored} stored, {virtual} virtual size', 'image.stored': 'Stored', 'image.virtualSize': 'Virtual size', 'image.description': 'Description',
+  'image.downloading': '{name} is being downloaded', 'image.deleteTitle': 'Delete this image?', 'image.deleteWords': '{name} cannot be downloaded any more. For 72 hours it can be recovered, then its bytes are removed.', 'image.deleted': '{name} was deleted',
+  'image.warnSparse': '{stored} are stored, but a disk made of it can grow to {virtual}.', 'image.warnDisabled': 'This image is disabled.', 'image.warnNoDigest': 'This server keeps no SHA-256 of it.',
+  'schedule.words': 'What the scheduler has run, and how it ended.', 'schedule.none': 'Nothing has run yet', 'schedule.noneWords': 'When a scheduled job has run it shows up here.', 'schedule.notOffered': 'Not offered by this server', 'schedule.notOfferedWords': 'This server has no scheduler, or does not tell what it has done.', 'schedule.title': 'Run',
+  'page.back': 'Back', 'page.next': 'Next', 'page.words': '{from}–{to} of {total}',
+};
