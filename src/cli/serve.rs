@@ -30,10 +30,12 @@ use crate::{
     domain::{
         account::StorageRecord,
         clock::{Clock, SystemClock},
-        ids::{NodeUuid, StorageUuid},
+        ids::{AccountUuid, NodeUuid, StorageUuid},
     },
     http::{self, App, HttpSettings, interim::Interim, peer::TrustedProxies},
-    jobs::{ApiCalls, HookRules, HttpHooks, JobLimits, JobParts, Jobs, RETRY_AFTER, WebHooks},
+    jobs::{
+        ApiCalls, HookRules, HttpHooks, JobLimits, JobParts, Jobs, RETRY_AFTER, Scheduler, WebHooks,
+    },
     shutdown::{Drained, Shutdown},
     telemetry::{self, Metrics},
     uploads::{Inspection, UploadLimits, Uploads},
@@ -164,6 +166,7 @@ impl Service {
         let tasks = shutdown.tasks().clone();
         let calls = Arc::new(ApiCalls::new(Arc::clone(&db), Arc::clone(&clock), tasks));
         let hooks = web_hooks(config, &shutdown)?;
+        let records = Arc::clone(&db);
         let jobs = Jobs::new(JobParts {
             db,
             uploads: Arc::clone(&uploads),
@@ -176,7 +179,9 @@ impl Service {
             runtime: tokio::runtime::Handle::current(),
             stopping: shutdown.soft().clone(),
         });
+        let scheduler = Scheduler::new(Arc::clone(&jobs));
         let app = App {
+            scheduler: Arc::clone(&scheduler),
             accounts: Arc::new(accounts),
             capabilities: Arc::new(Capabilities::new(&key)),
             jobs: Arc::clone(&jobs),
@@ -197,6 +202,7 @@ impl Service {
         let first_password = app.accounts.ensure_admin(given).await?;
         jobs.spawn_recovery(recovered);
         jobs.spawn_supervisor();
+        schedule(&scheduler, &*records).await;
         Ok(Self { address, first_password, app, server, shutdown, drain: config.drain })
     }
 
@@ -222,6 +228,19 @@ impl Service {
         }
         Ok(())
     }
+}
+
+/// Begins to run what is scheduled. Not being able to make the defaults is no reason to refuse uploads.
+async fn schedule(scheduler: &Arc<Scheduler>, records: &dyn Database) {
+    let made = async {
+        let admin = records.account_named("admin").await?;
+        let owner = admin.map_or(AccountUuid::NIL, |admin| admin.uuid);
+        scheduler.ensure_defaults(owner).await
+    };
+    if let Err(error) = made.await {
+        tracing::error!(%error, "the default jobs of the scheduler could not be made; the next start makes them");
+    }
+    scheduler.spawn();
 }
 
 async fn stop_when(shutdown: Shutdown, server: ServerHandle, asked: Arc<OnceLock<Instant>>) {

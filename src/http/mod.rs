@@ -32,7 +32,7 @@ use problem::RequestFault;
 
 use crate::{
     accounts::{Accounts, Capabilities},
-    jobs::{ApiCalls, JobError, Jobs, WebHooks},
+    jobs::{ApiCalls, JobError, Jobs, Scheduler, WebHooks},
     telemetry::Metrics,
     uploads::Uploads,
 };
@@ -46,6 +46,8 @@ pub struct App {
     pub capabilities: Arc<Capabilities>,
     /// The control plane.
     pub jobs: Arc<Jobs>,
+    /// What runs by itself.
+    pub scheduler: Arc<Scheduler>,
     /// Asynchronous calls and their results.
     pub calls: Arc<ApiCalls>,
     /// Calls that are told instead of polled.

@@ -13,6 +13,7 @@ mod progress;
 mod query;
 mod recovery;
 mod rerun;
+mod schedule;
 mod signals;
 mod submit;
 mod supervisor;
@@ -23,7 +24,7 @@ mod whole;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::OwnedMutexGuard;
@@ -40,6 +41,11 @@ pub use hooks::{
 };
 pub use join::Joined;
 pub use progress::JobProgress;
+pub use schedule::{
+    GroupShown, JobShown, NewJobGroup, NewScheduledJob, NewTrigger, Report, ReportAsked, ReportUnit,
+    ScheduleError, Scheduler, StateChanged, TriggerShown,
+};
+pub use supervisor::{Pruned, Purged, Swept};
 pub use unreadable::Unreadable;
 pub use whole::Put;
 
@@ -186,6 +192,8 @@ pub struct Jobs {
     arriving: Mutex<HashMap<join::Key, join::Came>>,
     /// How far the clock is ahead of what it is believed.
     doubt: Mutex<ClockDoubt>,
+    /// Since when the steady clock counts that the other one is compared with.
+    begun: Instant,
     /// Rows that the last look at all unfinished jobs could not read.
     unreadable: Mutex<Unreadable>,
 }
@@ -202,6 +210,7 @@ impl Jobs {
             image_locks: Locks::default(),
             arriving: Mutex::default(),
             doubt: Mutex::default(),
+            begun: Instant::now(),
             unreadable: Mutex::default(),
         });
         let signals: Arc<dyn JobSignals> = Arc::<Self>::clone(&jobs);
