@@ -316,7 +316,7 @@ fn bound_unread(stream: &TcpStream, after: Duration, unsent_bytes_max: usize) {
     }
 }
 
-async fn open_store(config: &Config) -> Result<Arc<LocalStore>> {
+pub(super) async fn open_store(config: &Config) -> Result<Arc<LocalStore>> {
     let root = config.data_dir.clone();
     let (limits, durability) = (config.storage_limits(), config.durability);
     let digests = DigestChoice { md5: config.digests.md5, sha256: config.digests.sha256 };
@@ -343,7 +343,11 @@ fn log_digest_speed(engine: Engine, digests: DigestChoice) {
 }
 
 /// Refuses a database that belongs to another store: mixing them up would turn every upload into a stray.
-async fn bind_storage(db: &dyn Database, store: uuid::Uuid, now_ms: i64) -> Result<StorageRecord> {
+pub(super) async fn bind_storage(
+    db: &dyn Database,
+    store: uuid::Uuid,
+    now_ms: i64,
+) -> Result<StorageRecord> {
     let ours =
         StorageRecord { uuid: StorageUuid(store), name: "local".to_owned(), created_ms: now_ms };
     let bound = db.bind_storage(ours.clone()).await?;
@@ -376,7 +380,7 @@ fn raise_descriptor_limit() {
     }
 }
 
-fn upload_limits(config: &Config) -> UploadLimits {
+pub(super) fn upload_limits(config: &Config) -> UploadLimits {
     UploadLimits {
         upload_bytes_max: config.uploads.upload_bytes_max,
         finish_wait: config.uploads.finish_wait,

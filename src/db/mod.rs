@@ -47,8 +47,8 @@ pub use identity::{AccessKeyRepository, AccountRepository, SessionRepository};
 pub use open::{DbOptions, open};
 pub use runs::{NewRun, RunBegun, RunTags};
 pub use schedule::{
-    BegunRun, DueFire, FireTaken, RunEnd, Runner, ScheduleChange, ScheduleChanged, ScheduleRepository,
-    TakeFire,
+    BegunRun, DueFire, FireTaken, RunEnd, Runner, ScheduleChange, ScheduleChanged,
+    ScheduleRepository, TakeFire,
 };
 pub use tags::{NewTag, TagCreated, TagDeleted, TagRepository};
 pub use write::WriteCounters;
@@ -452,6 +452,6 @@ impl<T> Database for T where
         + ApiJobRepository
         + ServiceRepository
         + TagRepository
-    + ScheduleRepository
+        + ScheduleRepository
 {
 }

@@ -27,7 +27,9 @@ pub(super) fn null_order(expression: &str) -> &'static str {
 pub(super) fn is_selective(condition: &Condition) -> bool {
     match condition.field.as_str() {
         "uuid" | "apiId" | "targetResourceUuid" | "resourceUuid" | "tag" | "__systemTag__"
-        | "__userTag__" | "id" | "fireInstanceId" | "schedulerJobUuid" | "triggerUuid" => found_by_text(condition.operator),
+        | "__userTag__" | "id" | "fireInstanceId" | "schedulerJobUuid" | "triggerUuid" => {
+            found_by_text(condition.operator)
+        }
         "name" => match condition.operator {
             Operator::Equal => true,
             Operator::Like => {

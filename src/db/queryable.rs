@@ -303,16 +303,10 @@ pub(super) const RUNS: Queryable = Queryable {
         text("targetResourceUuid", "h.target_uuid"),
         text("requestDump", "h.request"),
         text("resultDump", "h.result"),
-        flag(
-            "success",
-            "CASE WHEN h.ended_ms IS NULL THEN NULL WHEN h.success THEN 1 ELSE 0 END",
-        ),
+        flag("success", "CASE WHEN h.ended_ms IS NULL THEN NULL WHEN h.success THEN 1 ELSE 0 END"),
         text("fireInstanceId", "h.fire_uuid"),
         text("accountUuid", "h.account_uuid"),
-        text(
-            "schedulerJob.name",
-            "(SELECT s.name FROM scheduler_job s WHERE s.uuid = h.job_uuid)",
-        ),
+        text("schedulerJob.name", "(SELECT s.name FROM scheduler_job s WHERE s.uuid = h.job_uuid)"),
         text(
             "trigger.name",
             "(SELECT r.name FROM scheduler_trigger r WHERE r.uuid = h.trigger_uuid)",

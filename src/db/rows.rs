@@ -75,7 +75,11 @@ impl<'r, F: Fields> RowOf<'r, F> {
         text.map(|text| text.parse().map_err(|_| self.corrupt(column))).transpose()
     }
 
-    pub(super) fn named<T>(&self, column: &'static str, from_name: fn(&str) -> Option<T>) -> Result<T> {
+    pub(super) fn named<T>(
+        &self,
+        column: &'static str,
+        from_name: fn(&str) -> Option<T>,
+    ) -> Result<T> {
         from_name(&self.text(column)?).ok_or_else(|| self.corrupt(column))
     }
 

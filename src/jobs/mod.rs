@@ -42,8 +42,8 @@ pub use hooks::{
 pub use join::Joined;
 pub use progress::JobProgress;
 pub use schedule::{
-    GroupShown, JobShown, NewJobGroup, NewScheduledJob, NewTrigger, Report, ReportAsked, ReportUnit,
-    ScheduleError, Scheduler, StateChanged, TriggerShown,
+    GroupShown, JobShown, NewJobGroup, NewScheduledJob, NewTrigger, Report, ReportAsked,
+    ReportUnit, ScheduleError, Scheduler, StateChanged, TriggerShown,
 };
 pub use supervisor::{Pruned, Purged, Swept};
 pub use unreadable::Unreadable;

@@ -222,7 +222,10 @@ impl Uploads {
             for (job, upload) in page.jobs {
                 // Those at work find it out by themselves.
                 let waits = job.state.suspend_reason().is_some();
-                if waits && found.missing_uploads.len() < MISSING_MAX && self.has_lost(&upload).await? {
+                if waits
+                    && found.missing_uploads.len() < MISSING_MAX
+                    && self.has_lost(&upload).await?
+                {
                     found.missing_uploads.push((job, upload));
                 }
             }

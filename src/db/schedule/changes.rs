@@ -24,12 +24,10 @@ impl Write for ScheduleChange {
             Self::Defaults { jobs, triggers, bindings } => {
                 defaults(link, jobs, triggers, bindings).await
             }
-            Self::NewJob(job) => {
-                match is_full(link, st::JOBS_ALL_COUNT, JOBS_MAX).await? {
-                    true => Ok(TooMany),
-                    false => insert_job(link, job).await,
-                }
-            }
+            Self::NewJob(job) => match is_full(link, st::JOBS_ALL_COUNT, JOBS_MAX).await? {
+                true => Ok(TooMany),
+                false => insert_job(link, job).await,
+            },
             Self::Job(job, bindings) => {
                 let ScheduledJob { uuid, name, description, parameters, .. } = job;
                 let values = values![
@@ -56,7 +54,15 @@ impl Write for ScheduleChange {
                 let Trigger { uuid, name, description, last_op_ms, .. } = trigger;
                 let (kind, start_ms, secs, repeats, cron) = timing(&trigger.timing);
                 let values = values![
-                    *uuid, name, description, kind, start_ms, secs, repeats, cron, *last_op_ms
+                    *uuid,
+                    name,
+                    description,
+                    kind,
+                    start_ms,
+                    secs,
+                    repeats,
+                    cron,
+                    *last_op_ms
                 ];
                 moved(link, st::TRIGGER_UPDATE, values, bindings).await
             }
@@ -102,7 +108,11 @@ impl Write for ScheduleChange {
                 Ok(Done)
             }
             Self::Move(binding) => {
-                if move_binding(link, binding).await? { Ok(Done) } else { Ok(Stale) }
+                if move_binding(link, binding).await? {
+                    Ok(Done)
+                } else {
+                    Ok(Stale)
+                }
             }
         }
     }
@@ -116,7 +126,11 @@ fn gone(rows: u64) -> Result<ScheduleChanged> {
     Ok(if rows == 0 { Missing } else { Done })
 }
 
-async fn is_full<D: Dialect>(link: &mut Link<'_, D>, count: &'static str, max: u64) -> Result<bool> {
+async fn is_full<D: Dialect>(
+    link: &mut Link<'_, D>,
+    count: &'static str,
+    max: u64,
+) -> Result<bool> {
     Ok(link.number(SqlText::Fixed(count), Vec::new()).await? >= max)
 }
 
@@ -197,7 +211,16 @@ async fn insert_trigger<D: Dialect>(
     let Trigger { uuid, account, name, description, created_ms, last_op_ms, .. } = trigger;
     let (kind, start_ms, secs, repeats, cron) = timing(&trigger.timing);
     let values = values![
-        *uuid, *account, name, description, kind, start_ms, secs, repeats, cron, *created_ms,
+        *uuid,
+        *account,
+        name,
+        description,
+        kind,
+        start_ms,
+        secs,
+        repeats,
+        cron,
+        *created_ms,
         *last_op_ms
     ];
     taken(link.execute(st::TRIGGER_INSERT, values).await?)
@@ -213,9 +236,8 @@ async fn insert_group<D: Dialect>(
     let JobGroup { uuid, account, name, description, job_type, enabled, created_ms, last_op_ms } =
         group;
     let job_type = job_type.map(JobType::name);
-    let values = values![
-        *uuid, *account, name, description, job_type, *enabled, *created_ms, *last_op_ms
-    ];
+    let values =
+        values![*uuid, *account, name, description, job_type, *enabled, *created_ms, *last_op_ms];
     taken(link.execute(st::GROUP_INSERT, values).await?)
 }
 
@@ -240,8 +262,7 @@ fn taken(rows: u64) -> Result<ScheduleChanged> {
     Ok(if rows == 0 { Taken } else { Done })
 }
 
-type TimingColumns<'t> =
-    (&'static str, Option<i64>, Option<i64>, Option<i64>, Option<&'t str>);
+type TimingColumns<'t> = (&'static str, Option<i64>, Option<i64>, Option<i64>, Option<&'t str>);
 
 fn timing(timing: &Timing) -> TimingColumns<'_> {
     match timing {

@@ -20,7 +20,7 @@ use super::{
     Result,
     dialect::{Dialect, SqlText},
     query,
-    query::{RUNS, SCHEDULED_JOBS, SCHEDULED_JOB_GROUPS, TRIGGERS},
+    query::{RUNS, SCHEDULED_JOB_GROUPS, SCHEDULED_JOBS, TRIGGERS},
     rows as all_rows,
     sql::SqlDatabase,
     statements as st,

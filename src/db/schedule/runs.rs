@@ -37,7 +37,9 @@ impl Write for TakeFire {
             return Ok(FireTaken::Lost);
         }
         let (jobs, group) = match self.binding.target {
-            Target::Job(uuid) => (link.all(SqlText::Fixed(st::JOB_BY_UUID), values![uuid]).await?, None),
+            Target::Job(uuid) => {
+                (link.all(SqlText::Fixed(st::JOB_BY_UUID), values![uuid]).await?, None)
+            }
             Target::Group(uuid) => {
                 (link.all(SqlText::Fixed(st::JOBS_OF_GROUP), values![uuid]).await?, Some(uuid))
             }

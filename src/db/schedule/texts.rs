@@ -33,13 +33,16 @@ pub(in crate::db) const JOB_SELECT: &str =
 pub(in crate::db) const JOB_COUNT: &str = "SELECT COUNT(*) AS n FROM scheduler_job s WHERE ";
 pub(in crate::db) const TRIGGER_SELECT: &str =
     concat!("SELECT ", trigger_columns!(), " FROM scheduler_trigger r WHERE ");
-pub(in crate::db) const TRIGGER_COUNT: &str = "SELECT COUNT(*) AS n FROM scheduler_trigger r WHERE ";
+pub(in crate::db) const TRIGGER_COUNT: &str =
+    "SELECT COUNT(*) AS n FROM scheduler_trigger r WHERE ";
 pub(in crate::db) const GROUP_SELECT: &str = "SELECT g.uuid, g.account_uuid, g.name, g.description, \
      g.job_type, g.enabled, g.created_ms, g.last_op_ms FROM scheduler_job_group g WHERE ";
-pub(in crate::db) const GROUP_COUNT: &str = "SELECT COUNT(*) AS n FROM scheduler_job_group g WHERE ";
+pub(in crate::db) const GROUP_COUNT: &str =
+    "SELECT COUNT(*) AS n FROM scheduler_job_group g WHERE ";
 pub(in crate::db) const HISTORY_SELECT: &str =
     concat!("SELECT ", history_columns!(), " FROM scheduler_history h WHERE ");
-pub(in crate::db) const HISTORY_COUNT: &str = "SELECT COUNT(*) AS n FROM scheduler_history h WHERE ";
+pub(in crate::db) const HISTORY_COUNT: &str =
+    "SELECT COUNT(*) AS n FROM scheduler_history h WHERE ";
 
 pub(super) const JOB_BY_UUID: &str =
     concat!("SELECT ", job_columns!(), " FROM scheduler_job s WHERE s.uuid = $1");
@@ -57,7 +60,7 @@ pub(super) const BINDINGS: &str = concat!(
 );
 pub(super) const MEMBERS: &str = "SELECT group_uuid, job_uuid, created_ms FROM scheduler_group_job \
      ORDER BY group_uuid, created_ms, job_uuid";
-pub(super) const BINDINGS_DUE: &str = concat!(
+pub(in crate::db) const BINDINGS_DUE: &str = concat!(
     "SELECT ",
     binding_columns!(),
     ", ",
@@ -108,7 +111,7 @@ pub(super) const BINDING_EXISTS: &str =
 pub(super) const BINDING_DELETE: &str =
     "DELETE FROM scheduler_binding WHERE trigger_uuid = $1 AND target_uuid = $2";
 /// The compare-and-swap by which a fire is taken, and by which a change of its trigger is told apart from a fire.
-pub(super) const BINDING_MOVE: &str = "UPDATE scheduler_binding SET generation = generation + 1, \
+pub(in crate::db) const BINDING_MOVE: &str = "UPDATE scheduler_binding SET generation = generation + 1, \
      anchor_ms = $4, next_fire_ms = $5, moved_ms = $6 \
      WHERE trigger_uuid = $1 AND target_uuid = $2 AND generation = $3";
 pub(super) const MEMBER_INSERT: &str = "INSERT INTO scheduler_group_job (group_uuid, job_uuid, \
@@ -128,13 +131,13 @@ pub(super) const DEFAULTS_ONCE: &str =
 pub(super) const NEXT_ID: &str = "INSERT INTO scheduler_sequence (id, last) VALUES (1, 1) \
      ON CONFLICT (id) DO UPDATE SET last = scheduler_sequence.last + 1 RETURNING last";
 /// A job that is at work or disabled is not begun.
-pub(super) const JOB_BEGIN: &str = "UPDATE scheduler_job SET running_id = $2 \
+pub(in crate::db) const JOB_BEGIN: &str = "UPDATE scheduler_job SET running_id = $2 \
      WHERE uuid = $1 AND running_id IS NULL AND (enabled OR $3)";
 pub(super) const HISTORY_INSERT: &str = "INSERT INTO scheduler_history (id, account_uuid, \
      trigger_uuid, job_uuid, group_uuid, job_type, target_uuid, fire_ms, fire_uuid, request, \
      node_uuid, lease_until_ms, started_ms) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-pub(super) const HISTORY_END: &str = "UPDATE scheduler_history SET ended_ms = $2, success = $3, \
+pub(in crate::db) const HISTORY_END: &str = "UPDATE scheduler_history SET ended_ms = $2, success = $3, \
      result = $4 WHERE id = $1 AND ended_ms IS NULL";
 pub(super) const JOB_END: &str = "UPDATE scheduler_job SET running_id = NULL WHERE running_id = $1";
 pub(super) const HISTORY_CLOSE_DEAD: &str = "UPDATE scheduler_history SET ended_ms = $2, \
@@ -143,9 +146,9 @@ pub(super) const HISTORY_CLOSE_DEAD: &str = "UPDATE scheduler_history SET ended_
 pub(super) const JOBS_FREE: &str = "UPDATE scheduler_job SET running_id = NULL \
      WHERE running_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM scheduler_history h \
      WHERE h.id = scheduler_job.running_id AND h.ended_ms IS NULL)";
-pub(super) const LEASES_RENEW: &str = "UPDATE scheduler_history SET lease_until_ms = $2 \
+pub(in crate::db) const LEASES_RENEW: &str = "UPDATE scheduler_history SET lease_until_ms = $2 \
      WHERE ended_ms IS NULL AND node_uuid = $1";
-pub(super) const HISTORY_PRUNE: &str =
+pub(in crate::db) const HISTORY_PRUNE: &str =
     "DELETE FROM scheduler_history WHERE started_ms < $1 AND ended_ms IS NOT NULL";
 
 // Images that are read again.

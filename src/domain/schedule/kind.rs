@@ -80,7 +80,8 @@ struct Parameter {
 
 const MEBIBYTES_PER_SEC: Parameter =
     Parameter { name: "mebibytesPerSec", range: 1..=100_000, default: 64 };
-const SECS_PER_RUN: Parameter = Parameter { name: "secsPerRun", range: 1..=86_400, default: 10_800 };
+const SECS_PER_RUN: Parameter =
+    Parameter { name: "secsPerRun", range: 1..=86_400, default: 10_800 };
 const AGAIN_AFTER_DAYS: Parameter =
     Parameter { name: "againAfterDays", range: 0..=3650, default: 30 };
 const HISTORY_DAYS: Parameter = Parameter { name: "historyDays", range: 1..=3650, default: 30 };

@@ -240,12 +240,28 @@ mod tests {
     fn nonsense_is_refused_in_words() {
         let long = "1,".repeat(200) + "1 * * * * ?";
         for text in [
-            "", " ", "x", "* * * * *", "* * * * * * * *", "99 * * * * ?", "*/0 * * * * ?",
-            "0 0 0 0 * ?", "0 0 0 * * 8", "1-999999999999 * * * * ?", "é * * * * ?",
-            "0 0 1 * * ? 20000", "5-1 * * * * ?", "0 0 0 ? * MON#6", "\0", &long,
+            "",
+            " ",
+            "x",
+            "* * * * *",
+            "* * * * * * * *",
+            "99 * * * * ?",
+            "*/0 * * * * ?",
+            "0 0 0 0 * ?",
+            "0 0 0 * * 8",
+            "1-999999999999 * * * * ?",
+            "é * * * * ?",
+            "0 0 1 * * ? 20000",
+            "5-1 * * * * ?",
+            "0 0 0 ? * MON#6",
+            "\0",
+            &long,
         ] {
             let error = text.parse::<CronText>().unwrap_err().to_string();
-            assert!(error.starts_with("field[cron] has to be a cron expression"), "{text}: {error}");
+            assert!(
+                error.starts_with("field[cron] has to be a cron expression"),
+                "{text}: {error}"
+            );
             assert!(error.len() < 600, "{error}");
         }
     }

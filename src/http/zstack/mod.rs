@@ -83,10 +83,7 @@ fn scheduler(table: Table) -> Table {
             "/scheduler/jobs",
             [get().to(query::all::<ScheduledJob>), post().to(schedule::create_job)],
         ))
-        .service(at(
-            job,
-            [get().to(query::one::<ScheduledJob>), delete().to(schedule::delete_job)],
-        ))
+        .service(at(job, [get().to(query::one::<ScheduledJob>), delete().to(schedule::delete_job)]))
         .service(at(&format!("{job}/actions"), [put().to(schedule::act_on_job)]))
         .service(at(
             &format!("{job}/scheduler/triggers/{{trigger}}"),
@@ -105,10 +102,7 @@ fn scheduler(table: Table) -> Table {
             "/scheduler/jobgroups",
             [get().to(query::all::<JobGroup>), post().to(schedule::create_group)],
         ))
-        .service(at(
-            group,
-            [get().to(query::one::<JobGroup>), delete().to(schedule::delete_group)],
-        ))
+        .service(at(group, [get().to(query::one::<JobGroup>), delete().to(schedule::delete_group)]))
         .service(at(&format!("{group}/actions"), [put().to(schedule::act_on_group)]))
         .service(at(
             &format!("{group}/job"),

@@ -30,7 +30,8 @@ const END_AGAIN: Duration = Duration::from_secs(5);
 /// What is told of a run whose process has died.
 const DIED: &str = "the process that ran it ended before the run did; what it had done is kept, and the next run goes on";
 /// What is told of a run that was at work when the service was stopped.
-const STOPPED: &str = "the service was stopped while it ran; what it had done is kept, and the next run goes on";
+const STOPPED: &str =
+    "the service was stopped while it ran; what it had done is kept, and the next run goes on";
 
 impl Scheduler {
     /// Runs what is due until the service stops.

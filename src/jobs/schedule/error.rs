@@ -28,7 +28,9 @@ pub enum ScheduleError {
         max: u64,
     },
     /// The job runs at this moment.
-    #[error("the job[uuid:{uuid}] is at work; look at its history, and run it again when it has ended")]
+    #[error(
+        "the job[uuid:{uuid}] is at work; look at its history, and run it again when it has ended"
+    )]
     Busy {
         /// The job.
         uuid: String,

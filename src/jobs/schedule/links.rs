@@ -104,11 +104,8 @@ impl Links {
 
 /// A query for one.
 pub(super) fn named(uuid: impl ToString) -> Query {
-    let condition = Condition {
-        field: "uuid".to_owned(),
-        operator: Operator::Equal,
-        value: uuid.to_string(),
-    };
+    let condition =
+        Condition { field: "uuid".to_owned(), operator: Operator::Equal, value: uuid.to_string() };
     Query { conditions: vec![condition], limit: 1, ..Query::default() }
 }
 
@@ -171,8 +168,7 @@ impl Scheduler {
         let page = self.query_jobs(caller, &Query::default()).await?;
         let links = self.links().await?;
         let fired = |group: &JobGroupUuid| links.of(Target::Group(*group)).next().is_some();
-        let idle =
-            |shown: &JobShown| shown.triggers.is_empty() && !shown.groups.iter().any(fired);
+        let idle = |shown: &JobShown| shown.triggers.is_empty() && !shown.groups.iter().any(fired);
         Ok(page.rows.into_iter().filter(idle).collect())
     }
 
@@ -228,9 +224,9 @@ pub(super) fn done(
     match changed {
         ScheduleChanged::Done => Ok(()),
         ScheduleChanged::Missing => Err(missing()),
-        ScheduleChanged::Taken => {
-            Err(ScheduleError::Invalid(format!("one of the {what} with this uuid is there already")))
-        }
+        ScheduleChanged::Taken => Err(ScheduleError::Invalid(format!(
+            "one of the {what} with this uuid is there already"
+        ))),
         ScheduleChanged::TooMany => Err(ScheduleError::TooMany { what, max }),
         ScheduleChanged::Stale => Err(ScheduleError::Contended),
     }

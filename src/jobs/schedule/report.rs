@@ -49,7 +49,8 @@ impl Scheduler {
         let mut report = Report::default();
         for piece in bounds.windows(2) {
             let count = |field, operator, value: &str| {
-                let last = Condition { field: String::from(field), operator, value: value.to_owned() };
+                let last =
+                    Condition { field: String::from(field), operator, value: value.to_owned() };
                 self.count_runs(caller.scope(), (piece[0], piece[1]), &asked.job_types, last)
             };
             report.succeeded.push(count("success", Operator::Equal, "true").await?);
@@ -66,11 +67,8 @@ impl Scheduler {
         job_types: &[JobType],
         last: Condition,
     ) -> Result<u64, ScheduleError> {
-        let bound = |operator, value: String| Condition {
-            field: "startTime".to_owned(),
-            operator,
-            value,
-        };
+        let bound =
+            |operator, value: String| Condition { field: "startTime".to_owned(), operator, value };
         let mut conditions = vec![
             bound(Operator::GreaterOrEqual, from_ms.to_string()),
             bound(Operator::Less, until_ms.to_string()),

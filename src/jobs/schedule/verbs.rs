@@ -115,8 +115,7 @@ impl Scheduler {
                     .to_owned(),
             )
         })?;
-        let missing =
-            || ScheduleError::NotFound { uuid: shown(given), kind: "ImageVO" };
+        let missing = || ScheduleError::NotFound { uuid: shown(given), kind: "ImageVO" };
         let uuid: ImageUuid = given.parse().map_err(|_| missing())?;
         let image = self.jobs.parts.db.image(uuid, Scope::All).await?.ok_or_else(missing)?;
         if image.status != ImageStatus::Ready {
@@ -462,7 +461,8 @@ impl NewTrigger {
                     (None, Some(Timing::Cron { cron, .. })) => cron.clone(),
                     (None, _) => {
                         return Err(ScheduleError::Invalid(
-                            "field[cron] is mandatory for a trigger of type[cron], can not be null".to_owned(),
+                            "field[cron] is mandatory for a trigger of type[cron], can not be null"
+                                .to_owned(),
                         ));
                     }
                 };

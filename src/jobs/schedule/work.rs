@@ -154,7 +154,9 @@ impl Scheduler {
 
     async fn verify(&self, job: &ScheduledJob) -> Result<Outcome, JobError> {
         let Some(uuid) = job.target else {
-            return Ok(Outcome::failed("the job names no image; delete it, and make one that does"));
+            return Ok(Outcome::failed(
+                "the job names no image; delete it, and make one that does",
+            ));
         };
         let image = self.jobs.parts.db.image(uuid, Scope::All).await?;
         let Some(image) = image.filter(|image| image.status == ImageStatus::Ready) else {

@@ -16,6 +16,7 @@ mod rerun;
 mod rigged;
 mod rigged_writer;
 mod rng;
+mod schedule;
 mod space;
 mod tags;
 mod takeover;

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     domain::{ids::ScheduledJobUuid, schedule::Target},
     jobs::{Kept, NewJobGroup},
-    wire::zstack::{Inventories, Schema, SchedulerJobGroupJobRefInventory, timestamp},
+    wire::zstack::{Inventories, SchedulerJobGroupJobRefInventory, Schema, timestamp},
 };
 
 const CREATE: &str = "org.zstack.scheduler.APICreateSchedulerJobGroupMsg";

@@ -32,8 +32,8 @@ use crate::{
     domain::{ids::is_resource_uuid, text::shown},
     jobs::{GroupShown, JobShown, ScheduleError, TriggerShown},
     wire::zstack::{
-        Empty, Inventory, Schema, SchedulerJobGroupInventory, SchedulerJobInventory,
-        SchedulerTriggerInventory, scheduler_job_group_inventory, scheduler_job_inventory,
+        Empty, Inventory, SchedulerJobGroupInventory, SchedulerJobInventory,
+        SchedulerTriggerInventory, Schema, scheduler_job_group_inventory, scheduler_job_inventory,
         scheduler_trigger_inventory,
     },
 };

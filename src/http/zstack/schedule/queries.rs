@@ -21,9 +21,8 @@ use crate::{
     },
     jobs::{JobError, ReportAsked, ScheduleError},
     wire::zstack::{
-        ExecutionReport, Inventories, Schema, SchedulerJobGroupInventory,
-        SchedulerJobHistoryInventory, SchedulerJobInventory, SchedulerTriggerInventory,
-        scheduler_history_inventory,
+        ExecutionReport, Inventories, SchedulerJobGroupInventory, SchedulerJobHistoryInventory,
+        SchedulerJobInventory, SchedulerTriggerInventory, Schema, scheduler_history_inventory,
     },
 };
 
