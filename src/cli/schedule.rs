@@ -68,7 +68,7 @@ impl Schedule {
         match self.command {
             ScheduleCommand::List(shown) => list(&api, &policy, &shown).await,
             ScheduleCommand::Run(command) => command.run(&api, &policy).await,
-            ScheduleCommand::History(list) => history(&api, &policy, list).await,
+            ScheduleCommand::History(list) => history(&api, &policy, &list).await,
         }
     }
 }
@@ -98,7 +98,7 @@ async fn list(api: &Api, policy: &Policy, shown: &Shown) -> Result<u8> {
     Ok(exit::OK)
 }
 
-async fn history(api: &Api, policy: &Policy, mut list: List) -> Result<u8> {
+async fn history(api: &Api, policy: &Policy, list: &List) -> Result<u8> {
     // Runs have no creation date; their numbers grow.
     let query = list.query().replace("sort=-createDate", "sort=-id");
     let page = patiently(policy, &silent(), || api.runs(&query)).await?;
@@ -118,7 +118,6 @@ async fn history(api: &Api, policy: &Policy, mut list: List) -> Result<u8> {
         ]
     });
     out::table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>());
-    list.conditions.clear();
     list.say_more(page.inventories.len(), page.total);
     Ok(exit::OK)
 }

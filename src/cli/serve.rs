@@ -316,7 +316,14 @@ fn bound_unread(stream: &TcpStream, after: Duration, unsent_bytes_max: usize) {
     }
 }
 
-pub(super) async fn open_store(config: &Config) -> Result<Arc<LocalStore>> {
+/// The store without a service on it, and its identity.
+pub(super) async fn open_store_alone(config: &Config) -> Result<(Arc<LocalStore>, uuid::Uuid)> {
+    let store = open_store(config).await?;
+    let uuid = store.store_uuid();
+    Ok((store, uuid))
+}
+
+async fn open_store(config: &Config) -> Result<Arc<LocalStore>> {
     let root = config.data_dir.clone();
     let (limits, durability) = (config.storage_limits(), config.durability);
     let digests = DigestChoice { md5: config.digests.md5, sha256: config.digests.sha256 };

@@ -4,7 +4,6 @@ use std::{ffi::OsString, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use longshore_storage::StoreRecovery;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -116,7 +115,7 @@ impl Check {
 
 /// The lock of the data directory says whether a service runs on it: then this refuses, and changes nothing.
 async fn open(config: &Config, shown: &str) -> Result<(Uploads, Arc<dyn Database>)> {
-    let store = serve::open_store(config).await.with_context(|| {
+    let (store, store_uuid) = serve::open_store_alone(config).await.with_context(|| {
         format!(
             "the store in {shown} cannot be opened; while the service runs on it, run `longshore schedule run reconcileStore` instead"
         )
@@ -130,7 +129,7 @@ async fn open(config: &Config, shown: &str) -> Result<(Uploads, Arc<dyn Database
             "the records belong to no store yet; name those of the service with --database-url or --config"
         );
     }
-    serve::bind_storage(&*db, store.store_uuid(), 0).await?;
+    serve::bind_storage(&*db, store_uuid, 0).await?;
     let uploads = Uploads::new(
         Arc::clone(&db),
         store,

@@ -8,9 +8,13 @@ use crate::{
         values::values,
         write::Write,
     },
-    domain::schedule::{
-        BINDINGS_MAX, Binding, GROUPS_MAX, JOBS_MAX, JobGroup, JobType, ScheduledJob, Target,
-        Timing, Trigger,
+    domain::{
+        clock::EpochMs,
+        ids::{JobGroupUuid, ScheduledJobUuid},
+        schedule::{
+            BINDINGS_MAX, Binding, GROUPS_MAX, JOBS_MAX, JobGroup, JobType, ScheduledJob, Target,
+            Timing, Trigger,
+        },
     },
 };
 
@@ -24,10 +28,13 @@ impl Write for ScheduleChange {
             Self::Defaults { jobs, triggers, bindings } => {
                 defaults(link, jobs, triggers, bindings).await
             }
-            Self::NewJob(job) => match is_full(link, st::JOBS_ALL_COUNT, JOBS_MAX).await? {
-                true => Ok(TooMany),
-                false => insert_job(link, job).await,
-            },
+            Self::NewJob(job) => {
+                if is_full(link, st::JOBS_ALL_COUNT, JOBS_MAX).await? {
+                    Ok(TooMany)
+                } else {
+                    insert_job(link, job).await
+                }
+            }
             Self::Job(job, bindings) => {
                 let ScheduledJob { uuid, name, description, parameters, .. } = job;
                 let values = values![
@@ -42,12 +49,13 @@ impl Write for ScheduleChange {
             }
             Self::DeleteJob(uuid) => {
                 link.execute(st::BINDINGS_OF_TARGET_DELETE, values![*uuid]).await?;
-                gone(link.execute(st::JOB_DELETE, values![*uuid]).await?)
+                Ok(gone(link.execute(st::JOB_DELETE, values![*uuid]).await?))
             }
             Self::NewTrigger(trigger) => {
-                match is_full(link, st::TRIGGERS_ALL_COUNT, JOBS_MAX).await? {
-                    true => Ok(TooMany),
-                    false => insert_trigger(link, trigger).await,
+                if is_full(link, st::TRIGGERS_ALL_COUNT, JOBS_MAX).await? {
+                    Ok(TooMany)
+                } else {
+                    insert_trigger(link, trigger).await
                 }
             }
             Self::Trigger(trigger, bindings) => {
@@ -67,7 +75,7 @@ impl Write for ScheduleChange {
                 moved(link, st::TRIGGER_UPDATE, values, bindings).await
             }
             Self::DeleteTrigger(uuid) => {
-                gone(link.execute(st::TRIGGER_DELETE, values![*uuid]).await?)
+                Ok(gone(link.execute(st::TRIGGER_DELETE, values![*uuid]).await?))
             }
             Self::NewGroup(group) => insert_group(link, group).await,
             Self::Group(group, bindings) => {
@@ -77,30 +85,14 @@ impl Write for ScheduleChange {
             }
             Self::DeleteGroup(uuid) => {
                 link.execute(st::BINDINGS_OF_TARGET_DELETE, values![*uuid]).await?;
-                gone(link.execute(st::GROUP_DELETE, values![*uuid]).await?)
+                Ok(gone(link.execute(st::GROUP_DELETE, values![*uuid]).await?))
             }
             Self::Bind(binding) => bind(link, binding).await,
             Self::Unbind(trigger, target) => {
                 let values = values![*trigger, target.uuid()];
-                gone(link.execute(st::BINDING_DELETE, values).await?)
+                Ok(gone(link.execute(st::BINDING_DELETE, values).await?))
             }
-            Self::Join(group, jobs, now_ms) => {
-                for job in jobs {
-                    let count = is_full(link, st::MEMBERS_ALL_COUNT, BINDINGS_MAX).await?;
-                    let there = SqlText::Fixed(st::MEMBER_EXISTS);
-                    if link.number(there, values![*group, *job]).await? > 0 {
-                        continue;
-                    }
-                    if count {
-                        return Ok(TooMany);
-                    }
-                    let values = values![*group, *job, *now_ms];
-                    if link.execute(st::MEMBER_INSERT, values).await? == 0 {
-                        return Ok(Missing);
-                    }
-                }
-                Ok(Done)
-            }
+            Self::Join(group, jobs, now_ms) => join(link, *group, jobs, *now_ms).await,
             Self::Leave(group, jobs) => {
                 for job in jobs {
                     link.execute(st::MEMBER_DELETE, values![*group, *job]).await?;
@@ -122,8 +114,8 @@ impl Write for ScheduleChange {
     }
 }
 
-fn gone(rows: u64) -> Result<ScheduleChanged> {
-    Ok(if rows == 0 { Missing } else { Done })
+const fn gone(rows: u64) -> ScheduleChanged {
+    if rows == 0 { Missing } else { Done }
 }
 
 async fn is_full<D: Dialect>(
@@ -143,6 +135,27 @@ pub(super) async fn move_binding<D: Dialect>(
     let values =
         values![*trigger, target.uuid(), *generation, *anchor_ms, *next_fire_ms, *moved_ms];
     Ok(link.execute(st::BINDING_MOVE, values).await? > 0)
+}
+
+async fn join<D: Dialect>(
+    link: &mut Link<'_, D>,
+    group: JobGroupUuid,
+    jobs: &[ScheduledJobUuid],
+    now_ms: EpochMs,
+) -> Result<ScheduleChanged> {
+    for job in jobs {
+        let there = values![group, *job];
+        if link.number(SqlText::Fixed(st::MEMBER_EXISTS), there).await? > 0 {
+            continue;
+        }
+        if is_full(link, st::MEMBERS_ALL_COUNT, BINDINGS_MAX).await? {
+            return Ok(TooMany);
+        }
+        if link.execute(st::MEMBER_INSERT, values![group, *job, now_ms]).await? == 0 {
+            return Ok(Missing);
+        }
+    }
+    Ok(Done)
 }
 
 async fn moved<D: Dialect>(
@@ -201,7 +214,7 @@ async fn insert_job<D: Dialect>(
         job.created_ms,
         job.last_op_ms,
     ];
-    taken(link.execute(st::JOB_INSERT, values).await?)
+    Ok(taken(link.execute(st::JOB_INSERT, values).await?))
 }
 
 async fn insert_trigger<D: Dialect>(
@@ -223,7 +236,7 @@ async fn insert_trigger<D: Dialect>(
         *created_ms,
         *last_op_ms
     ];
-    taken(link.execute(st::TRIGGER_INSERT, values).await?)
+    Ok(taken(link.execute(st::TRIGGER_INSERT, values).await?))
 }
 
 async fn insert_group<D: Dialect>(
@@ -238,7 +251,7 @@ async fn insert_group<D: Dialect>(
     let job_type = job_type.map(JobType::name);
     let values =
         values![*uuid, *account, name, description, job_type, *enabled, *created_ms, *last_op_ms];
-    taken(link.execute(st::GROUP_INSERT, values).await?)
+    Ok(taken(link.execute(st::GROUP_INSERT, values).await?))
 }
 
 async fn bind<D: Dialect>(link: &mut Link<'_, D>, binding: &Binding) -> Result<ScheduleChanged> {
@@ -255,11 +268,11 @@ async fn bind<D: Dialect>(link: &mut Link<'_, D>, binding: &Binding) -> Result<S
     };
     let Binding { trigger, target, anchor_ms, next_fire_ms, moved_ms, .. } = binding;
     let values = values![*trigger, target.uuid(), kind, *anchor_ms, *next_fire_ms, *moved_ms];
-    gone(link.execute(st::BINDING_INSERT, values).await?)
+    Ok(gone(link.execute(st::BINDING_INSERT, values).await?))
 }
 
-fn taken(rows: u64) -> Result<ScheduleChanged> {
-    Ok(if rows == 0 { Taken } else { Done })
+const fn taken(rows: u64) -> ScheduleChanged {
+    if rows == 0 { Taken } else { Done }
 }
 
 type TimingColumns<'t> = (&'static str, Option<i64>, Option<i64>, Option<i64>, Option<&'t str>);

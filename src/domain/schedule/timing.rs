@@ -329,7 +329,7 @@ mod tests {
             let fires = std::iter::successors(timing.next_after(NOW_MS, NOW_MS - 1 - late), |at| {
                 timing.next_after(NOW_MS, *at)
             });
-            prop_assert_eq!(fires.take(60).count() as i64, repeats);
+            prop_assert_eq!(i64::try_from(fires.take(60).count()), Ok(repeats));
         }
 
         #[test]

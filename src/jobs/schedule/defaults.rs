@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// One job with a trigger of its own.
-struct Default {
+struct BuiltIn {
     job_type: JobType,
     name: &'static str,
     description: &'static str,
@@ -27,32 +27,32 @@ enum When {
     Cron(&'static str),
 }
 
-const DEFAULTS: [Default; 5] = [
-    Default {
+const BUILT_IN: [BuiltIn; 5] = [
+    BuiltIn {
         job_type: JobType::ExpireUploads,
         name: "expire uploads",
         description: "Gives up uploads whose last byte is too old, and leads on what nobody else would",
         when: When::Every(60),
     },
-    Default {
+    BuiltIn {
         job_type: JobType::PurgeDeletedImages,
         name: "purge deleted images",
         description: "Removes images for good that were deleted long enough ago, and strays",
         when: When::Every(600),
     },
-    Default {
+    BuiltIn {
         job_type: JobType::PruneRecords,
         name: "prune records",
         description: "Removes old results of calls, sessions that have ended, and old runs",
         when: When::Every(3600),
     },
-    Default {
+    BuiltIn {
         job_type: JobType::ReconcileStore,
         name: "reconcile the store",
         description: "Compares the files of the store with the records, and repairs what is safe",
         when: When::Later(21_600),
     },
-    Default {
+    BuiltIn {
         job_type: JobType::ScrubImages,
         name: "scrub images",
         description: "Reads images again and compares their digests, the one not looked at for longest first",
@@ -73,11 +73,11 @@ impl Scheduler {
     pub async fn ensure_defaults(&self, account: AccountUuid) -> Result<(), ScheduleError> {
         let now_ms = self.jobs.parts.clock.now_ms();
         let (mut jobs, mut triggers, mut bindings) = (Vec::new(), Vec::new(), Vec::new());
-        for (place, default) in DEFAULTS.iter().enumerate() {
-            let job = job(default, place, account, now_ms);
-            let trigger = trigger(default, place, account, now_ms)?;
+        for (place, built_in) in BUILT_IN.iter().enumerate() {
+            let job = job(built_in, place, account, now_ms);
+            let trigger = trigger(built_in, place, account, now_ms)?;
             let binding = Binding::new(&trigger, Target::Job(job.uuid), true, now_ms);
-            bindings.push(match default.when {
+            bindings.push(match built_in.when {
                 When::Later(_) => binding.moved(&trigger.timing, true, now_ms),
                 When::Every(_) | When::Cron(_) => binding,
             });
@@ -91,13 +91,13 @@ impl Scheduler {
     }
 }
 
-fn job(default: &Default, place: usize, account: AccountUuid, now_ms: EpochMs) -> ScheduledJob {
+fn job(built_in: &BuiltIn, place: usize, account: AccountUuid, now_ms: EpochMs) -> ScheduledJob {
     ScheduledJob {
         uuid: ScheduledJobUuid(uuid(JOB_UUIDS, place)),
         account,
-        name: default.name.to_owned(),
-        description: Some(default.description.to_owned()),
-        job_type: default.job_type,
+        name: built_in.name.to_owned(),
+        description: Some(built_in.description.to_owned()),
+        job_type: built_in.job_type,
         target: None,
         parameters: Parameters::default(),
         enabled: true,
@@ -107,19 +107,19 @@ fn job(default: &Default, place: usize, account: AccountUuid, now_ms: EpochMs) -
 }
 
 fn trigger(
-    default: &Default,
+    built_in: &BuiltIn,
     place: usize,
     account: AccountUuid,
     now_ms: EpochMs,
 ) -> Result<Trigger, ScheduleError> {
-    let timing = match default.when {
+    let timing = match built_in.when {
         When::Every(secs) | When::Later(secs) => Timing::simple(None, secs, 0),
         When::Cron(text) => text.parse().map(|cron| Timing::Cron { start_ms: None, cron }),
     };
     Ok(Trigger {
         uuid: TriggerUuid(uuid(TRIGGER_UUIDS, place)),
         account,
-        name: format!("when to {}", default.name),
+        name: format!("when to {}", built_in.name),
         description: None,
         timing: timing.map_err(|error| ScheduleError::Invalid(error.to_string()))?,
         created_ms: now_ms,
@@ -135,9 +135,9 @@ mod tests {
     #[test]
     fn every_default_is_sound_and_has_a_name_of_its_own() {
         let mut seen = std::collections::BTreeSet::new();
-        for (place, default) in DEFAULTS.iter().enumerate() {
-            let job = job(default, place, AccountUuid::NIL, 1);
-            let trigger = trigger(default, place, AccountUuid::NIL, 1).unwrap();
+        for (place, built_in) in BUILT_IN.iter().enumerate() {
+            let job = job(built_in, place, AccountUuid::NIL, 1);
+            let trigger = trigger(built_in, place, AccountUuid::NIL, 1).unwrap();
             assert!(trigger.timing.next_after(1, 1).is_some());
             for uuid in [job.uuid.to_string(), trigger.uuid.to_string()] {
                 assert!(is_resource_uuid(&uuid), "{uuid}");

@@ -50,7 +50,7 @@ impl Scheduler {
             last_op_ms: now_ms,
         };
         let change = ScheduleChange::NewGroup(group.clone());
-        self.change(change, GROUPS, || no_group(group.uuid)).await?;
+        self.change(change, GROUPS, || no_group(&group.uuid)).await?;
         Ok(GroupShown { group, jobs: Vec::new(), triggers: Vec::new() })
     }
 
@@ -64,7 +64,7 @@ impl Scheduler {
     ) -> Result<GroupShown, ScheduleError> {
         Self::admin(caller)?;
         let _alone = self.changing.lock().await;
-        let before = self.find_group(uuid).await?.ok_or_else(|| no_group(uuid))?;
+        let before = self.find_group(uuid).await?.ok_or_else(|| no_group(&uuid))?;
         let group = JobGroup {
             name: name.unwrap_or(before.name),
             description: description.or(before.description),
@@ -72,7 +72,7 @@ impl Scheduler {
             ..before
         };
         let change = ScheduleChange::Group(group.clone(), Vec::new());
-        self.change(change, GROUPS, || no_group(uuid)).await?;
+        self.change(change, GROUPS, || no_group(&uuid)).await?;
         Ok(self.links().await?.group(group))
     }
 
@@ -83,7 +83,7 @@ impl Scheduler {
         uuid: JobGroupUuid,
     ) -> Result<(), ScheduleError> {
         Self::admin(caller)?;
-        self.change(ScheduleChange::DeleteGroup(uuid), GROUPS, || no_group(uuid)).await
+        self.change(ScheduleChange::DeleteGroup(uuid), GROUPS, || no_group(&uuid)).await
     }
 
     /// Puts jobs into a group, all or none; answers those of them that are in it now, and since when.
@@ -94,7 +94,7 @@ impl Scheduler {
         jobs: Vec<ScheduledJobUuid>,
     ) -> Result<Vec<(ScheduledJobUuid, EpochMs)>, ScheduleError> {
         Self::admin(caller)?;
-        let group = self.find_group(uuid).await?.ok_or_else(|| no_group(uuid))?;
+        let group = self.find_group(uuid).await?.ok_or_else(|| no_group(&uuid))?;
         for job in &jobs {
             let found = self.find_job(*job).await?.ok_or_else(|| no_job(job))?;
             if let Some(wanted) = group.job_type.filter(|wanted| *wanted != found.job_type) {
@@ -107,7 +107,7 @@ impl Scheduler {
         }
         let now_ms = self.jobs.parts.clock.now_ms();
         let change = ScheduleChange::Join(uuid, jobs.clone(), now_ms);
-        self.change(change, JOINED, || no_group(uuid)).await?;
+        self.change(change, JOINED, || no_group(&uuid)).await?;
         let members = self.links().await?.members.into_iter();
         let ours = members.filter(|(group, job, _)| *group == uuid && jobs.contains(job));
         Ok(ours.map(|(_, job, since_ms)| (job, since_ms)).collect())
@@ -121,7 +121,7 @@ impl Scheduler {
         jobs: Vec<ScheduledJobUuid>,
     ) -> Result<(), ScheduleError> {
         Self::admin(caller)?;
-        self.find_group(uuid).await?.ok_or_else(|| no_group(uuid))?;
-        self.change(ScheduleChange::Leave(uuid, jobs), JOINED, || no_group(uuid)).await
+        self.find_group(uuid).await?.ok_or_else(|| no_group(&uuid))?;
+        self.change(ScheduleChange::Leave(uuid, jobs), JOINED, || no_group(&uuid)).await
     }
 }

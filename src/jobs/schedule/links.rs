@@ -103,7 +103,7 @@ impl Links {
 }
 
 /// A query for one.
-pub(super) fn named(uuid: impl ToString) -> Query {
+pub(super) fn named(uuid: &impl ToString) -> Query {
     let condition =
         Condition { field: "uuid".to_owned(), operator: Operator::Equal, value: uuid.to_string() };
     Query { conditions: vec![condition], limit: 1, ..Query::default() }
@@ -176,7 +176,7 @@ impl Scheduler {
         &self,
         uuid: ScheduledJobUuid,
     ) -> Result<Option<ScheduledJob>, ScheduleError> {
-        let page = self.jobs.parts.db.scheduled_jobs(&named(uuid), Scope::All).await?;
+        let page = self.jobs.parts.db.scheduled_jobs(&named(&uuid), Scope::All).await?;
         Ok(page.rows.into_iter().next())
     }
 
@@ -184,7 +184,7 @@ impl Scheduler {
         &self,
         uuid: TriggerUuid,
     ) -> Result<Option<Trigger>, ScheduleError> {
-        let page = self.jobs.parts.db.triggers(&named(uuid), Scope::All).await?;
+        let page = self.jobs.parts.db.triggers(&named(&uuid), Scope::All).await?;
         Ok(page.rows.into_iter().next())
     }
 
@@ -192,7 +192,7 @@ impl Scheduler {
         &self,
         uuid: JobGroupUuid,
     ) -> Result<Option<JobGroup>, ScheduleError> {
-        let page = self.jobs.parts.db.job_groups(&named(uuid), Scope::All).await?;
+        let page = self.jobs.parts.db.job_groups(&named(&uuid), Scope::All).await?;
         Ok(page.rows.into_iter().next())
     }
 
@@ -203,15 +203,15 @@ impl Scheduler {
     }
 }
 
-pub(super) fn no_job(uuid: impl ToString) -> ScheduleError {
+pub(super) fn no_job(uuid: &impl ToString) -> ScheduleError {
     ScheduleError::NotFound { uuid: uuid.to_string(), kind: "SchedulerJobVO" }
 }
 
-pub(super) fn no_trigger(uuid: impl ToString) -> ScheduleError {
+pub(super) fn no_trigger(uuid: &impl ToString) -> ScheduleError {
     ScheduleError::NotFound { uuid: uuid.to_string(), kind: "SchedulerTriggerVO" }
 }
 
-pub(super) fn no_group(uuid: impl ToString) -> ScheduleError {
+pub(super) fn no_group(uuid: &impl ToString) -> ScheduleError {
     ScheduleError::NotFound { uuid: uuid.to_string(), kind: "SchedulerJobGroupVO" }
 }
 

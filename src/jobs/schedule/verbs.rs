@@ -96,7 +96,7 @@ impl Scheduler {
             created_ms: now_ms,
             last_op_ms: now_ms,
         };
-        self.change(ScheduleChange::NewJob(job.clone()), JOBS, || no_job(job.uuid)).await?;
+        self.change(ScheduleChange::NewJob(job.clone()), JOBS, || no_job(&job.uuid)).await?;
         Ok(JobShown { job, triggers: Vec::new(), groups: Vec::new() })
     }
 
@@ -138,7 +138,7 @@ impl Scheduler {
     ) -> Result<JobShown, ScheduleError> {
         Self::admin(caller)?;
         let _alone = self.changing.lock().await;
-        let before = self.find_job(uuid).await?.ok_or_else(|| no_job(uuid))?;
+        let before = self.find_job(uuid).await?.ok_or_else(|| no_job(&uuid))?;
         let parameters = match parameters {
             Some(given) => {
                 Parameters::read(before.job_type, &given).map_err(ScheduleError::Invalid)?
@@ -152,7 +152,7 @@ impl Scheduler {
             last_op_ms: self.jobs.parts.clock.now_ms(),
             ..before
         };
-        self.change(ScheduleChange::Job(job.clone(), Vec::new()), JOBS, || no_job(uuid)).await?;
+        self.change(ScheduleChange::Job(job.clone(), Vec::new()), JOBS, || no_job(&uuid)).await?;
         Ok(self.links().await?.job(job))
     }
 
@@ -163,7 +163,7 @@ impl Scheduler {
         uuid: ScheduledJobUuid,
     ) -> Result<(), ScheduleError> {
         Self::admin(caller)?;
-        self.change(ScheduleChange::DeleteJob(uuid), JOBS, || no_job(uuid)).await
+        self.change(ScheduleChange::DeleteJob(uuid), JOBS, || no_job(&uuid)).await
     }
 
     /// Enables or disables a job or a group: by its trigger it runs, or not. A run that is at work goes on.
@@ -187,7 +187,7 @@ impl Scheduler {
         {
             return self.switch_group(group, enabled).await.map(StateChanged::Group);
         }
-        Err(no_job(shown(uuid)))
+        Err(no_job(&shown(uuid)))
     }
 
     async fn switch_job(
@@ -198,7 +198,7 @@ impl Scheduler {
         let now_ms = self.jobs.parts.clock.now_ms();
         let moved = self.switched(Target::Job(job.uuid), enabled, now_ms).await?;
         let job = ScheduledJob { enabled, last_op_ms: now_ms, ..job };
-        self.change(ScheduleChange::Job(job.clone(), moved), JOBS, || no_job(job.uuid)).await?;
+        self.change(ScheduleChange::Job(job.clone(), moved), JOBS, || no_job(&job.uuid)).await?;
         Ok(self.links().await?.job(job))
     }
 
@@ -211,7 +211,7 @@ impl Scheduler {
         let moved = self.switched(Target::Group(group.uuid), enabled, now_ms).await?;
         let group = JobGroup { enabled, last_op_ms: now_ms, ..group };
         let change = ScheduleChange::Group(group.clone(), moved);
-        self.change(change, JOBS, || no_group(group.uuid)).await?;
+        self.change(change, JOBS, || no_group(&group.uuid)).await?;
         Ok(self.links().await?.group(group))
     }
 
@@ -251,7 +251,7 @@ impl Scheduler {
             last_op_ms: now_ms,
         };
         let change = ScheduleChange::NewTrigger(trigger.clone());
-        self.change(change, TRIGGERS, || no_trigger(trigger.uuid)).await?;
+        self.change(change, TRIGGERS, || no_trigger(&trigger.uuid)).await?;
         Ok(TriggerShown { trigger, jobs: Vec::new(), groups: Vec::new() })
     }
 
@@ -264,7 +264,7 @@ impl Scheduler {
     ) -> Result<TriggerShown, ScheduleError> {
         Self::admin(caller)?;
         let _alone = self.changing.lock().await;
-        let before = self.find_trigger(uuid).await?.ok_or_else(|| no_trigger(uuid))?;
+        let before = self.find_trigger(uuid).await?.ok_or_else(|| no_trigger(&uuid))?;
         let now_ms = self.jobs.parts.clock.now_ms();
         let timing = new.timing(Some(&before.timing), now_ms)?;
         let is_new_timing = timing != before.timing;
@@ -283,7 +283,7 @@ impl Scheduler {
             moved.push(binding.moved(&trigger.timing, enabled, now_ms));
         }
         let change = ScheduleChange::Trigger(trigger.clone(), moved);
-        self.change(change, TRIGGERS, || no_trigger(uuid)).await?;
+        self.change(change, TRIGGERS, || no_trigger(&uuid)).await?;
         Ok(links.trigger(trigger))
     }
 
@@ -294,7 +294,7 @@ impl Scheduler {
         uuid: TriggerUuid,
     ) -> Result<(), ScheduleError> {
         Self::admin(caller)?;
-        self.change(ScheduleChange::DeleteTrigger(uuid), TRIGGERS, || no_trigger(uuid)).await
+        self.change(ScheduleChange::DeleteTrigger(uuid), TRIGGERS, || no_trigger(&uuid)).await
     }
 
     async fn is_enabled(&self, target: Target) -> Result<bool, ScheduleError> {
@@ -314,10 +314,10 @@ impl Scheduler {
     ) -> Result<(), ScheduleError> {
         Self::admin(caller)?;
         let _alone = self.changing.lock().await;
-        let found = self.find_trigger(trigger).await?.ok_or_else(|| no_trigger(trigger))?;
+        let found = self.find_trigger(trigger).await?.ok_or_else(|| no_trigger(&trigger))?;
         let missing = || match target {
-            Target::Job(uuid) => no_job(uuid),
-            Target::Group(uuid) => no_group(uuid),
+            Target::Job(uuid) => no_job(&uuid),
+            Target::Group(uuid) => no_group(&uuid),
         };
         let enabled = self.is_enabled(target).await?;
         let binding = Binding::new(&found, target, enabled, self.jobs.parts.clock.now_ms());
@@ -358,7 +358,7 @@ impl Scheduler {
         only: &[ScheduledJobUuid],
     ) -> Result<(), ScheduleError> {
         Self::admin(caller)?;
-        self.find_trigger(trigger).await?.ok_or_else(|| no_trigger(trigger))?;
+        self.find_trigger(trigger).await?.ok_or_else(|| no_trigger(&trigger))?;
         let mut jobs = Vec::new();
         for binding in self.links().await?.bindings {
             if binding.trigger == trigger {
@@ -390,7 +390,7 @@ impl Scheduler {
         uuid: ScheduledJobUuid,
     ) -> Result<i64, ScheduleError> {
         Self::admin(caller)?;
-        self.find_job(uuid).await?.ok_or_else(|| no_job(uuid))?;
+        self.find_job(uuid).await?.ok_or_else(|| no_job(&uuid))?;
         let begun = self.start_now(uuid, None).await?;
         begun.map(|run| run.id).ok_or_else(|| ScheduleError::Busy { uuid: uuid.to_string() })
     }

@@ -17,6 +17,7 @@ mod rigged;
 mod rigged_writer;
 mod rng;
 mod schedule;
+mod schedulers;
 mod space;
 mod tags;
 mod takeover;

@@ -1,9 +1,8 @@
 //! What runs by itself does its work, once for each fire, and says how it went.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use longshore::{
-    db::{ScheduleChange, ScheduleChanged},
     domain::{
         account::{Caller, Scope},
         clock::Clock,
@@ -40,7 +39,7 @@ on_all! {
 
 const DAY_MS: i64 = 86_400_000;
 
-fn admin() -> Caller {
+pub(super) fn admin() -> Caller {
     Caller { account: AccountUuid::random(), admin: true }
 }
 
@@ -54,7 +53,7 @@ async fn runs(scheduler: &Scheduler, conditions: &[&str]) -> Vec<RunRecord> {
 }
 
 /// Waits until all runs have ended.
-async fn ended(scheduler: &Scheduler, conditions: &[&str]) -> Vec<RunRecord> {
+pub(super) async fn ended(scheduler: &Scheduler, conditions: &[&str]) -> Vec<RunRecord> {
     let begun = std::time::Instant::now();
     loop {
         let runs = runs(scheduler, conditions).await;
@@ -70,7 +69,7 @@ fn result(run: &RunRecord) -> Value {
     serde_json::from_str(run.result.as_deref().unwrap()).unwrap()
 }
 
-async fn job(
+pub(super) async fn job(
     scheduler: &Scheduler,
     kind: &str,
     target: Option<ImageUuid>,
@@ -88,7 +87,7 @@ async fn job(
     scheduler.create_job(admin(), new).await.unwrap().job.uuid
 }
 
-async fn trigger(scheduler: &Scheduler, secs: i64, repeats: i64) -> TriggerUuid {
+pub(super) async fn trigger(scheduler: &Scheduler, secs: i64, repeats: i64) -> TriggerUuid {
     let new = NewTrigger {
         name: Some("t".to_owned()),
         kind: Some("simple".to_owned()),
@@ -454,7 +453,7 @@ async fn what_the_store_has_lost_is_found(backing: Backing) {
     {
         assert_eq!(counts[name], count, "{name}: {counts}");
     }
-    assert_eq!(world.state(&upload).await.suspend_reason().is_some(), true, "it was only told");
+    assert!(world.state(&upload).await.suspend_reason().is_some(), "it was only told");
     assert!(store.uploads().await.unwrap().contains(&stray.key));
 
     let mend = job(&scheduler, "reconcileStore", None, json!({})).await;
@@ -468,42 +467,4 @@ async fn what_the_store_has_lost_is_found(backing: Backing) {
     assert_eq!(marked.len(), 1);
     assert_eq!(marked[0].resource.uuid(), lost.job.image.to_string());
     world.assert_ready(&kept, &bytes).await;
-}
-
-/// The whole path of two processes with clocks of their own, over one set of records.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_schedulers_over_one_set_of_records_run_a_fire_once() {
-    let world = World::new(Backing::Memory).await;
-    let (one, two) = (world.scheduler(), world.scheduler());
-    let job = job(&one, "pruneRecords", None, json!({})).await;
-    let every = trigger(&one, 1, 0).await;
-    one.bind(admin(), every, Target::Job(job), false).await.unwrap();
-    let mut fires = 0;
-    for round in 0..40 {
-        let now_ms = world.clock.now_ms();
-        let (a, b) = tokio::join!(one.fire_due(now_ms), two.fire_due(now_ms + round % 3));
-        fires += a.unwrap() + b.unwrap();
-        ended(&one, &[]).await;
-        world.clock.advance_ms(1000);
-    }
-    let all = ended(&one, &[]).await;
-    let mut moments: Vec<_> = all.iter().map(|run| run.fire_ms).collect();
-    moments.dedup();
-    assert_eq!((moments.len(), all.len()), (40, fires), "no fire twice, none left out");
-}
-
-/// What somebody else changed in between is told, and changes nothing.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_that_was_overtaken_changes_nothing() {
-    let world = World::new(Backing::Memory).await;
-    let scheduler: Arc<Scheduler> = world.scheduler();
-    let job = job(&scheduler, "pruneRecords", None, json!({})).await;
-    let minutely = trigger(&scheduler, 60, 0).await;
-    scheduler.bind(admin(), minutely, Target::Job(job), false).await.unwrap();
-    let before = world.db.bindings().await.unwrap().remove(0);
-    scheduler.fire_due(world.clock.now_ms()).await.unwrap();
-    let moved = world.db.change_schedule(ScheduleChange::Move(before)).await.unwrap();
-    assert_eq!(moved, ScheduleChanged::Stale);
-    assert_ne!(world.db.bindings().await.unwrap()[0].next_fire_ms, before.next_fire_ms);
-    ended(&scheduler, &[]).await;
 }

@@ -13,7 +13,7 @@ use super::{
     chosen, description, done, group_named, group_reply, job_named, job_uuids, name, trigger_named,
 };
 use crate::{
-    domain::{ids::ScheduledJobUuid, schedule::Target},
+    domain::schedule::Target,
     jobs::{Kept, NewJobGroup},
     wire::zstack::{Inventories, SchedulerJobGroupJobRefInventory, Schema, timestamp},
 };
@@ -105,18 +105,13 @@ pub(crate) async fn leave(
     let (asked, uuid) = (pairs(request.query_string())?, uuid.into_inner());
     call.accept(Kept::Durably, |work| async move {
         let jobs = listed(&asked, JOBS).map(job_named).collect::<Result<Vec<_>, Refusal>>()?;
-        leave_checked(&jobs)?;
+        if jobs.is_empty() {
+            return Err(Refusal::invalid(format!("field[{JOBS}] is mandatory, can not be null")));
+        }
         work.app.scheduler.leave_group(work.caller, group_named(&uuid)?, jobs).await?;
         done(&work)
     })
     .await
-}
-
-fn leave_checked(jobs: &[ScheduledJobUuid]) -> Result<(), Refusal> {
-    if jobs.is_empty() {
-        return Err(Refusal::invalid(format!("field[{JOBS}] is mandatory, can not be null")));
-    }
-    Ok(())
 }
 
 /// The values of a list in a query string: the name repeated, or `name.0=`, `name.1=`.
