@@ -15,6 +15,7 @@ pub const EXIT_CODES: &str = "Exit codes:
     6  digests differ: the bytes are not what they should be
     7  the server refused or failed
     8  an image would not be taken (`longshore inspect`)
+    9  files and records differ (`longshore store check`)
   130  interrupted; the same command goes on where it stopped";
 
 /// Done.
@@ -26,6 +27,12 @@ pub const SERVER: u8 = 7;
 
 /// An image that was inspected here would not be taken.
 pub const NOT_TAKEN: u8 = 8;
+
+/// Images are missing or not what they were.
+pub const DAMAGED: u8 = of_kind(ErrorKind::Checksum);
+
+/// Files of the store and records differ.
+pub const DIFFERS: u8 = 9;
 
 /// The exit code of an error of the client.
 pub const fn of_kind(kind: ErrorKind) -> u8 {

@@ -10,8 +10,10 @@ pub mod login;
 pub mod out;
 pub mod password;
 pub mod progress;
+pub mod schedule;
 pub mod serve;
 pub mod session;
+pub mod store;
 mod tls;
 pub mod upload;
 
@@ -51,7 +53,11 @@ enum Command {
     Images(images::Images),
     #[command(after_help = bench::HELP)]
     Bench(Box<bench::Bench>),
+    #[command(after_help = schedule::HELP)]
+    Schedule(schedule::Schedule),
     Admin(admin::Admin),
+    #[command(after_help = store::HELP)]
+    Store(store::Store),
     #[command(after_help = inspect::HELP)]
     Inspect(inspect::Inspect),
 }
@@ -128,6 +134,8 @@ fn started(cli: Cli) -> Result<u8> {
             Command::Jobs(command) => command.run(&connection).await,
             Command::Images(command) => command.run(&connection).await,
             Command::Bench(command) => command.run(&connection).await,
+            Command::Schedule(command) => command.run(&connection).await,
+            Command::Store(command) => command.run(std::env::vars_os().collect()).await,
             Command::Admin(command) => command.run(std::env::vars_os().collect()).await,
             // Have a runtime of their own size, or need none: see above.
             Command::Serve(_) | Command::Inspect(_) => Ok(0),

@@ -32,10 +32,12 @@ use crate::{
     domain::{
         account::StorageRecord,
         clock::{Clock, SystemClock},
-        ids::{NodeUuid, StorageUuid},
+        ids::{AccountUuid, NodeUuid, StorageUuid},
     },
     http::{self, App, HttpSettings, interim::Interim, peer::TrustedProxies},
-    jobs::{ApiCalls, HookRules, HttpHooks, JobLimits, JobParts, Jobs, RETRY_AFTER, WebHooks},
+    jobs::{
+        ApiCalls, HookRules, HttpHooks, JobLimits, JobParts, Jobs, RETRY_AFTER, Scheduler, WebHooks,
+    },
     shutdown::{Drained, Shutdown},
     telemetry::{self, Metrics},
     uploads::{Inspection, UploadLimits, Uploads},
@@ -175,9 +177,9 @@ impl Service {
             node,
             shutdown.soft().clone(),
         ));
-        let tasks = shutdown.tasks().clone();
-        let calls = Arc::new(ApiCalls::new(Arc::clone(&db), Arc::clone(&clock), tasks));
+        let calls = ApiCalls::new(Arc::clone(&db), Arc::clone(&clock), shutdown.tasks().clone());
         let hooks = web_hooks(config, &shutdown)?;
+        let records = Arc::clone(&db);
         let jobs = Jobs::new(JobParts {
             db,
             uploads: Arc::clone(&uploads),
@@ -190,12 +192,14 @@ impl Service {
             runtime: tokio::runtime::Handle::current(),
             stopping: shutdown.soft().clone(),
         });
+        let scheduler = Scheduler::new(Arc::clone(&jobs));
         let app = App {
+            scheduler: Arc::clone(&scheduler),
             accounts: Arc::new(accounts),
             capabilities: Arc::new(Capabilities::new(&key)),
             downloads: Arc::new(Downloads::new(&key, clock)),
             jobs: Arc::clone(&jobs),
-            calls,
+            calls: Arc::new(calls),
             hooks,
             uploads,
             settings: Arc::new(http_settings(config)),
@@ -213,6 +217,7 @@ impl Service {
         let first_password = app.accounts.ensure_admin(given).await?;
         jobs.spawn_recovery(recovered);
         jobs.spawn_supervisor();
+        schedule(&scheduler, &*records).await;
         Ok(Self { address, first_password, app, server, shutdown, drain: config.drain })
     }
 
@@ -238,6 +243,19 @@ impl Service {
         }
         Ok(())
     }
+}
+
+/// Begins to run what is scheduled. Not being able to make the defaults is no reason to refuse uploads.
+async fn schedule(scheduler: &Arc<Scheduler>, records: &dyn Database) {
+    let made = async {
+        let admin = records.account_named("admin").await?;
+        let owner = admin.map_or(AccountUuid::NIL, |admin| admin.uuid);
+        scheduler.ensure_defaults(owner).await
+    };
+    if let Err(error) = made.await {
+        tracing::error!(%error, "the default jobs of the scheduler could not be made; the next start makes them");
+    }
+    scheduler.spawn();
 }
 
 async fn stop_when(shutdown: Shutdown, server: ServerHandle, asked: Arc<OnceLock<Instant>>) {
@@ -338,6 +356,13 @@ fn bound_unread(stream: &TcpStream, after: Duration, unsent_bytes_max: usize) {
     }
 }
 
+/// The store without a service on it, and its identity.
+pub(super) async fn open_store_alone(config: &Config) -> Result<(Arc<LocalStore>, uuid::Uuid)> {
+    let store = open_store(config).await?;
+    let uuid = store.store_uuid();
+    Ok((store, uuid))
+}
+
 async fn open_store(config: &Config) -> Result<Arc<LocalStore>> {
     let root = config.data_dir.clone();
     let (limits, durability) = (config.storage_limits(), config.durability);
@@ -365,7 +390,11 @@ fn log_digest_speed(engine: Engine, digests: DigestChoice) {
 }
 
 /// Refuses a database that belongs to another store: mixing them up would turn every upload into a stray.
-async fn bind_storage(db: &dyn Database, store: uuid::Uuid, now_ms: i64) -> Result<StorageRecord> {
+pub(super) async fn bind_storage(
+    db: &dyn Database,
+    store: uuid::Uuid,
+    now_ms: i64,
+) -> Result<StorageRecord> {
     let ours =
         StorageRecord { uuid: StorageUuid(store), name: "local".to_owned(), created_ms: now_ms };
     let bound = db.bind_storage(ours.clone()).await?;
@@ -398,7 +427,7 @@ fn raise_descriptor_limit() {
     }
 }
 
-fn upload_limits(config: &Config) -> UploadLimits {
+pub(super) fn upload_limits(config: &Config) -> UploadLimits {
     UploadLimits {
         upload_bytes_max: config.uploads.upload_bytes_max,
         finish_wait: config.uploads.finish_wait,

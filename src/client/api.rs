@@ -225,6 +225,20 @@ impl Api {
         self.call(Method::DELETE, &path, None).await.map(drop)
     }
 
+    /// A synchronous question.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        whole(self.call(Method::GET, path, None).await?)
+    }
+
+    /// A change, with its result.
+    pub(super) async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, ClientError> {
+        whole(self.call(Method::PUT, path, Some(body)).await?)
+    }
+
     /// One call with its answer, through the api-job where the server made one.
     async fn call(
         &self,

@@ -15,6 +15,7 @@ mod locate;
 pub mod plan;
 pub mod records;
 pub mod retry;
+pub mod schedule;
 pub mod sender;
 pub mod transfer;
 pub mod uploader;

@@ -86,6 +86,20 @@ impl<D: Dialect> SessionRepository for SqlDatabase<D> {
     async fn close_session(&self, token_sha256: [u8; 32], now_ms: EpochMs) -> Result<()> {
         self.write(CloseSession { token_sha256, now_ms }).await
     }
+
+    async fn prune_sessions(&self, now_ms: EpochMs) -> Result<u64> {
+        self.write(PruneSessions(now_ms)).await
+    }
+}
+
+struct PruneSessions(EpochMs);
+
+impl Write for PruneSessions {
+    type Answer = u64;
+
+    async fn run<D: Dialect>(&self, link: &mut Link<'_, D>) -> Result<u64> {
+        link.execute(st::SESSIONS_PURGE, values![self.0]).await
+    }
 }
 
 struct CreateAccount(Account);

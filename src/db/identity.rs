@@ -59,6 +59,8 @@ pub trait SessionRepository: Send + Sync + 'static {
     ) -> Result<bool>;
     /// Ends one session. Idempotent. Sessions past `now_ms` go as well.
     async fn close_session(&self, token_sha256: [u8; 32], now_ms: EpochMs) -> Result<()>;
+    /// Removes sessions that ended before `now_ms`; answers how many.
+    async fn prune_sessions(&self, now_ms: EpochMs) -> Result<u64>;
 }
 
 /// Access keys.

@@ -29,6 +29,7 @@ mod query_time;
 mod queryable;
 mod rows;
 mod runs;
+mod schedule;
 mod service;
 mod sql;
 mod sqlite;
@@ -45,6 +46,10 @@ pub use error::DbError;
 pub use identity::{AccessKeyRepository, AccountRepository, SessionRepository};
 pub use open::{DbOptions, open};
 pub use runs::{NewRun, RunBegun, RunTags};
+pub use schedule::{
+    BegunRun, DueFire, FireTaken, RunEnd, Runner, ScheduleChange, ScheduleChanged,
+    ScheduleRepository, TakeFire,
+};
 pub use tags::{NewTag, TagCreated, TagDeleted, TagRepository};
 pub use write::WriteCounters;
 
@@ -433,6 +438,7 @@ pub trait Database:
     + ApiJobRepository
     + ServiceRepository
     + TagRepository
+    + ScheduleRepository
 {
 }
 
@@ -446,5 +452,6 @@ impl<T> Database for T where
         + ApiJobRepository
         + ServiceRepository
         + TagRepository
+        + ScheduleRepository
 {
 }

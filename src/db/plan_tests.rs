@@ -7,8 +7,9 @@ use super::{
     DbOptions,
     dialect::{Dialect, Fields, Link, SqlText, Value},
     postgres, query,
-    query::{IMAGES, JOBS, SYSTEM_TAGS},
+    query::{IMAGES, JOBS, RUNS, SYSTEM_TAGS},
     queryable::Queryable,
+    schedule::texts,
     sqlite, statements as st,
     values::values,
 };
@@ -71,6 +72,20 @@ fn pages() -> Vec<(&'static Queryable, Query, bool)> {
     pages
 }
 
+/// Pages of the history: by number and by time in the order of an index, and those of one job, trigger or run.
+fn histories() -> Vec<(Query, bool)> {
+    let mut pages = vec![(asked(&[], None), true)];
+    for descending in [true, false] {
+        pages.push((asked(&[], Some(("id", descending))), true));
+        pages.push((asked(&[], Some(("startTime", descending))), true));
+    }
+    for few in ["id=1", "fireInstanceId=x", "schedulerJobUuid=x", "triggerUuid=x"] {
+        pages.push((asked(&[few], None), false));
+        pages.push((asked(&[few], Some(("startTime", true))), false));
+    }
+    pages
+}
+
 fn scopes() -> [Scope; 2] {
     [Scope::All, Scope::Account(AccountUuid::random())]
 }
@@ -96,6 +111,13 @@ fn fixed() -> Vec<(&'static str, Vec<Value>)> {
         (st::IMAGES_DELETED, values![time, time, text, 200_i64]),
         (st::SESSION_BY_TOKEN, values![text, time]),
         (st::PROGRESS_BY_ID, values![text]),
+        (st::IMAGES_TO_CHECK, values![time, time, text, 50_i64]),
+        (texts::BINDINGS_DUE, values![time, 1000_i64]),
+        (texts::BINDING_MOVE, values![text, text, time, time, time, time]),
+        (texts::JOB_BEGIN, values![text, time, true]),
+        (texts::HISTORY_END, values![time, time, true, text]),
+        (texts::LEASES_RENEW, values![text, time]),
+        (texts::HISTORY_PRUNE, values![time]),
     ]
 }
 
@@ -148,6 +170,14 @@ async fn sqlite_finds_by_index() {
             }
         }
     }
+    for (query, ordered) in histories() {
+        for scope in scopes() {
+            let asks = query::statements(&RUNS, Vec::new(), &query, scope).unwrap();
+            let (sql, values) = asks.rows.unwrap();
+            let lines = plan::<Sqlite>(&mut conn, explain, "detail", &sql, values).await;
+            assert_eq!(sqlite_fault(&lines, ordered), None, "{query:?}\n{sql}\n{lines:#?}");
+        }
+    }
     for (sql, values) in fixed() {
         let lines = plan::<Sqlite>(&mut conn, explain, "detail", sql, values).await;
         assert_eq!(sqlite_fault(&lines, false), None, "{sql}\n{lines:#?}");
@@ -159,7 +189,7 @@ async fn sqlite_finds_by_index() {
     assert!(seen > 100, "{seen}");
 
     // The control: without their indexes the same questions are found out.
-    for index in ["long_job_last_op", "tag_text"] {
+    for index in ["long_job_last_op", "tag_text", "scheduler_history_started"] {
         sqlx::query(sqlx::AssertSqlSafe(format!("DROP INDEX {index}")))
             .execute(&mut conn)
             .await
@@ -174,6 +204,11 @@ async fn sqlite_finds_by_index() {
         let lines = plan::<Sqlite>(&mut conn, explain, "detail", &sql, values).await;
         assert_eq!(sqlite_fault(&lines, true), Some(fault), "{lines:#?}");
     }
+    let query = asked(&[], Some(("startTime", true)));
+    let (sql, values) =
+        query::statements(&RUNS, Vec::new(), &query, Scope::All).unwrap().rows.unwrap();
+    let lines = plan::<Sqlite>(&mut conn, explain, "detail", &sql, values).await;
+    assert_eq!(sqlite_fault(&lines, true), Some("looks at every row"), "{lines:#?}");
     let [_, account] = scopes();
     let asks = query::statements(&JOBS, Vec::new(), &asked(&["apiId=x"], None), account).unwrap();
     let (sql, values) = asks.rows.unwrap();
@@ -215,6 +250,14 @@ async fn postgres_finds_by_index() {
                 let lines = plan::<Postgres>(&mut conn, "EXPLAIN", column, &sql, values).await;
                 assert_eq!(postgres_fault(&lines, ordered), None, "{query:?}\n{sql}\n{lines:#?}");
             }
+        }
+    }
+    for (query, ordered) in histories() {
+        for scope in scopes() {
+            let asks = query::statements(&RUNS, Vec::new(), &query, scope).unwrap();
+            let (sql, values) = asks.rows.unwrap();
+            let lines = plan::<Postgres>(&mut conn, "EXPLAIN", column, &sql, values).await;
+            assert_eq!(postgres_fault(&lines, ordered), None, "{query:?}\n{sql}\n{lines:#?}");
         }
     }
     for (sql, values) in fixed() {

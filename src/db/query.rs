@@ -19,7 +19,10 @@ use super::{
 };
 
 use super::queryable::{Field, Kind, Queryable};
-pub(super) use super::queryable::{IMAGES, JOBS, STORAGES, SYSTEM_TAGS, USER_TAGS};
+pub(super) use super::queryable::{
+    IMAGES, JOBS, RUNS, SCHEDULED_JOB_GROUPS, SCHEDULED_JOBS, STORAGES, SYSTEM_TAGS, TRIGGERS,
+    USER_TAGS,
+};
 
 /// Runs a query over the records that `scope` may see.
 pub(super) async fn page<D: Dialect, T>(

@@ -5,7 +5,7 @@ use crate::domain::query::{Condition, Operator};
 use super::clause::{Clause, Sign, like_pattern};
 
 /// Columns that hold no NULL and that pages are sorted by: saying where NULLs come would keep PostgreSQL from using their index.
-const NEVER_NULL: [&str; 8] = [
+const NEVER_NULL: [&str; 10] = [
     "j.created_ms",
     "j.last_op_ms",
     "j.uuid",
@@ -14,6 +14,8 @@ const NEVER_NULL: [&str; 8] = [
     "i.uuid",
     "t.created_ms",
     "t.uuid",
+    "h.id",
+    "h.started_ms",
 ];
 
 /// Where NULLs come in an order by this expression.
@@ -25,7 +27,9 @@ pub(super) fn null_order(expression: &str) -> &'static str {
 pub(super) fn is_selective(condition: &Condition) -> bool {
     match condition.field.as_str() {
         "uuid" | "apiId" | "targetResourceUuid" | "resourceUuid" | "tag" | "__systemTag__"
-        | "__userTag__" => found_by_text(condition.operator),
+        | "__userTag__" | "id" | "fireInstanceId" | "schedulerJobUuid" | "triggerUuid" => {
+            found_by_text(condition.operator)
+        }
         "name" => match condition.operator {
             Operator::Equal => true,
             Operator::Like => {

@@ -1,7 +1,7 @@
 //! What each kind of record may be asked for: the fields of its inventory, and where they are in rows. Nothing else becomes part of
 //! a statement.
 
-use super::statements as st;
+use super::{schedule::texts, statements as st};
 
 /// What a field holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,3 +218,106 @@ const fn tags_of(only: &'static str) -> Queryable {
         tags: None,
     }
 }
+
+/// SchedulerJobInventory, without its lists.
+pub(super) const SCHEDULED_JOBS: Queryable = Queryable {
+    fields: &[
+        text("uuid", "s.uuid"),
+        text("name", "s.name"),
+        text("description", "s.description"),
+        text("targetResourceUuid", "s.target_uuid"),
+        text("state", "CASE WHEN s.enabled THEN 'Enabled' ELSE 'Disabled' END"),
+        text("jobData", "s.parameters"),
+        text("jobClassName", "s.job_type"),
+        time("createDate", "s.created_ms"),
+        time("lastOpDate", "s.last_op_ms"),
+        text("accountUuid", "s.account_uuid"),
+    ],
+    select: texts::JOB_SELECT,
+    count: texts::JOB_COUNT,
+    tally: None,
+    uuid: "s.uuid",
+    account: Some("s.account_uuid"),
+    created: "s.created_ms",
+    only: "1 = 1",
+    tags: None,
+};
+
+/// SchedulerTriggerInventory, without its lists.
+pub(super) const TRIGGERS: Queryable = Queryable {
+    fields: &[
+        text("uuid", "r.uuid"),
+        text("name", "r.name"),
+        text("description", "r.description"),
+        text("schedulerType", "r.kind"),
+        text("cron", "r.cron"),
+        number("schedulerInterval", "r.interval_secs"),
+        number("repeatCount", "r.repeat_count"),
+        time("startTime", "r.start_ms"),
+        time("createDate", "r.created_ms"),
+        time("lastOpDate", "r.last_op_ms"),
+        text("accountUuid", "r.account_uuid"),
+    ],
+    select: texts::TRIGGER_SELECT,
+    count: texts::TRIGGER_COUNT,
+    tally: None,
+    uuid: "r.uuid",
+    account: Some("r.account_uuid"),
+    created: "r.created_ms",
+    only: "1 = 1",
+    tags: None,
+};
+
+/// SchedulerJobGroupInventory, without its lists.
+pub(super) const SCHEDULED_JOB_GROUPS: Queryable = Queryable {
+    fields: &[
+        text("uuid", "g.uuid"),
+        text("name", "g.name"),
+        text("description", "g.description"),
+        text("jobType", "g.job_type"),
+        text("state", "CASE WHEN g.enabled THEN 'Enabled' ELSE 'Disabled' END"),
+        time("createDate", "g.created_ms"),
+        time("lastOpDate", "g.last_op_ms"),
+        text("accountUuid", "g.account_uuid"),
+    ],
+    select: texts::GROUP_SELECT,
+    count: texts::GROUP_COUNT,
+    tally: None,
+    uuid: "g.uuid",
+    account: Some("g.account_uuid"),
+    created: "g.created_ms",
+    only: "1 = 1",
+    tags: None,
+};
+
+/// SchedulerJobHistoryInventory.
+pub(super) const RUNS: Queryable = Queryable {
+    fields: &[
+        number("id", "h.id"),
+        text("triggerUuid", "h.trigger_uuid"),
+        text("schedulerJobUuid", "h.job_uuid"),
+        text("schedulerJobGroupUuid", "h.group_uuid"),
+        text("jobType", "h.job_type"),
+        time("startTime", "h.started_ms"),
+        number("executeTime", "(h.ended_ms - h.started_ms) / 1000"),
+        text("targetResourceUuid", "h.target_uuid"),
+        text("requestDump", "h.request"),
+        text("resultDump", "h.result"),
+        flag("success", "CASE WHEN h.ended_ms IS NULL THEN NULL WHEN h.success THEN 1 ELSE 0 END"),
+        text("fireInstanceId", "h.fire_uuid"),
+        text("accountUuid", "h.account_uuid"),
+        text("schedulerJob.name", "(SELECT s.name FROM scheduler_job s WHERE s.uuid = h.job_uuid)"),
+        text(
+            "trigger.name",
+            "(SELECT r.name FROM scheduler_trigger r WHERE r.uuid = h.trigger_uuid)",
+        ),
+    ],
+    select: texts::HISTORY_SELECT,
+    count: texts::HISTORY_COUNT,
+    tally: None,
+    uuid: "h.id",
+    account: Some("h.account_uuid"),
+    created: "h.id",
+    only: "1 = 1",
+    tags: None,
+};

@@ -29,7 +29,7 @@ impl<'r, F: Fields> RowOf<'r, F> {
         Self { row, table, key }
     }
 
-    fn corrupt(&self, column: &'static str) -> DbError {
+    pub(super) fn corrupt(&self, column: &'static str) -> DbError {
         let key = self.row.text(self.key).ok().flatten().unwrap_or_default();
         // Joined statements select columns of an upload as `u_...`.
         let column = column.strip_prefix("u_").unwrap_or(column);
@@ -44,7 +44,7 @@ impl<'r, F: Fields> RowOf<'r, F> {
         self.some(column, self.row.text(column))
     }
 
-    fn text_or_null(&self, column: &'static str) -> Result<Option<String>> {
+    pub(super) fn text_or_null(&self, column: &'static str) -> Result<Option<String>> {
         self.row.text(column).map_err(|_| self.corrupt(column))
     }
 
@@ -52,7 +52,7 @@ impl<'r, F: Fields> RowOf<'r, F> {
         self.some(column, self.row.int(column))
     }
 
-    fn int_or_null(&self, column: &'static str) -> Result<Option<i64>> {
+    pub(super) fn int_or_null(&self, column: &'static str) -> Result<Option<i64>> {
         self.row.int(column).map_err(|_| self.corrupt(column))
     }
 
@@ -61,7 +61,7 @@ impl<'r, F: Fields> RowOf<'r, F> {
         u64::try_from(self.int(column)?).map_err(|_| self.corrupt(column))
     }
 
-    fn flag(&self, column: &'static str) -> Result<bool> {
+    pub(super) fn flag(&self, column: &'static str) -> Result<bool> {
         self.some(column, self.row.flag(column))
     }
 
@@ -70,12 +70,16 @@ impl<'r, F: Fields> RowOf<'r, F> {
         self.text(column)?.parse().map_err(|_| self.corrupt(column))
     }
 
-    fn parsed_or_null<T: FromStr>(&self, column: &'static str) -> Result<Option<T>> {
+    pub(super) fn parsed_or_null<T: FromStr>(&self, column: &'static str) -> Result<Option<T>> {
         let text = self.text_or_null(column)?;
         text.map(|text| text.parse().map_err(|_| self.corrupt(column))).transpose()
     }
 
-    fn named<T>(&self, column: &'static str, from_name: fn(&str) -> Option<T>) -> Result<T> {
+    pub(super) fn named<T>(
+        &self,
+        column: &'static str,
+        from_name: fn(&str) -> Option<T>,
+    ) -> Result<T> {
         from_name(&self.text(column)?).ok_or_else(|| self.corrupt(column))
     }
 
@@ -184,6 +188,11 @@ pub(super) fn image(row: &impl Fields) -> Result<ImageRecord> {
         last_op_ms: row.int("last_op_ms")?,
         deleted_ms: row.int_or_null("deleted_ms")?,
     })
+}
+
+/// When the image of a row that selects this as well was last read again.
+pub(super) fn image_checked_ms(row: &impl Fields) -> Result<i64> {
+    RowOf::new(row, "image", "uuid").int("checked_ms")
 }
 
 /// A row of statements that select `tag_columns!`.

@@ -255,6 +255,14 @@ pub(super) const IMAGES_DELETED: &str = concat!(
     " FROM image i WHERE i.status = 'Deleted' AND i.deleted_ms < $1 AND i.deleted_ms >= $2 \
      AND (i.deleted_ms > $2 OR i.uuid > $3) ORDER BY i.deleted_ms, i.uuid LIMIT $4"
 );
+/// The one that was not read again for longest first.
+pub(super) const IMAGES_TO_CHECK: &str = concat!(
+    "SELECT ",
+    image_columns!(),
+    ", i.checked_ms FROM image i WHERE i.status = 'Ready' AND i.checked_ms < $1 \
+     AND i.checked_ms >= $2 AND (i.checked_ms > $2 OR i.uuid > $3) \
+     ORDER BY i.checked_ms, i.uuid LIMIT $4"
+);
 /// Followed by a list of placeholders and `)`.
 pub(super) const IMAGES_LISTED: &str =
     concat!("SELECT ", image_columns!(), " FROM image i WHERE i.uuid IN (");

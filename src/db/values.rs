@@ -2,7 +2,10 @@
 
 use crate::domain::{
     account::Scope,
-    ids::{AccountUuid, ApiId, ImageUuid, JobUuid, NodeUuid, StorageUuid, TagUuid, UploadUuid},
+    ids::{
+        AccountUuid, ApiId, FireUuid, ImageUuid, JobGroupUuid, JobUuid, NodeUuid, ScheduledJobUuid,
+        StorageUuid, TagUuid, TriggerUuid, UploadUuid,
+    },
 };
 
 use super::{DbError, Result, dialect::Value};
@@ -93,7 +96,20 @@ macro_rules! uuid_values {
     )*};
 }
 
-uuid_values!(AccountUuid, ApiId, ImageUuid, JobUuid, NodeUuid, StorageUuid, TagUuid, UploadUuid);
+uuid_values!(
+    AccountUuid,
+    ApiId,
+    FireUuid,
+    ImageUuid,
+    JobGroupUuid,
+    JobUuid,
+    NodeUuid,
+    ScheduledJobUuid,
+    StorageUuid,
+    TagUuid,
+    TriggerUuid,
+    UploadUuid
+);
 
 /// A length or count as a column holds it: 2^63 - 1 at the most.
 pub(super) fn big(field: &'static str, number: u64) -> Result<i64> {

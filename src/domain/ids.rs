@@ -87,6 +87,14 @@ uuid_ids! {
     NodeUuid;
     /// A tag.
     TagUuid;
+    /// A job of the scheduler.
+    ScheduledJobUuid;
+    /// When jobs of the scheduler run.
+    TriggerUuid;
+    /// Jobs of the scheduler that run at one trigger.
+    JobGroupUuid;
+    /// One run of a scheduled job; ZStack's `fireInstanceId`.
+    FireUuid;
 }
 
 /// The public half of an access key: 8 to 64 ASCII letters and digits, as ZStack's own are.

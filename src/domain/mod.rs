@@ -10,6 +10,7 @@ pub mod job;
 pub mod job_state;
 pub mod peer;
 pub mod query;
+pub mod schedule;
 pub mod tag;
 pub mod text;
 pub mod update_image;

@@ -33,7 +33,7 @@ use problem::RequestFault;
 
 use crate::{
     accounts::{Accounts, Capabilities, Downloads},
-    jobs::{ApiCalls, JobError, Jobs, WebHooks},
+    jobs::{ApiCalls, JobError, Jobs, Scheduler, WebHooks},
     telemetry::Metrics,
     uploads::Uploads,
 };
@@ -49,6 +49,8 @@ pub struct App {
     pub downloads: Arc<Downloads>,
     /// The control plane.
     pub jobs: Arc<Jobs>,
+    /// What runs by itself.
+    pub scheduler: Arc<Scheduler>,
     /// Asynchronous calls and their results.
     pub calls: Arc<ApiCalls>,
     /// Calls that are told instead of polled.

@@ -9,11 +9,12 @@ mod images;
 mod join;
 mod locks;
 mod moves;
-mod progress;
 mod news;
+mod progress;
 mod query;
 mod recovery;
 mod rerun;
+mod schedule;
 mod signals;
 mod submit;
 mod supervisor;
@@ -24,7 +25,7 @@ mod whole;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::OwnedMutexGuard;
@@ -40,8 +41,13 @@ pub use hooks::{
     RETRY_AFTER, WebHooks,
 };
 pub use join::Joined;
-pub use progress::JobProgress;
 pub use news::{Heard, LISTENERS_MAX, Listener};
+pub use progress::JobProgress;
+pub use schedule::{
+    GroupShown, JobShown, NewJobGroup, NewScheduledJob, NewTrigger, Report, ReportAsked,
+    ReportUnit, ScheduleError, Scheduler, StateChanged, TriggerShown,
+};
+pub use supervisor::{Pruned, Purged, Swept};
 pub use unreadable::Unreadable;
 pub use whole::Put;
 
@@ -188,6 +194,8 @@ pub struct Jobs {
     arriving: Mutex<HashMap<join::Key, join::Came>>,
     /// How far the clock is ahead of what it is believed.
     doubt: Mutex<ClockDoubt>,
+    /// Since when the steady clock counts that the other one is compared with.
+    begun: Instant,
     /// Rows that the last look at all unfinished jobs could not read.
     unreadable: Mutex<Unreadable>,
     /// What happens, for whoever listens.
@@ -206,6 +214,7 @@ impl Jobs {
             image_locks: Locks::default(),
             arriving: Mutex::default(),
             doubt: Mutex::default(),
+            begun: Instant::now(),
             unreadable: Mutex::default(),
             news: news::News::default(),
         });

@@ -116,7 +116,11 @@ impl Jobs {
         }
     }
 
-    async fn recover_one(&self, job: &LongJob, upload: &UploadRecord) -> Result<(), JobError> {
+    pub(super) async fn recover_one(
+        &self,
+        job: &LongJob,
+        upload: &UploadRecord,
+    ) -> Result<(), JobError> {
         if job.state == JobState::Canceling {
             return self.clean_up(job.clone()).await;
         }

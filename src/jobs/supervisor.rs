@@ -1,8 +1,11 @@
 //! Housekeeping while the service runs: nothing waits for ever, nothing is kept for ever.
 
 use std::{
-    sync::Arc,
-    time::{Duration, Instant},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use futures::{StreamExt, stream};
@@ -36,10 +39,6 @@ const SUSPENDED_AT_ONCE: usize = 32;
 const EXPIRED_AT_ONCE: usize = 2;
 /// Leases are renewed well before they end.
 const LEASE_EVERY: Duration = Duration::from_secs(15);
-/// Expiry is counted in days: a minute is exact enough.
-const EXPIRY_EVERY: Duration = Duration::from_mins(1);
-/// Purging is counted in hours and days.
-const PURGE_EVERY: Duration = Duration::from_mins(10);
 
 impl Jobs {
     /// Supervises until the service stops.
@@ -54,18 +53,17 @@ impl Jobs {
         self.parts.tasks.spawn_on(work, &self.parts.runtime);
     }
 
-    /// Three rounds that do not wait for each other: a long sweep must not cost this process its leases, nor an upload its
-    /// place in listings.
+    /// Two rounds that do not wait for each other: a slow look at the silent must not cost this process its leases. What is due once in
+    /// a while is the [`Scheduler`](super::Scheduler)'s.
     async fn supervise(&self) {
-        let begun = Instant::now();
-        futures::join!(self.watch(begun), self.keep_leases(), self.sweep(begun));
+        futures::join!(self.watch(), self.keep_leases());
     }
 
-    async fn watch(&self, begun: Instant) {
+    async fn watch(&self) {
         let mut tick = self.ticks();
         loop {
             tick.tick().await;
-            let now_ms = self.looked_at_clock(begun);
+            let now_ms = self.looked_at_clock();
             report_failure("write down", self.parts.uploads.write_down().await);
             report_failure("suspend the silent", self.suspend_silent(now_ms).await);
         }
@@ -82,32 +80,16 @@ impl Jobs {
         }
     }
 
-    async fn sweep(&self, begun: Instant) {
-        let (mut expiry, mut purge) = (Every::new(EXPIRY_EVERY), Every::new(PURGE_EVERY));
-        let mut tick = self.ticks();
-        loop {
-            tick.tick().await;
-            // By itself: the other round may be waiting for a slow disk since before the clock was set.
-            let now_ms = self.looked_at_clock(begun);
-            if expiry.is_due(now_ms) {
-                report_failure("expire", self.expire(now_ms).await);
-            }
-            let now_ms = self.looked_at_clock(begun);
-            if purge.is_due(now_ms) {
-                report_failure("purge", self.purge(now_ms).await);
-            }
-        }
-    }
-
-    fn ticks(&self) -> tokio::time::Interval {
+    pub(super) fn ticks(&self) -> tokio::time::Interval {
         let mut tick = tokio::time::interval(self.parts.limits.tick);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         tick
     }
 
-    fn looked_at_clock(&self, begun: Instant) -> EpochMs {
+    /// What the clock shows. Every round asks by itself: another one may be waiting for a slow disk since before the clock was set.
+    pub(super) fn looked_at_clock(&self) -> EpochMs {
         let now_ms = self.parts.clock.now_ms();
-        self.look_at_clock(now_ms, begun.elapsed());
+        self.look_at_clock(now_ms, self.begun.elapsed());
         now_ms
     }
 
@@ -264,21 +246,33 @@ impl Jobs {
 
     /// Fails unfinished jobs whose last byte is too old, wherever they are. A few at a time: their records and files are removed
     /// beside those of running uploads, which are not to notice.
-    pub async fn expire(&self, now_ms: EpochMs) -> Result<(), JobError> {
+    pub async fn expire(&self, now_ms: EpochMs) -> Result<Swept, JobError> {
         let now_ms = self.believed(now_ms);
+        let (seen, changed, failed) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
         let mut unreadable = Unreadable::default();
         let mut after: Option<String> = None;
         loop {
             let page = self.parts.db.unfinished_jobs(after.as_deref(), PAGE).await?;
             if page.last.is_none() {
                 self.set_unreadable(unreadable);
-                return Ok(());
+                let count = |count: AtomicU64| count.into_inner();
+                return Ok(Swept {
+                    seen: count(seen),
+                    changed: count(changed),
+                    failed: count(failed),
+                });
             }
             unreadable.add(&page);
             after = page.last;
             let jobs = stream::iter(page.jobs);
             jobs.for_each_concurrent(EXPIRED_AT_ONCE, async |(job, upload)| {
-                if let Err(error) = self.expire_one(&job, &upload, now_ms).await {
+                seen.fetch_add(1, Ordering::Relaxed);
+                let expired = self.expire_one(&job, &upload, now_ms).await;
+                if matches!(expired, Ok(true)) {
+                    changed.fetch_add(1, Ordering::Relaxed);
+                }
+                if let Err(error) = expired {
+                    failed.fetch_add(1, Ordering::Relaxed);
                     // One that cannot be removed must not keep all others.
                     tracing::error!(job = %job.uuid, %error, "an upload could not be expired; it will be tried again");
                 }
@@ -289,29 +283,33 @@ impl Jobs {
         }
     }
 
+    /// Answers whether something was to be done.
     async fn expire_one(
         &self,
         job: &LongJob,
         upload: &UploadRecord,
         now_ms: EpochMs,
-    ) -> Result<(), JobError> {
+    ) -> Result<bool, JobError> {
         if job.state == JobState::Canceling {
-            return self.clean_up(job.clone()).await;
+            return self.clean_up(job.clone()).await.map(|()| true);
         }
-        if self.is_finishing(upload.uuid) || self.led_on(job, upload).await? {
-            return Ok(());
+        if self.is_finishing(upload.uuid) {
+            return Ok(false);
+        }
+        if self.led_on(job, upload).await? {
+            return Ok(true);
         }
         let touched = self.parts.uploads.touched(upload.uuid);
         let last = touched.and_then(|live| live.last_byte_ms()).or(upload.last_byte_ms);
         let limits = &self.parts.limits;
         match last {
             None if now_ms - upload.created_ms > millis(limits.idle_fail) => {
-                self.never_began(upload.run()).await
+                self.never_began(upload.run()).await.map(|()| true)
             }
             Some(last) if now_ms - last > millis(limits.expire) => {
-                self.last_byte_too_old(upload.run(), now_ms).await
+                self.last_byte_too_old(upload.run(), now_ms).await.map(|()| true)
             }
-            None | Some(_) => Ok(()),
+            None | Some(_) => Ok(false),
         }
     }
 
@@ -371,7 +369,8 @@ impl Jobs {
     }
 
     /// Removes for good what has been deleted or set aside long enough.
-    pub async fn purge(&self, now_ms: EpochMs) -> Result<(), JobError> {
+    pub async fn purge(&self, now_ms: EpochMs) -> Result<Purged, JobError> {
+        let mut purged = Purged::default();
         let is_doubted = self.believed(now_ms) != now_ms;
         let now_ms = self.believed(now_ms);
         let limits = &self.parts.limits;
@@ -380,7 +379,13 @@ impl Jobs {
         loop {
             let page = self.parts.db.deleted_images(after, before_ms, PAGE).await?;
             for image in &page {
-                if let Err(error) = self.expunge(image.uuid, Some(before_ms)).await {
+                purged.images.seen += 1;
+                let expunged = self.expunge(image.uuid, Some(before_ms)).await;
+                if matches!(expunged, Ok(None)) {
+                    purged.images.changed += 1;
+                }
+                if let Err(error) = expunged {
+                    purged.images.failed += 1;
                     // Those that cannot be removed must not keep all others, however many they are.
                     tracing::error!(image = %image.uuid, %error, "a deleted image could not be removed; it will be tried again");
                 }
@@ -394,31 +399,76 @@ impl Jobs {
         let kept = if is_doubted { Duration::MAX } else { limits.set_aside_kept };
         for (name, bytes) in self.parts.uploads.purge_set_aside(kept).await? {
             tracing::info!(name, bytes, "a stray in lost+found was removed");
+            purged.strays += 1;
+            purged.stray_bytes += bytes;
         }
         self.parts.uploads.reconcile_whole().await?;
-        self.parts.db.prune_api_jobs(now_ms - millis(limits.api_calls_kept)).await?;
-        Ok(())
+        Ok(purged)
+    }
+
+    /// Removes results of calls, sessions that have ended, and runs of scheduled jobs that began `runs_kept_ms` ago.
+    pub async fn prune(&self, now_ms: EpochMs, runs_kept_ms: i64) -> Result<Pruned, JobError> {
+        let (now_ms, db) = (self.believed(now_ms), &self.parts.db);
+        let kept_ms = millis(self.parts.limits.api_calls_kept);
+        Ok(Pruned {
+            calls: db.prune_api_jobs(now_ms - kept_ms).await?,
+            sessions: db.prune_sessions(now_ms).await?,
+            runs: db.prune_runs(now_ms.saturating_sub(runs_kept_ms)).await?,
+        })
     }
 }
 
-fn report_failure<E: std::fmt::Display>(what: &str, outcome: Result<(), E>) {
+/// What a sweep over records has come to.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Swept {
+    /// Records that were looked at.
+    pub seen: u64,
+    /// Of these, those that something was done about.
+    pub changed: u64,
+    /// Of these, those that something had to be done about and could not: they are tried again.
+    pub failed: u64,
+}
+
+/// What was removed for good.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Purged {
+    /// Deleted images whose time was over.
+    pub images: Swept,
+    /// Strays in the store's `lost+found`.
+    pub strays: u64,
+    /// Bytes of these.
+    pub stray_bytes: u64,
+}
+
+/// Records that were removed.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Pruned {
+    /// Results of calls.
+    pub calls: u64,
+    /// Sessions.
+    pub sessions: u64,
+    /// Runs of scheduled jobs.
+    pub runs: u64,
+}
+
+pub(super) fn report_failure<E: std::fmt::Display>(what: &str, outcome: Result<(), E>) {
     if let Err(error) = outcome {
         tracing::error!(%error, "housekeeping could not {what}; it will try again");
     }
 }
 
 /// Something that is due at first, and then once in a while.
-struct Every {
+pub(super) struct Every {
     period_ms: i64,
     last_ms: Option<EpochMs>,
 }
 
 impl Every {
-    fn new(period: Duration) -> Self {
+    pub(super) fn new(period: Duration) -> Self {
         Self { period_ms: millis(period), last_ms: None }
     }
 
-    fn is_due(&mut self, now_ms: EpochMs) -> bool {
+    pub(super) fn is_due(&mut self, now_ms: EpochMs) -> bool {
         // A clock that was set back must not stop housekeeping for ever.
         let due = self.last_ms.is_none_or(|last| now_ms < last || now_ms - last >= self.period_ms);
         if due {

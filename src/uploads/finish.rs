@@ -153,17 +153,30 @@ impl Uploads {
     /// Staging entries that no open upload knows: those of ended uploads are removed, all others set aside. Never deletes what no
     /// record names.
     pub async fn reconcile_store(&self) -> Result<(), UploadError> {
-        for page in self.store.uploads().await?.chunks(500) {
-            let uuids: Vec<_> = page.iter().map(|key| UploadUuid(key.0)).collect();
-            let known = self.db.known_open(uuids.clone()).await?;
-            for stray in uuids.into_iter().filter(|uuid| !known.contains(uuid)) {
-                self.clear_stray(stray).await?;
-            }
-        }
+        self.look_for_strays(true).await?;
         self.reconcile_whole().await
     }
 
-    async fn clear_stray(&self, stray: UploadUuid) -> Result<(), UploadError> {
+    /// What [`reconcile_store`](Self::reconcile_store) does about staging entries, told in numbers; only told if not to `repair`.
+    pub(super) async fn look_for_strays(&self, repair: bool) -> Result<Strays, UploadError> {
+        let mut found = Strays::default();
+        for page in self.store.uploads().await?.chunks(500) {
+            let uuids: Vec<_> = page.iter().map(|key| UploadUuid(key.0)).collect();
+            found.entries += uuids.len() as u64;
+            let known = self.db.known_open(uuids.clone()).await?;
+            for stray in uuids.into_iter().filter(|uuid| !known.contains(uuid)) {
+                self.clear_stray(stray, repair, &mut found).await?;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn clear_stray(
+        &self,
+        stray: UploadUuid,
+        repair: bool,
+        found: &mut Strays,
+    ) -> Result<(), UploadError> {
         // Before the records are asked: once they know it, it is not being created any more.
         if self.creating().contains(&stray) {
             return Ok(());
@@ -171,11 +184,16 @@ impl Uploads {
         match self.db.upload(stray).await? {
             // Recorded as ended: the crash came between the record and the removal.
             Some(record) if record.fate != crate::domain::upload::UploadFate::Open => {
-                self.discard(&record).await
+                found.leftovers += 1;
+                if repair { self.discard(&record).await } else { Ok(()) }
             }
             // A request made it while this was looking.
             Some(_) => Ok(()),
             None => {
+                found.unknown += 1;
+                if !repair {
+                    return Ok(());
+                }
                 tracing::warn!(upload = %stray, "a staging entry without a record was moved to lost+found");
                 Ok(self.store.set_aside(UploadKey(stray.0)).await?)
             }
@@ -197,4 +215,15 @@ impl Drop for Unwritten<'_> {
             live.touch_failed();
         }
     }
+}
+
+/// Staging entries, and those of them that no open upload knows.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Strays {
+    /// All of them.
+    pub(super) entries: u64,
+    /// Of uploads that have ended.
+    pub(super) leftovers: u64,
+    /// Without a record.
+    pub(super) unknown: u64,
 }

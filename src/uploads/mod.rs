@@ -3,6 +3,7 @@
 
 mod admission;
 mod append;
+mod checking;
 mod create;
 mod error;
 mod explain;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use admission::{Admission, Party};
 pub use append::Append;
+pub use checking::{ImageFound, Pace, StoreFound};
 pub use error::{BodyError, UploadError};
 pub use health::Check;
 pub use inspection::{Inspection, Probed, Refusal};

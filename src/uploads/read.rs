@@ -102,7 +102,7 @@ impl Uploads {
     }
 
     /// Whether the bytes of an upload that the store does not find were removed on purpose.
-    async fn is_ending(&self, record: &UploadRecord) -> Result<bool, UploadError> {
+    pub(super) async fn is_ending(&self, record: &UploadRecord) -> Result<bool, UploadError> {
         let now = self.db.upload(record.uuid).await?;
         if now.is_none_or(|now| now.fate != UploadFate::Open) {
             return Ok(true);

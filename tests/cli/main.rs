@@ -14,6 +14,7 @@ mod inspect;
 mod relay;
 mod resume;
 mod run;
+mod schedule;
 mod server;
 mod stop;
 mod tls;

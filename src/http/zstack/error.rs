@@ -12,7 +12,7 @@ use crate::{
     accounts::AccountError,
     domain::text::{at_most, shown},
     http::{json::BodyFault, links::BadHost, session::NoSession},
-    jobs::{DbError, JobError},
+    jobs::{DbError, JobError, ScheduleError},
     uploads::{StoreError, UploadError},
     wire::zstack::{Code, ErrorCode, ErrorEnvelope},
 };
@@ -91,6 +91,21 @@ impl From<JobError> for Refusal {
             JobError::Quota(_) => told(Code::QuotaExceeded, &error),
             JobError::Upload(error) => error.into(),
             JobError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<ScheduleError> for Refusal {
+    fn from(error: ScheduleError) -> Self {
+        match error {
+            ScheduleError::NotAdmin => told(Code::PermissionDenied, &error),
+            ScheduleError::NotFound { .. } => told(Code::NotFound, &error),
+            ScheduleError::Invalid(_) => told(Code::InvalidArgument, &error),
+            ScheduleError::TooMany { .. } => told(Code::QuotaExceeded, &error),
+            ScheduleError::Busy { .. } | ScheduleError::Contended => {
+                told(Code::OperationFailed, &error)
+            }
+            ScheduleError::Db(error) => error.into(),
         }
     }
 }

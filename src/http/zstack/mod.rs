@@ -11,6 +11,7 @@ mod longjobs;
 mod query;
 mod render;
 mod reply;
+mod schedule;
 mod storage;
 mod tags;
 mod tasks;
@@ -23,12 +24,19 @@ use actix_web::{
 use super::routes::{Table, at, delete, get, post, put};
 use crate::wire::zstack::{
     BackupStorageInventory as Storage, ImageInventory as Image, LongJobInventory as LongJob,
+    SchedulerJobGroupInventory as JobGroup, SchedulerJobHistoryInventory as Run,
+    SchedulerJobInventory as ScheduledJob, SchedulerTriggerInventory as Trigger,
     SystemTagInventory as SystemTag, UserTagInventory as UserTag,
 };
 
 /// The control plane. Handlers find [`super::App`] as `web::Data`.
 pub(super) fn routes() -> Table {
-    Table::below("/zstack/v1", refuse_method, unknown_path)
+    let table = Table::below("/zstack/v1", refuse_method, unknown_path);
+    scheduler(resources(table))
+}
+
+fn resources(table: Table) -> Table {
+    table
         .service(at("/accounts/login", [put().open().to(accounts::log_in)]))
         .service(at("/accounts/users/login", [put().open().to(accounts::log_in_by_user)]))
         .service(at("/accounts/{uuid}", [put().to(accounts::update)]))
@@ -61,6 +69,50 @@ pub(super) fn routes() -> Table {
         .service(at("/tags/{uuid}", [delete().to(tags::delete)]))
         .service(at("/backup-storage", [get().to(query::all::<Storage>)]))
         .service(at("/backup-storage/{uuid}", [get().to(query::one::<Storage>)]))
+}
+
+fn scheduler(table: Table) -> Table {
+    let (job, trigger, group) =
+        ("/scheduler/jobs/{uuid}", "/scheduler/triggers/{uuid}", "/scheduler/jobgroups/{uuid}");
+    table
+        .service(at("/scheduler/job/history", [get().to(query::all::<Run>)]))
+        .service(at("/scheduler/report", [get().to(schedule::report)]))
+        // Before the one that takes any uuid.
+        .service(at("/scheduler/jobs/candidates", [get().to(schedule::candidates)]))
+        .service(at(
+            "/scheduler/jobs",
+            [get().to(query::all::<ScheduledJob>), post().to(schedule::create_job)],
+        ))
+        .service(at(job, [get().to(query::one::<ScheduledJob>), delete().to(schedule::delete_job)]))
+        .service(at(&format!("{job}/actions"), [put().to(schedule::act_on_job)]))
+        .service(at(
+            &format!("{job}/scheduler/triggers/{{trigger}}"),
+            [post().to(schedule::bind_job), delete().to(schedule::unbind_job)],
+        ))
+        .service(at(
+            "/scheduler/triggers",
+            [get().to(query::all::<Trigger>), post().to(schedule::create_trigger)],
+        ))
+        .service(at(
+            trigger,
+            [get().to(query::one::<Trigger>), delete().to(schedule::delete_trigger)],
+        ))
+        .service(at(&format!("{trigger}/actions"), [put().to(schedule::act_on_trigger)]))
+        .service(at(
+            "/scheduler/jobgroups",
+            [get().to(query::all::<JobGroup>), post().to(schedule::create_group)],
+        ))
+        .service(at(group, [get().to(query::one::<JobGroup>), delete().to(schedule::delete_group)]))
+        .service(at(&format!("{group}/actions"), [put().to(schedule::act_on_group)]))
+        .service(at(
+            &format!("{group}/job"),
+            [post().to(schedule::join), delete().to(schedule::leave)],
+        ))
+        .service(at(
+            &format!("{group}/scheduler/triggers/{{trigger}}"),
+            [post().to(schedule::bind_group), delete().to(schedule::unbind_group)],
+        ))
+        .service(at("/schedulers/{uuid}", [put().to(schedule::change_state)]))
 }
 
 fn refuse_method(request: &HttpRequest, allow: &str) -> HttpResponse {

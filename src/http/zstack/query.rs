@@ -165,7 +165,7 @@ fn conditions(query: &mut Query, text: &str, zone: &TimeZone) -> Result<(), Faul
 /// A time on the wire is in the wire's time zone and does not say so; the records take it with one.
 fn in_zone(condition: Condition, zone: &TimeZone) -> Condition {
     let field = condition.field.rsplit('.').next().unwrap_or_default();
-    if !["createDate", "lastOpDate"].contains(&field) {
+    if !["createDate", "lastOpDate", "startTime"].contains(&field) {
         return condition;
     }
     let zoned = |text: &str| match read_timestamp(text, zone).map(Timestamp::from_millisecond) {

@@ -9,6 +9,7 @@ mod image;
 mod job;
 #[cfg(test)]
 mod life;
+mod schedule;
 mod schema;
 mod session;
 mod storage;
@@ -22,6 +23,12 @@ pub use envelope::{
 pub use error::{Code, ErrorCode, ErrorEnvelope};
 pub use image::{ImageInventory, ImageRefInventory, image_inventory};
 pub use job::{LongJobInventory, TaskProgressInventory, job_inventory, progress_inventory};
+pub use schedule::{
+    ExecutionReport, SchedulerJobGroupInventory, SchedulerJobGroupJobRefInventory,
+    SchedulerJobHistoryInventory, SchedulerJobInventory, SchedulerTriggerInventory,
+    scheduler_history_inventory, scheduler_job_group_inventory, scheduler_job_inventory,
+    scheduler_trigger_inventory,
+};
 pub use schema::{Element, Schema};
 pub use session::SessionInventory;
 pub use storage::{BackupStorageInventory, STORAGE_TYPE};

@@ -291,10 +291,6 @@ async fn examples_of_what_is_not_offered_are_refused_in_words() {
     }});
     assert_eq!((answer.status, end.status, end.json()), (202, 503, words));
 
-    // QuerySchedulerJobHistory is not offered yet: when it is, its example belongs here.
-    let history = world.ask(Who::Own, &Ask::new("GET", "/zstack/v1/scheduler/job/history")).await;
-    let words = "no api mapping to /v1/scheduler/job/history".to_owned();
-    assert_eq!((history.status, history.text()), (404, words));
     world.stop().await;
 }
 
@@ -324,6 +320,43 @@ async fn the_status_of_an_ims_job_has_every_field_of_the_page() {
     let entities = (&example["entities"], &job["entities"]);
     assert_eq!(lacks(entities.0, entities.1), Vec::<String>::new(), "{job}");
     assert_eq!(lacks(&example, &json!({"status": 1})).len(), 8, "the check finds what lacks");
+    world.stop().await;
+}
+
+/// The page's example of QuerySchedulerJobHistory: its fields, of a run of ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_history_of_the_scheduler_has_the_fields_of_the_page() {
+    let world = World::start(&[]).await;
+    let run =
+        Ask::new("PUT", "/zstack/v1/scheduler/triggers/5ced01e0000040008000000000010003/actions");
+    let run = run.with(JSON.0, JSON.1).body(r#"{"runSchedulerTrigger":{}}"#);
+    let fired = || world.ask(Who::Admin, &run);
+    let begun = std::time::Instant::now();
+    // The first run of all is at work at this moment, perhaps.
+    while fired().await.end.unwrap().status != 200 {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "it never runs");
+    }
+    let path = "/zstack/v1/scheduler/job/history?q=jobType%3DpruneRecords&q=success%3Dtrue&sort=-id&limit=1";
+    let history = loop {
+        let history = world.ask(Who::Admin, &Ask::new("GET", path)).await.json();
+        if history["inventories"][0].is_object() {
+            break history;
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "no run is told: {history}");
+    };
+    let row = history["inventories"][0].as_object().unwrap();
+    for field in ["triggerUuid", "schedulerJobUuid", "startTime", "requestDump", "resultDump"] {
+        assert!(row[field].is_string(), "{field}: {history}");
+    }
+    assert!(row["id"].is_u64() && row["executeTime"].is_u64(), "{history}");
+    assert_eq!((&row["success"], &row["jobType"]), (&json!(true), &json!("pruneRecords")));
+    let dump = |field: &str| -> serde_json::Value {
+        serde_json::from_str(row[field].as_str().unwrap()).unwrap()
+    };
+    assert_eq!(dump("requestDump")["type"], "pruneRecords");
+    assert_eq!(dump("resultDump")["success"], true);
+    let class = "org.zstack.header.scheduler.SchedulerJobHistoryInventory";
+    assert_eq!(history["schema"], json!({"inventories[0]": class}));
     world.stop().await;
 }
 

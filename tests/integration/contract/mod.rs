@@ -8,6 +8,7 @@ mod examples;
 mod matrix;
 mod methods;
 mod rows;
+mod schedule;
 mod world;
 
 pub(crate) use answer::Answer;

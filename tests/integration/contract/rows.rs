@@ -1,9 +1,11 @@
 //! What every route answers to every kind of caller, written by hand.
 
 mod ims;
+mod schedule;
 mod uploads;
 
 use super::world::Stage;
+use schedule::schedule;
 use uploads::{by_header, capability, creation, keyed};
 
 /// A request on a route, and what each caller is answered.
@@ -162,6 +164,7 @@ pub(super) fn rows() -> Vec<Row> {
         by_header(),
         creation(),
         capability(),
+        schedule(),
         ops(),
         ims::views(),
         ims::calls(),

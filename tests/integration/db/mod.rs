@@ -10,6 +10,7 @@ mod opening;
 mod queries;
 mod records;
 mod runs;
+mod schedule;
 mod service;
 mod tags;
 mod tally;

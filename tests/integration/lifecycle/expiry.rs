@@ -192,6 +192,9 @@ async fn a_clock_that_is_set_while_housekeeping_waits_expires_nothing(backing: B
     settings.jobs.tick = Duration::from_millis(10);
     let world = World::with(backing, settings).await;
     world.jobs().spawn_supervisor();
+    let scheduler = world.scheduler();
+    scheduler.ensure_defaults(world.caller.account).await.unwrap();
+    scheduler.spawn();
     // The first sweep is over; the next comes when a minute has passed.
     tokio::time::sleep(Duration::from_millis(200)).await;
     let (idle, kept, swept) =

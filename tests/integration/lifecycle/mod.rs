@@ -16,6 +16,8 @@ mod rerun;
 mod rigged;
 mod rigged_writer;
 mod rng;
+mod schedule;
+mod schedulers;
 mod space;
 mod tags;
 mod takeover;

@@ -34,6 +34,7 @@ pub(crate) enum Op {
     Publish,
     Discard,
     DeleteImage,
+    ReadImage,
     PutWhole,
     Settle,
 }
@@ -277,7 +278,7 @@ impl ImageStore for Rigged {
     }
 
     async fn read_image(&self, image: ImageKey, range: Range<u64>) -> Result<Bytes> {
-        self.inner.read_image(image, range).await
+        self.around(Op::ReadImage, self.inner.read_image(image, range)).await
     }
 
     async fn read_upload(&self, key: UploadKey, range: Range<u64>) -> Result<Bytes> {

@@ -15,7 +15,7 @@ use longshore::{
         job_state::JobState,
         upload::{Completion, ExpectedDigests, UploadRecord},
     },
-    jobs::{JobLimits, JobParts, JobView, Jobs, NewJob},
+    jobs::{JobLimits, JobParts, JobView, Jobs, NewJob, Scheduler},
     uploads::{
         DigestChoice, Inspection, Slice, Storage, StoreError, UploadError, UploadLimits, Uploads,
         Written,
@@ -94,7 +94,7 @@ pub(crate) struct World {
     pub(crate) caller: Caller,
     /// Of the next process.
     pub(crate) settings: Settings,
-    node: NodeUuid,
+    pub(crate) node: NodeUuid,
     bytes: Bytes,
     process: Option<Process>,
 }
@@ -238,6 +238,19 @@ impl World {
 
     pub(crate) fn jobs(&self) -> Arc<Jobs> {
         Arc::clone(&self.process().jobs)
+    }
+
+    /// A scheduler of the process: each has its own memory, as those of several processes have.
+    pub(crate) fn scheduler(&self) -> Arc<Scheduler> {
+        Scheduler::new(self.jobs())
+    }
+
+    /// Where a local store is.
+    pub(crate) fn root(&self) -> Option<&std::path::Path> {
+        match &self.bytes {
+            Bytes::Memory(_) => None,
+            Bytes::Local(dir) => Some(dir.path()),
+        }
     }
 
     pub(crate) fn uploads(&self) -> Arc<Uploads> {

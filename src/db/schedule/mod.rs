@@ -1,0 +1,287 @@
+//! The scheduler's records. What a fire and a run are, and what becomes of them, stands at [`crate::domain::schedule`].
+
+mod changes;
+mod rows;
+mod runs;
+pub(in crate::db) mod texts;
+
+use async_trait::async_trait;
+
+use crate::domain::{
+    account::Scope,
+    clock::EpochMs,
+    ids::{FireUuid, ImageUuid, JobGroupUuid, NodeUuid, ScheduledJobUuid, TriggerUuid},
+    image::ImageRecord,
+    query::{Page, Query},
+    schedule::{Binding, JobGroup, RunRecord, ScheduledJob, Target, Trigger},
+};
+
+use super::{
+    Result,
+    dialect::{Dialect, SqlText},
+    query,
+    query::{RUNS, SCHEDULED_JOB_GROUPS, SCHEDULED_JOBS, TRIGGERS},
+    rows as all_rows,
+    sql::SqlDatabase,
+    statements as st,
+    values::{rows_max, values},
+};
+
+/// One change of what is scheduled, whole or not at all.
+#[derive(Debug, Clone)]
+pub enum ScheduleChange {
+    /// These, if the records have never had them: once in their life, whatever is deleted later.
+    Defaults {
+        /// Jobs.
+        jobs: Vec<ScheduledJob>,
+        /// Triggers.
+        triggers: Vec<Trigger>,
+        /// What each trigger runs.
+        bindings: Vec<Binding>,
+    },
+    /// A new job.
+    NewJob(ScheduledJob),
+    /// The job as it is from now on; those of its bindings that move with it.
+    Job(ScheduledJob, Vec<Binding>),
+    /// The job goes, with its bindings and its places in groups. A run goes on.
+    DeleteJob(ScheduledJobUuid),
+    /// A new trigger.
+    NewTrigger(Trigger),
+    /// The trigger as it is from now on; its bindings move with it.
+    Trigger(Trigger, Vec<Binding>),
+    /// The trigger goes, with its bindings. A run goes on.
+    DeleteTrigger(TriggerUuid),
+    /// A new group.
+    NewGroup(JobGroup),
+    /// The group as it is from now on; those of its bindings that move with it.
+    Group(JobGroup, Vec<Binding>),
+    /// The group goes, with its bindings; its jobs stay.
+    DeleteGroup(JobGroupUuid),
+    /// A trigger runs a job or a group from now on.
+    Bind(Binding),
+    /// Not any more.
+    Unbind(TriggerUuid, Target),
+    /// Jobs join a group.
+    Join(JobGroupUuid, Vec<ScheduledJobUuid>, EpochMs),
+    /// Jobs leave a group.
+    Leave(JobGroupUuid, Vec<ScheduledJobUuid>),
+    /// A binding moves because the clock was set back.
+    Move(Binding),
+}
+
+/// Outcome of a change of what is scheduled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum ScheduleChanged {
+    /// Done.
+    Done,
+    /// Something that it is about is not there (any more); nothing was changed.
+    Missing,
+    /// It is there already; nothing was changed.
+    Taken,
+    /// There are as many as there may be; nothing was changed.
+    TooMany,
+    /// A fire or another change came between; nothing was changed. Read it again and decide anew.
+    Stale,
+}
+
+/// A fire that is due.
+#[derive(Debug, Clone)]
+pub struct DueFire {
+    /// Whose fire it is.
+    pub binding: Binding,
+    /// Its trigger.
+    pub trigger: Trigger,
+}
+
+/// What is fired, and by whom.
+#[derive(Debug, Clone)]
+pub struct TakeFire {
+    /// The binding as it was read, with the fire that is due.
+    pub binding: Binding,
+    /// The same after the fire.
+    pub then: Binding,
+    /// Who runs it.
+    pub by: Runner,
+}
+
+/// A process that runs jobs.
+#[derive(Debug, Clone, Copy)]
+pub struct Runner {
+    /// The process.
+    pub node: NodeUuid,
+    /// Until when its runs are its own without being renewed.
+    pub until_ms: EpochMs,
+    /// Now.
+    pub now_ms: EpochMs,
+}
+
+/// A run that was begun, with the job as it was then.
+#[derive(Debug, Clone)]
+pub struct BegunRun {
+    /// Number of its row.
+    pub id: i64,
+    /// The run.
+    pub fire: FireUuid,
+    /// What is to be done.
+    pub job: ScheduledJob,
+}
+
+/// Outcome of taking a fire.
+#[derive(Debug, Clone)]
+#[must_use]
+pub enum FireTaken {
+    /// It is ours: these runs have begun. Jobs of a group that are disabled or at work are not among them.
+    Runs(Vec<BegunRun>),
+    /// Every job of it is at work; nothing was changed, the fire waits.
+    Busy,
+    /// Another process has taken it, or it is due no more.
+    Lost,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct RunEnd {
+    /// Whether it did what it was to do.
+    pub success: bool,
+    /// What it led to, as JSON.
+    pub result: String,
+    /// Now.
+    pub now_ms: EpochMs,
+}
+
+/// What is scheduled, and what its runs led to.
+#[async_trait]
+pub trait ScheduleRepository: Send + Sync + 'static {
+    /// Jobs that match a query, as [`super::JobRepository::jobs`]. Fields are those of ZStack's SchedulerJobInventory (zstack.md 5)
+    /// but its lists, and `accountUuid`.
+    async fn scheduled_jobs(&self, query: &Query, scope: Scope) -> Result<Page<ScheduledJob>>;
+    /// Triggers that match a query.
+    async fn triggers(&self, query: &Query, scope: Scope) -> Result<Page<Trigger>>;
+    /// Groups that match a query.
+    async fn job_groups(&self, query: &Query, scope: Scope) -> Result<Page<JobGroup>>;
+    /// Runs that match a query; in the order of their ids without a sort. `schedulerJob.name` and `trigger.name` are those of a job
+    /// and a trigger that are still there.
+    async fn runs(&self, query: &Query, scope: Scope) -> Result<Page<RunRecord>>;
+    /// All bindings.
+    async fn bindings(&self) -> Result<Vec<Binding>>;
+    /// All places in groups, and since when.
+    async fn members(&self) -> Result<Vec<(JobGroupUuid, ScheduledJobUuid, EpochMs)>>;
+    /// Changes what is scheduled.
+    async fn change_schedule(&self, change: ScheduleChange) -> Result<ScheduleChanged>;
+    /// Fires that are due at `now_ms`, the one that waits longest first; at most `limit`.
+    async fn due_fires(&self, now_ms: EpochMs, limit: u64) -> Result<Vec<DueFire>>;
+    /// Takes a fire by compare-and-swap, and begins its runs in the same step: of all who try, one has it.
+    async fn take_fire(&self, take: TakeFire) -> Result<FireTaken>;
+    /// Begins a run of a job that somebody asked for, also of one that is disabled; `None` if it is at work or not there.
+    async fn begin_run_now(
+        &self,
+        job: ScheduledJobUuid,
+        trigger: Option<TriggerUuid>,
+        by: Runner,
+    ) -> Result<Option<BegunRun>>;
+    /// Ends a run; `false` if it had been ended: its process was taken for dead.
+    async fn end_run(&self, id: i64, end: RunEnd) -> Result<bool>;
+    /// Keeps the runs of a process its own.
+    async fn renew_runs(&self, by: Runner) -> Result<u64>;
+    /// Ends runs whose lease is over, and at the start of `node` all of that one: nobody is at work on them. Answers how many.
+    async fn close_dead_runs(&self, node: Option<NodeUuid>, end: RunEnd) -> Result<u64>;
+    /// Removes runs that began before `before_ms` and have ended; answers how many.
+    async fn prune_runs(&self, before_ms: EpochMs) -> Result<u64>;
+    /// Ready images that were last read again before `before_ms`, the longest ago first; those behind `after`, the time and the uuid
+    /// of the last one of a page before. At most `limit`.
+    async fn images_to_check(
+        &self,
+        after: Option<(EpochMs, ImageUuid)>,
+        before_ms: EpochMs,
+        limit: u64,
+    ) -> Result<Vec<(ImageRecord, EpochMs)>>;
+    /// The image was read again at `now_ms`.
+    async fn image_was_checked(&self, image: ImageUuid, now_ms: EpochMs) -> Result<()>;
+}
+
+#[async_trait]
+impl<D: Dialect> ScheduleRepository for SqlDatabase<D> {
+    async fn scheduled_jobs(&self, query: &Query, scope: Scope) -> Result<Page<ScheduledJob>> {
+        query::page(self, &SCHEDULED_JOBS, query, scope, rows::job).await
+    }
+
+    async fn triggers(&self, query: &Query, scope: Scope) -> Result<Page<Trigger>> {
+        query::page(self, &TRIGGERS, query, scope, rows::trigger).await
+    }
+
+    async fn job_groups(&self, query: &Query, scope: Scope) -> Result<Page<JobGroup>> {
+        query::page(self, &SCHEDULED_JOB_GROUPS, query, scope, rows::group).await
+    }
+
+    async fn runs(&self, query: &Query, scope: Scope) -> Result<Page<RunRecord>> {
+        query::page(self, &RUNS, query, scope, rows::run).await
+    }
+
+    async fn bindings(&self) -> Result<Vec<Binding>> {
+        self.read_all(SqlText::Fixed(texts::BINDINGS), Vec::new(), rows::binding).await
+    }
+
+    async fn members(&self) -> Result<Vec<(JobGroupUuid, ScheduledJobUuid, EpochMs)>> {
+        self.read_all(SqlText::Fixed(texts::MEMBERS), Vec::new(), rows::member).await
+    }
+
+    async fn change_schedule(&self, change: ScheduleChange) -> Result<ScheduleChanged> {
+        self.write(change).await
+    }
+
+    async fn due_fires(&self, now_ms: EpochMs, limit: u64) -> Result<Vec<DueFire>> {
+        let values = values![now_ms, rows_max(limit)];
+        self.read_all(SqlText::Fixed(texts::BINDINGS_DUE), values, |row| {
+            Ok(DueFire { binding: rows::binding(row)?, trigger: rows::trigger(row)? })
+        })
+        .await
+    }
+
+    async fn take_fire(&self, take: TakeFire) -> Result<FireTaken> {
+        self.write(take).await
+    }
+
+    async fn begin_run_now(
+        &self,
+        job: ScheduledJobUuid,
+        trigger: Option<TriggerUuid>,
+        by: Runner,
+    ) -> Result<Option<BegunRun>> {
+        self.write(runs::RunNow { job, trigger, by }).await
+    }
+
+    async fn end_run(&self, id: i64, end: RunEnd) -> Result<bool> {
+        self.write(runs::EndRun { id, end }).await
+    }
+
+    async fn renew_runs(&self, by: Runner) -> Result<u64> {
+        self.write(runs::RenewRuns(by)).await
+    }
+
+    async fn close_dead_runs(&self, node: Option<NodeUuid>, end: RunEnd) -> Result<u64> {
+        self.write(runs::CloseDead { node, end }).await
+    }
+
+    async fn prune_runs(&self, before_ms: EpochMs) -> Result<u64> {
+        self.write(runs::PruneRuns(before_ms)).await
+    }
+
+    async fn images_to_check(
+        &self,
+        after: Option<(EpochMs, ImageUuid)>,
+        before_ms: EpochMs,
+        limit: u64,
+    ) -> Result<Vec<(ImageRecord, EpochMs)>> {
+        let (from_ms, uuid) = after.unwrap_or((i64::MIN, ImageUuid::NIL));
+        let values = values![before_ms, from_ms, uuid, rows_max(limit)];
+        self.read_all(SqlText::Fixed(st::IMAGES_TO_CHECK), values, |row| {
+            Ok((all_rows::image(row)?, all_rows::image_checked_ms(row)?))
+        })
+        .await
+    }
+
+    async fn image_was_checked(&self, image: ImageUuid, now_ms: EpochMs) -> Result<()> {
+        self.write(runs::ImageChecked(image, now_ms)).await
+    }
+}

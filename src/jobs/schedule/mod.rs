@@ -1,0 +1,72 @@
+//! The scheduler: what runs by itself, when, and what it has led to. Records and their rules: [`crate::domain::schedule`].
+//!
+//! One loop for each process (`engine.rs`) looks for fires that are due and takes them by compare-and-swap in the records; whoever has
+//! taken a fire runs its jobs (`work.rs`) as tasks of their own, at most so many at once. A run holds a lease while it is at work: one
+//! whose process has died is ended as failed by whoever sees it first.
+//!
+//! Only an admin changes what is scheduled (`verbs.rs`), or sees it: every job, trigger and run belongs to one.
+
+mod defaults;
+mod engine;
+mod error;
+mod groups;
+mod links;
+mod report;
+mod store;
+mod verbs;
+mod work;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, Weak},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+
+pub use crate::domain::schedule::ReportUnit;
+pub use error::ScheduleError;
+pub use groups::NewJobGroup;
+pub use links::{GroupShown, JobShown, TriggerShown};
+pub use report::{Report, ReportAsked};
+pub use verbs::{NewScheduledJob, NewTrigger, StateChanged};
+
+use super::Jobs;
+use crate::domain::{account::Caller, ids::TriggerUuid, schedule::Target};
+
+/// Runs at once that are over soon.
+const SHORT_AT_ONCE: usize = 4;
+/// Runs at once that read images: they share the disk with uploads.
+const LONG_AT_ONCE: usize = 2;
+/// How long a run belongs to this process without being renewed.
+const LEASE: Duration = Duration::from_mins(1);
+
+/// The scheduler of one process.
+pub struct Scheduler {
+    jobs: Arc<Jobs>,
+    myself: Weak<Self>,
+    /// One at a time changes what is scheduled: whoever changes a job reads its bindings first.
+    changing: AsyncMutex<()>,
+    short: Semaphore,
+    long: Semaphore,
+    /// Fires whose jobs are at work, and when they are tried again.
+    waiting: Mutex<HashMap<(TriggerUuid, Target), Instant>>,
+}
+
+impl Scheduler {
+    /// Over the control plane, whose records, store and clock it uses.
+    pub fn new(jobs: Arc<Jobs>) -> Arc<Self> {
+        Arc::new_cyclic(|myself| Self {
+            jobs,
+            myself: Weak::clone(myself),
+            changing: AsyncMutex::default(),
+            short: Semaphore::new(SHORT_AT_ONCE),
+            long: Semaphore::new(LONG_AT_ONCE),
+            waiting: Mutex::default(),
+        })
+    }
+
+    fn admin(caller: Caller) -> Result<(), ScheduleError> {
+        if caller.admin { Ok(()) } else { Err(ScheduleError::NotAdmin) }
+    }
+}

@@ -1,0 +1,319 @@
+//! Looking at what is stored: the bytes of an image against its digests, the files of the store against the records.
+
+use std::time::{Duration, Instant};
+
+use longshore_storage::{
+    ImageKey, StoreError,
+    digest::{DigestChoice, DigestState, Digests, Engine},
+};
+
+use super::{UploadError, Uploads, live};
+use crate::domain::{
+    account::Scope,
+    ids::ImageUuid,
+    image::{ImageRecord, ImageStatus},
+    job::LongJob,
+    query::{Condition, Operator, Query},
+    tag::hex,
+    upload::UploadRecord,
+};
+
+/// Bytes of an image that are read and hashed at once.
+const READ_BYTES: u64 = 1 << 20;
+/// Images of the records that are looked at with one question.
+const PAGE: u64 = 1000;
+/// Images that a report names; the rest is counted.
+const NAMED_MAX: usize = 100;
+/// Uploads without their bytes that one look answers.
+const MISSING_MAX: usize = 1000;
+
+/// How fast images are read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Bytes a second at the most.
+    pub bytes_per_sec: u64,
+}
+
+impl Pace {
+    /// How long to wait after `bytes` that took `spent`.
+    fn rest(self, bytes: u64, spent: Duration) -> Duration {
+        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_sec.max(1));
+        let due = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        due.saturating_sub(spent)
+    }
+}
+
+/// What the bytes of an image are found to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageFound {
+    /// As its record says.
+    Sound {
+        /// Bytes that were read.
+        bytes: u64,
+    },
+    /// Not in the store.
+    Missing,
+    /// Longer or shorter than its record says.
+    WrongLength {
+        /// Bytes that it has.
+        actual: u64,
+    },
+    /// Other bytes than those that became the image.
+    WrongDigest {
+        /// Which digests differ, with what they are now.
+        differs: Vec<(&'static str, String)>,
+        /// Bytes that were read.
+        bytes: u64,
+    },
+    /// It is being removed, or has changed, since its record was read: nothing is known of it.
+    Gone,
+}
+
+/// What a comparison of the store with the records has found.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct StoreFound {
+    /// Uploads that have a staging entry.
+    pub uploads: u64,
+    /// Staging entries of uploads that have ended: what is left of them is removed.
+    pub leftovers: u64,
+    /// Staging entries without a record: they are set aside in `lost+found`.
+    pub unknown_uploads: u64,
+    /// Image files.
+    pub images: u64,
+    /// Image files without a record: they are told, and never touched.
+    pub unknown_images: Found,
+    /// Ready images without their file.
+    pub missing_images: Found,
+    /// Ready images whose file has another length.
+    pub wrong_lengths: Found,
+    /// Suspended jobs whose bytes are gone, with their uploads; at most a thousand.
+    pub missing_uploads: Vec<(LongJob, UploadRecord)>,
+}
+
+/// So many images, the first of them by name.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// All of them.
+    pub count: u64,
+    /// The first hundred.
+    pub first: Vec<ImageUuid>,
+}
+
+impl Found {
+    fn add(&mut self, image: ImageUuid) {
+        self.count += 1;
+        if self.first.len() < NAMED_MAX {
+            self.first.push(image);
+        }
+    }
+}
+
+impl StoreFound {
+    /// Whether files and records agree.
+    pub const fn agrees(&self) -> bool {
+        self.leftovers == 0
+            && self.unknown_uploads == 0
+            && self.unknown_images.count == 0
+            && self.missing_images.count == 0
+            && self.wrong_lengths.count == 0
+            && self.missing_uploads.is_empty()
+    }
+}
+
+impl Uploads {
+    /// Reads a Ready image again, at most as fast as `pace`, and compares length and digests with `record`. Hashing happens on the
+    /// runtime's blocking pool, one block of 1 MiB at a time: the threads that hash uploads are left alone.
+    pub async fn check_image(
+        &self,
+        record: &ImageRecord,
+        pace: Pace,
+    ) -> Result<ImageFound, UploadError> {
+        // Before the first look: whoever removes it from now on is seen.
+        let reading = self.readings.begin(record.uuid);
+        let key = ImageKey(record.uuid.0);
+        let found = match self.store.image_length(key).await {
+            Ok(length) if length != record.actual_size => {
+                ImageFound::WrongLength { actual: length }
+            }
+            Ok(length) => self.compare(record, length, pace).await?,
+            Err(StoreError::ImageNotFound { .. }) => ImageFound::Missing,
+            Err(error) => return Err(error.into()),
+        };
+        if matches!(found, ImageFound::Sound { .. }) {
+            return Ok(found);
+        }
+        // It may have been deleted, and even made anew, meanwhile: that is no damage.
+        let now = self.db.image(record.uuid, Scope::All).await?;
+        let is_same = now.is_some_and(|now| {
+            now.status == ImageStatus::Ready
+                && now.actual_size == record.actual_size
+                && (&now.md5, &now.sha256) == (&record.md5, &record.sha256)
+        });
+        Ok(if reading.is_removed() || !is_same { ImageFound::Gone } else { found })
+    }
+
+    async fn compare(
+        &self,
+        record: &ImageRecord,
+        length: u64,
+        pace: Pace,
+    ) -> Result<ImageFound, UploadError> {
+        let choice = DigestChoice { md5: record.md5.is_some(), sha256: record.sha256.is_some() };
+        if !choice.md5 && !choice.sha256 {
+            return Ok(ImageFound::Sound { bytes: 0 });
+        }
+        let key = ImageKey(record.uuid.0);
+        let mut state = Box::new(DigestState::new(choice));
+        let (mut offset, begun) = (0, Instant::now());
+        while offset < length {
+            let end = length.min(offset + READ_BYTES);
+            let bytes = match self.store.read_image(key, offset..end).await {
+                Ok(bytes) if bytes.is_empty() => {
+                    return Ok(ImageFound::WrongLength { actual: offset });
+                }
+                Ok(bytes) => bytes,
+                Err(StoreError::ImageNotFound { .. }) => return Ok(ImageFound::Missing),
+                Err(error) => return Err(error.into()),
+            };
+            offset += bytes.len() as u64;
+            let hashed = tokio::task::spawn_blocking(move || {
+                Engine::AUTO.update(&mut [(&mut *state, &bytes)]);
+                state
+            });
+            // The pool ends with the process alone.
+            state = hashed.await.map_err(|_| UploadError::Draining { offset })?;
+            tokio::time::sleep(pace.rest(offset, begun.elapsed())).await;
+        }
+        let differs = differing(record, &state.finish());
+        Ok(if differs.is_empty() {
+            ImageFound::Sound { bytes: length }
+        } else {
+            ImageFound::WrongDigest { differs, bytes: length }
+        })
+    }
+
+    /// Compares files and records. With `repair` what is safe is repaired: leftovers are removed, strays set aside, images that were
+    /// not settled are. Nothing that may be somebody's image is ever touched.
+    pub async fn check_store(&self, repair: bool) -> Result<StoreFound, UploadError> {
+        let strays = self.look_for_strays(repair).await?;
+        if repair {
+            self.reconcile_whole().await?;
+        }
+        let mut found = StoreFound {
+            uploads: strays.entries,
+            leftovers: strays.leftovers,
+            unknown_uploads: strays.unknown,
+            ..StoreFound::default()
+        };
+        self.look_for_unknown_images(&mut found).await?;
+        self.look_for_missing_images(&mut found).await?;
+        self.look_for_missing_uploads(&mut found).await?;
+        Ok(found)
+    }
+
+    async fn look_for_missing_uploads(&self, found: &mut StoreFound) -> Result<(), UploadError> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.db.unfinished_jobs(after.as_deref(), PAGE).await?;
+            if page.last.is_none() {
+                return Ok(());
+            }
+            after = page.last;
+            for (job, upload) in page.jobs {
+                // Those at work find it out by themselves.
+                let waits = job.state.suspend_reason().is_some();
+                if waits
+                    && found.missing_uploads.len() < MISSING_MAX
+                    && self.has_lost(&upload).await?
+                {
+                    found.missing_uploads.push((job, upload));
+                }
+            }
+        }
+    }
+
+    async fn has_lost(&self, upload: &UploadRecord) -> Result<bool, UploadError> {
+        match self.store.state(live::key(upload.uuid)).await {
+            Ok(_) => Ok(false),
+            Err(StoreError::NotFound { .. }) => {
+                Ok(!self.is_publishing(upload).await? && !self.is_ending(upload).await?)
+            }
+            Err(StoreError::Damaged { .. }) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn look_for_unknown_images(&self, found: &mut StoreFound) -> Result<(), UploadError> {
+        for page in self.store.images().await?.chunks(500) {
+            let uuids: Vec<_> = page.iter().map(|key| ImageUuid(key.0)).collect();
+            found.images += uuids.len() as u64;
+            let known = self.db.images_by_uuid(&uuids).await?;
+            let known: std::collections::HashSet<_> =
+                known.into_iter().map(|image| image.uuid).collect();
+            for image in uuids.into_iter().filter(|uuid| !known.contains(uuid)) {
+                // Its record goes after its file: one that was removed meanwhile is no stray.
+                if self.image_length(image).await?.is_some() && !self.making().contains(&image) {
+                    found.unknown_images.add(image);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_for_missing_images(&self, found: &mut StoreFound) -> Result<(), UploadError> {
+        let ready = Condition {
+            field: "status".to_owned(),
+            operator: Operator::Equal,
+            value: ImageStatus::Ready.name().to_owned(),
+        };
+        let mut query = Query { conditions: vec![ready], limit: PAGE, ..Query::default() };
+        loop {
+            let page = self.db.images(&query, Scope::All).await?.rows;
+            for record in &page {
+                let length = self.image_length(record.uuid).await?;
+                if length == Some(record.actual_size) || !self.is_still(record).await? {
+                    continue;
+                }
+                match length {
+                    None => found.missing_images.add(record.uuid),
+                    Some(_) => found.wrong_lengths.add(record.uuid),
+                }
+            }
+            query.start += page.len() as u64;
+            if (page.len() as u64) < PAGE {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn is_still(&self, record: &ImageRecord) -> Result<bool, UploadError> {
+        let now = self.db.image(record.uuid, Scope::All).await?;
+        Ok(now.is_some_and(|now| {
+            now.status == ImageStatus::Ready && now.actual_size == record.actual_size
+        }))
+    }
+}
+
+fn differing(record: &ImageRecord, digests: &Digests) -> Vec<(&'static str, String)> {
+    let pairs = [
+        ("MD5", &record.md5, digests.md5.map(|digest| hex(&digest))),
+        ("SHA-256", &record.sha256, digests.sha256.map(|digest| hex(&digest))),
+    ];
+    let differs = pairs.into_iter().filter(|(_, expected, actual)| *expected != actual);
+    differs.filter_map(|(name, _, actual)| Some((name, actual?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_is_kept_over_the_whole_and_not_block_by_block() {
+        let pace = Pace { bytes_per_sec: 1 << 20 };
+        assert_eq!(pace.rest(1 << 20, Duration::from_millis(250)), Duration::from_millis(750));
+        assert_eq!(pace.rest(1 << 20, Duration::from_secs(2)), Duration::ZERO);
+        assert_eq!(pace.rest(3 << 20, Duration::from_secs(2)), Duration::from_secs(1));
+        let none = Pace { bytes_per_sec: 0 };
+        assert!(none.rest(u64::MAX, Duration::ZERO) > Duration::from_secs(1));
+    }
+}
