@@ -83,14 +83,16 @@ pub(super) const SQLITE: &Migrations = migrations!("sqlite":
     2 "0002_tag_uuids",
     3 "0003_access_keys",
     4 "0004_scale_indexes",
-    5 "0005_client_metadata"
+    5 "0005_client_metadata",
+    6 "0006_partial_uploads"
 );
 pub(super) const POSTGRES: &Migrations = migrations!("postgres":
     1 "0001_records",
     2 "0002_tag_uuids",
     3 "0003_access_keys",
     4 "0004_scale_indexes",
-    5 "0005_client_metadata"
+    5 "0005_client_metadata",
+    6 "0006_partial_uploads"
 );
 
 /// Runs what is missing, each in a transaction of its own.

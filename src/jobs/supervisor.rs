@@ -21,7 +21,7 @@ use crate::{
         clock::EpochMs,
         job::{LongJob, Run, Stage},
         job_state::{JobEvent, JobState},
-        upload::{Completion, UploadRecord},
+        upload::{Completion, UploadKind, UploadRecord},
     },
     uploads::{JobSignals, Live, StoreError, UploadError},
 };
@@ -146,7 +146,9 @@ impl Jobs {
         live: &Live,
         now_ms: EpochMs,
     ) -> Result<(), JobError> {
-        if !live.gate_is_open() || self.is_finishing(record.uuid) {
+        // A partial upload has no job that could be suspended.
+        let is_partial = record.kind == UploadKind::Partial;
+        if is_partial || !live.gate_is_open() || self.is_finishing(record.uuid) {
             return Ok(());
         }
         if now_ms < live.silent_since_ms() {
@@ -168,7 +170,7 @@ impl Jobs {
             self.went_silent(record, live, now_ms).await?;
         } else if silent_ms >= LAST_BYTE_QUIET_MS
             && live.take_unasked()
-            && self.parts.uploads.is_complete(record.uuid).await?
+            && self.parts.uploads.has_all(record).await?
         {
             // The client went away between its last byte and the answer; nobody else would finish it.
             drop(self.complete(record.run()));
@@ -193,7 +195,7 @@ impl Jobs {
             self.parts.uploads.forget(record.uuid);
             return Ok(());
         };
-        match self.parts.uploads.is_complete(record.uuid).await {
+        match self.parts.uploads.has_all(record).await {
             // All bytes are here and nobody is at it: the client, or the database, went away before that was begun or recorded.
             Ok(true) => {
                 drop(self.complete(record.run()));
@@ -272,7 +274,7 @@ impl Jobs {
             let page = self.parts.db.unfinished_jobs(after.as_deref(), PAGE).await?;
             if page.last.is_none() {
                 self.set_unreadable(unreadable);
-                return Ok(());
+                return self.look_after_partials(now_ms).await;
             }
             unreadable.add(&page);
             after = page.last;
@@ -358,6 +360,7 @@ impl Jobs {
         // A later stage says it as well: the last bytes may not have been written down.
         let has_all = record.declared_length == Some(record.offset_cached);
         let complete = job.stage != Stage::Receiving
+            || record.kind == UploadKind::Joined
             || (has_all
                 && record.last_byte_ms.is_some()
                 // Having all bytes says nothing where the client has to say that they are all.

@@ -2,11 +2,16 @@
 
 use std::borrow::Cow;
 
-use longshore::domain::{
-    account::Scope,
-    ids::is_resource_uuid,
-    query::Query,
-    tag::{Resource, TagKind},
+use longshore::{
+    db::Deleted,
+    domain::{
+        account::Scope,
+        ids::is_resource_uuid,
+        job::Stage,
+        query::Query,
+        tag::{Resource, TagKind},
+        upload::UploadKind,
+    },
 };
 use rstest::rstest;
 use sqlx::{
@@ -43,7 +48,12 @@ fn first_rows() -> Vec<String> {
              ('{resource}', 'user', 0, 'mine')"
         )
     });
-    [job, image].into_iter().chain(tags).collect()
+    let upload = format!(
+        "INSERT INTO upload (uuid, job_uuid, image_uuid, account_uuid, completion, offset_cached, \
+         stored_cached, fate, url_generation, owner_epoch, lease_until_ms, created_ms) VALUES \
+         ('{GONE}', '{JOB}', '{IMAGE}', '{ACCOUNT}', 'by_length', 7, 8, 'published', 1, 2, 3, 1000)"
+    );
+    [job, image, upload].into_iter().chain(tags).collect()
 }
 
 async fn write_first<C>(conn: &mut C, migration: &'static str)
@@ -109,4 +119,25 @@ async fn tags_of_the_first_version_get_uuids(#[case] db: TestDb) {
         let texts: Vec<_> = found.iter().map(|(_, tag)| tag.as_str()).collect();
         assert_eq!(texts, ["z", "a"], "their order is kept");
     }
+}
+
+#[rstest]
+#[case::sqlite(sqlite().await)]
+#[ignore = "needs PostgreSQL"]
+#[case::postgres(postgres().await)]
+#[tokio::test]
+async fn jobs_and_uploads_of_the_first_version_are_kept_and_go_together(#[case] db: TestDb) {
+    let (job, upload) = (JOB.parse().unwrap(), GONE.parse().unwrap());
+    let counted = Query { count: true, ..Query::default() };
+    let kept = db.db.upload(upload).await.unwrap().expect("the upload is kept");
+    assert_eq!((kept.kind, kept.job, kept.offset_cached), (UploadKind::Whole, job, 7));
+    assert!(kept.parts.is_empty() && kept.taken_by.is_none());
+    let found = db.db.job(job, Scope::All).await.unwrap().expect("the job is kept");
+    assert_eq!((found.upload, found.stage), (upload, Stage::Publishing));
+    let total = db.db.jobs(&counted, Scope::All).await.unwrap().total;
+    assert_eq!(total, Some(1), "and counted once");
+    assert_eq!(db.db.delete_job(job, Scope::All).await.unwrap(), Deleted::Gone);
+    assert!(db.db.upload(upload).await.unwrap().is_none(), "with a job goes its upload");
+    let total = db.db.jobs(&counted, Scope::All).await.unwrap().total;
+    assert_eq!(total, Some(0), "the tally is kept");
 }
