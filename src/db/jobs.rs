@@ -11,7 +11,7 @@ use crate::domain::{
     job_state::{JobState, SuspendReason},
     query::{Page, Query},
     tag::{Resource, hex},
-    upload::{UploadFate, UploadRecord},
+    upload::{UploadFate, UploadKind, UploadRecord},
 };
 
 use super::{
@@ -148,9 +148,10 @@ pub(super) fn result_values(result: Option<&JobResult>) -> [Value; 3] {
 
 pub(super) fn upload_values(upload: &UploadRecord) -> Result<Vec<Value>> {
     let length = upload.declared_length.map(|n| big("declared length", n)).transpose()?;
+    let parts = upload.parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     Ok(values![
         upload.uuid,
-        upload.job,
+        (upload.kind != UploadKind::Partial).then_some(upload.job),
         upload.image,
         upload.account,
         upload.image_id.as_ref().map(ImageId::as_str),
@@ -168,6 +169,8 @@ pub(super) fn upload_values(upload: &UploadRecord) -> Result<Vec<Value>> {
         upload.created_ms,
         upload.last_byte_ms,
         upload.client_metadata.as_deref(),
+        upload.kind.name(),
+        Some(parts).filter(|parts| !parts.is_empty()),
     ])
 }
 
@@ -219,9 +222,16 @@ impl Write for NewUploadJob {
         if link.execute_all(inserts).await? < rows_new {
             return Ok(Created::Duplicate);
         }
-        // Counted before the insert, told after it: a repeated submit hears that it is a duplicate.
-        if open >= self.open_uploads_max {
+        // Counted before the insert, told after it: a repeated submit hears that it is a duplicate. Its parts give their places up.
+        let parts = self.upload.parts.len() as u64;
+        if open.saturating_sub(parts) >= self.open_uploads_max {
             return Ok(Created::TooManyOpenUploads);
+        }
+        for part in &self.upload.parts {
+            let take = values![*part, self.upload.uuid, self.upload.account];
+            if link.execute(st::PART_TAKE, take).await? == 0 {
+                return Ok(Created::PartTaken(*part));
+            }
         }
         let (system, user) = (&self.system_tags, &self.user_tags);
         let (job, image) = (Resource::Job(self.job.uuid), Resource::Image(self.image.uuid));
@@ -237,7 +247,7 @@ impl Write for NewUploadJob {
     fn keeps(answer: &Created) -> bool {
         match answer {
             Created::Recorded => true,
-            Created::Duplicate | Created::TooManyOpenUploads => false,
+            Created::Duplicate | Created::TooManyOpenUploads | Created::PartTaken(_) => false,
         }
     }
 }

@@ -20,6 +20,7 @@ mod identity;
 mod images;
 mod jobs;
 mod open;
+mod partials;
 #[cfg(test)]
 mod plan_tests;
 mod postgres;
@@ -45,6 +46,7 @@ use async_trait::async_trait;
 pub use error::DbError;
 pub use identity::{AccessKeyRepository, AccountRepository, SessionRepository};
 pub use open::{DbOptions, open};
+pub use partials::PartialRepository;
 pub use runs::{NewRun, RunBegun, RunTags};
 pub use schedule::{
     BegunRun, DueFire, FireTaken, RunEnd, Runner, ScheduleChange, ScheduleChanged,
@@ -98,6 +100,8 @@ pub enum Created {
     Duplicate,
     /// The account has as many unfinished uploads as it may have.
     TooManyOpenUploads,
+    /// A partial upload that was to be a part is one of another upload, or has ended; nothing was changed.
+    PartTaken(UploadUuid),
 }
 
 /// A change of a job's state or stage, and what happens to its image and upload in the same step.
@@ -431,6 +435,7 @@ pub trait ServiceRepository: Send + Sync + 'static {
 pub trait Database:
     JobRepository
     + UploadRepository
+    + PartialRepository
     + ImageRepository
     + AccountRepository
     + SessionRepository
@@ -445,6 +450,7 @@ pub trait Database:
 impl<T> Database for T where
     T: JobRepository
         + UploadRepository
+        + PartialRepository
         + ImageRepository
         + AccountRepository
         + SessionRepository

@@ -84,7 +84,8 @@ pub(super) const SQLITE: &Migrations = migrations!("sqlite":
     3 "0003_access_keys",
     4 "0004_scale_indexes",
     5 "0005_client_metadata",
-    6 "0006_scheduler"
+    6 "0006_scheduler",
+    7 "0007_partial_uploads"
 );
 pub(super) const POSTGRES: &Migrations = migrations!("postgres":
     1 "0001_records",
@@ -92,7 +93,8 @@ pub(super) const POSTGRES: &Migrations = migrations!("postgres":
     3 "0003_access_keys",
     4 "0004_scale_indexes",
     5 "0005_client_metadata",
-    6 "0006_scheduler"
+    6 "0006_scheduler",
+    7 "0007_partial_uploads"
 );
 
 /// Runs what is missing, each in a transaction of its own.

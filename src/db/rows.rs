@@ -4,11 +4,12 @@ use std::str::FromStr;
 
 use crate::domain::{
     account::{AccessKeyRecord, Account, SessionRecord, StorageRecord},
+    ids::JobUuid,
     image::{ImageRecord, ImageStatus, MediaType},
     job::{JobResult, LongJob, Stage, TaskProgress},
     job_state::JobState,
     tag::{Resource, TagKind, TagRecord, hex_bytes},
-    upload::{Completion, ExpectedDigests, UploadFate, UploadRecord},
+    upload::{Completion, ExpectedDigests, UploadFate, UploadKind, UploadRecord},
 };
 
 use super::{
@@ -131,9 +132,12 @@ pub(super) fn upload(row: &impl Fields) -> Result<UploadRecord> {
     let row = RowOf::new(row, "upload", "u_uuid");
     let length = row.int_or_null("u_declared_length")?;
     let length = length.map(|n| u64::try_from(n).map_err(|_| row.corrupt("u_declared_length")));
+    let parts = row.text_or_null("u_parts")?.unwrap_or_default();
+    let parts: std::result::Result<Vec<_>, _> = parts.split_whitespace().map(str::parse).collect();
     Ok(UploadRecord {
         uuid: row.parsed("u_uuid")?,
-        job: row.parsed("u_job_uuid")?,
+        kind: row.named("u_kind", UploadKind::from_name)?,
+        job: row.parsed_or_null("u_job_uuid")?.unwrap_or(JobUuid::NIL),
         image: row.parsed("u_image_uuid")?,
         account: row.parsed("u_account_uuid")?,
         image_id: row.parsed_or_null("u_image_id")?,
@@ -153,6 +157,8 @@ pub(super) fn upload(row: &impl Fields) -> Result<UploadRecord> {
         created_ms: row.int("u_created_ms")?,
         last_byte_ms: row.int_or_null("u_last_byte_ms")?,
         client_metadata: row.text_or_null("u_client_metadata")?,
+        parts: parts.map_err(|_| row.corrupt("u_parts"))?,
+        taken_by: row.parsed_or_null("u_taken_by")?,
     })
 }
 

@@ -22,7 +22,8 @@ macro_rules! upload_columns {
          u.fate AS u_fate, u.url_generation AS u_url_generation, u.owner_node AS u_owner_node, \
          u.owner_epoch AS u_owner_epoch, u.lease_until_ms AS u_lease_until_ms, \
          u.created_ms AS u_created_ms, u.last_byte_ms AS u_last_byte_ms, \
-         u.client_metadata AS u_client_metadata"
+         u.client_metadata AS u_client_metadata, u.kind AS u_kind, u.parts AS u_parts, \
+         u.taken_by AS u_taken_by"
     };
 }
 
@@ -83,8 +84,10 @@ pub(super) const TURN_TAKE: &str = "INSERT INTO account_turn (account_uuid, turn
 
 // Jobs.
 
-pub(super) const OPEN_UPLOADS_COUNT: &str =
-    "SELECT COUNT(*) AS n FROM long_job WHERE account_uuid = $1 AND finished_ms IS NULL";
+/// Jobs that are not final, and partial uploads that are no part of one of them yet.
+pub(super) const OPEN_UPLOADS_COUNT: &str = "SELECT (SELECT COUNT(*) FROM long_job \
+     WHERE account_uuid = $1 AND finished_ms IS NULL) + (SELECT COUNT(*) FROM upload \
+     WHERE account_uuid = $1 AND kind = 'partial' AND fate = 'open' AND taken_by IS NULL) AS n";
 pub(super) const JOB_INSERT: &str = "INSERT INTO long_job (uuid, account_uuid, name, description, \
      api_id, job_name, job_data, state, suspend_reason, generation, stage, stage_percent, \
      waits_for, result_kind, result_detail, result_cause, image_uuid, upload_uuid, node_uuid, \
@@ -93,8 +96,23 @@ pub(super) const JOB_INSERT: &str = "INSERT INTO long_job (uuid, account_uuid, n
 pub(super) const UPLOAD_INSERT: &str = "INSERT INTO upload (uuid, job_uuid, image_uuid, \
      account_uuid, image_id, completion, declared_length, expected_md5, expected_sha256, \
      offset_cached, stored_cached, fate, url_generation, owner_node, owner_epoch, \
-     lease_until_ms, created_ms, last_byte_ms, client_metadata) VALUES ($1, $2, $3, $4, $5, $6, $7, \
-     $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) ON CONFLICT DO NOTHING";
+     lease_until_ms, created_ms, last_byte_ms, client_metadata, kind, parts) VALUES ($1, $2, $3, \
+     $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) \
+     ON CONFLICT DO NOTHING";
+/// One upload has a part: whoever comes second takes nothing.
+pub(super) const PART_TAKE: &str = "UPDATE upload SET taken_by = $2 WHERE uuid = $1 \
+     AND account_uuid = $3 AND kind = 'partial' AND fate = 'open' AND taken_by IS NULL";
+/// `$3`: whether it is to end also where it is a part of an upload.
+pub(super) const PARTIAL_END: &str = "UPDATE upload SET fate = $2 WHERE uuid = $1 \
+     AND kind = 'partial' AND fate = 'open' AND (taken_by IS NULL OR CAST($3 AS BOOLEAN))";
+pub(super) const PARTIALS: &str = concat!(
+    "SELECT ",
+    upload_columns!(),
+    " FROM upload u WHERE u.kind = 'partial' AND u.uuid > $1 ORDER BY u.uuid LIMIT $2"
+);
+/// Leases of open ones are renewed, so that this says when it ended, more or less.
+pub(super) const PARTIALS_FORGET: &str = "DELETE FROM upload WHERE kind = 'partial' \
+     AND fate <> 'open' AND lease_until_ms < $1";
 pub(super) const IMAGE_INSERT: &str = concat!(image_insert!(), "ON CONFLICT DO NOTHING");
 pub(super) const IMAGE_REPLACE: &str = concat!(
     image_insert!(),
@@ -194,7 +212,7 @@ pub(super) const UPLOADS_OF_IMAGES_ORDER: &str = ") ORDER BY u.image_uuid, \
      CASE WHEN j.uuid IS NULL THEN 1 ELSE 0 END, u.uuid";
 /// The job first: a move takes its locks in the same order.
 pub(super) const TOUCH_JOB: &str = "UPDATE long_job SET stage_percent = $3 \
-     WHERE upload_uuid = $1 AND stage = 'receiving' AND finished_ms IS NULL \
+     WHERE upload_uuid = $1 AND stage IN ('receiving', 'joining') AND finished_ms IS NULL \
      AND EXISTS (SELECT 1 FROM upload WHERE upload.uuid = $1 AND upload.owner_epoch <= $2) \
      RETURNING uuid, api_id";
 /// A touch that was overtaken by a later one does not take listings back. Ten minutes later is no later touch: the clock was set

@@ -14,6 +14,8 @@ pub const ADD_IMAGE_JOB: &str = "APIAddImageMsg";
 pub enum Stage {
     /// Bytes arrive.
     Receiving,
+    /// The bytes are in partial uploads and are put together.
+    Joining,
     /// All bytes are here; the digests are brought to the end and compared.
     Verifying,
     /// The content is looked at.
@@ -24,13 +26,14 @@ pub enum Stage {
 
 impl Stage {
     /// All of them, in order.
-    pub const ALL: [Self; 4] =
-        [Self::Receiving, Self::Verifying, Self::Inspecting, Self::Publishing];
+    pub const ALL: [Self; 5] =
+        [Self::Receiving, Self::Joining, Self::Verifying, Self::Inspecting, Self::Publishing];
 
     /// Its name in rows and on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Receiving => "receiving",
+            Self::Joining => "joining",
             Self::Verifying => "verifying",
             Self::Inspecting => "inspecting",
             Self::Publishing => "publishing",

@@ -16,6 +16,33 @@ pub enum Completion {
     Explicit,
 }
 
+/// Where the bytes of an upload come from, and what they are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UploadKind {
+    /// From a client, for an image.
+    Whole,
+    /// From a client, to be a part of an upload that is joined: no job, no image, no digests of its own.
+    Partial,
+    /// From partial uploads, for an image. No request brings bytes.
+    Joined,
+}
+
+impl UploadKind {
+    /// Its name in rows.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Partial => "partial",
+            Self::Joined => "joined",
+        }
+    }
+
+    /// The kind with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Whole, Self::Partial, Self::Joined].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 /// What has become of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UploadFate {
@@ -78,9 +105,11 @@ pub struct ExpectedDigests {
 pub struct UploadRecord {
     /// Its identifier: key of the store entry, the capability and the claims. New for every run of a job.
     pub uuid: UploadUuid,
-    /// The job that shows it.
+    /// Where its bytes come from.
+    pub kind: UploadKind,
+    /// The job that shows it. [`JobUuid::NIL`], which no job has, for a partial upload.
     pub job: JobUuid,
-    /// The image that it becomes.
+    /// The image that it becomes. Of a partial upload the uuid of no image.
     pub image: ImageUuid,
     /// Who owns it.
     pub account: AccountUuid,
@@ -112,6 +141,10 @@ pub struct UploadRecord {
     pub last_byte_ms: Option<EpochMs>,
     /// What the client said of its file (tus `Upload-Metadata`), byte for byte: told again, never acted on after the creation.
     pub client_metadata: Option<String>,
+    /// The partial uploads that it is joined from, in order; empty for all but joined ones.
+    pub parts: Vec<UploadUuid>,
+    /// The upload that this partial one is a part of: no other can have it, and its bytes go with that.
+    pub taken_by: Option<UploadUuid>,
 }
 
 impl UploadRecord {

@@ -11,13 +11,16 @@ use super::{
 use crate::{
     domain::{
         account::Caller,
-        upload::{UploadFate, UploadRecord},
+        upload::{UploadFate, UploadKind, UploadRecord},
     },
     uploads::UploadError,
 };
 
 /// Cancels the upload; a finished one is an image, and only its owner may delete that.
 pub async fn discard(app: &App, request: &HttpRequest, target: &Target) -> Result<(), Fault> {
+    if target.record.kind == UploadKind::Partial {
+        return Ok(app.jobs.discard_partial(&target.record).await?);
+    }
     let UploadRecord { image, account, fate, .. } = target.record;
     match fate {
         UploadFate::Open => {

@@ -1,6 +1,7 @@
 //! Why a request of the data plane is refused, and how our own dialect says so (`application/problem+json`).
 
 mod mapping;
+mod parts;
 
 use actix_web::{HttpResponse, http::StatusCode, http::header};
 

@@ -109,6 +109,10 @@ fn of_upload(error: &UploadError, own: u16, mismatch_status: u16) -> u16 {
         | UploadError::Appending { .. }
         | UploadError::TooLarge { .. }
         | UploadError::NoRoom { .. }
+        | UploadError::Joined
+        | UploadError::PartInUse
+        | UploadError::Part { .. }
+        | UploadError::TooManyParts { .. }
         | UploadError::TooManyOpen { .. }
         | UploadError::TooManyRequests { .. }
         | UploadError::Draining { .. }
@@ -238,11 +242,17 @@ pub async fn submit(
     wishes: Wishes,
     completion: Completion,
 ) -> Result<UploadRecord, Fault> {
+    let view = app.jobs.submit(caller, new_job(wishes, completion)).await?;
+    Ok(view.upload.ok_or(UploadError::NotFound)?)
+}
+
+/// The job that the wishes of a client are for.
+pub fn new_job(wishes: Wishes, completion: Completion) -> NewJob {
     let shortened = |text: &str| text.chars().take(NAME_CHARS_MAX).collect::<String>();
     let name = wishes.name.as_deref().filter(|name| !name.is_empty());
     let name = name.or(wishes.image_id.as_ref().map(ImageId::as_str)).unwrap_or("upload");
     let name = shortened(name);
-    let new = NewJob {
+    NewJob {
         uuid: None,
         name: Some(name.clone()),
         description: None,
@@ -259,9 +269,7 @@ pub async fn submit(
         expected: wishes.expected,
         length: wishes.length,
         client_metadata: wishes.client_metadata,
-    };
-    let view = app.jobs.submit(caller, new).await?;
-    Ok(view.upload.ok_or(UploadError::NotFound)?)
+    }
 }
 
 /// Cancels an upload that was just made and whose first bytes were refused: nothing is left that its client has no URL of.

@@ -47,15 +47,21 @@ pub async fn of_path(app: &App, request: &HttpRequest) -> Result<Target, Fault> 
         let record = app.uploads.record(live.ok_or(UploadError::NotFound)?).await?;
         Target { record, right: Right::Session(caller) }
     } else {
-        let read = app.capabilities.read(&segment).ok_or(UploadError::NotFound)?;
-        let record = app.uploads.record(read.upload).await?;
-        if record.url_generation != read.generation {
-            return Err(UploadError::NotFound.into());
-        }
+        let record = of_capability(app, &segment).await?.ok_or(UploadError::NotFound)?;
         Target { record, right: Right::Capability }
     };
     check_named_image(request, &target)?;
     Ok(target)
+}
+
+/// The upload whose URL ends in `segment`; `None` where no URL that is valid does.
+pub async fn of_capability(app: &App, segment: &str) -> Result<Option<UploadRecord>, Fault> {
+    let Some(read) = app.capabilities.read(segment) else { return Ok(None) };
+    match app.uploads.record(read.upload).await {
+        Ok(record) => Ok(Some(record).filter(|now| now.url_generation == read.generation)),
+        Err(UploadError::NotFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// `/imagestore/upload` with `X-IMAGE-UUID` and a session.

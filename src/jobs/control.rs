@@ -46,7 +46,9 @@ impl Jobs {
     async fn suspend_whole(&self, caller: Caller, uuid: JobUuid) -> Result<JobView, JobError> {
         let _alone = self.lock(uuid).await;
         let moved = self.move_job(uuid, caller.scope(), |job| {
-            if job.state == JobState::Running && job.stage != Stage::Receiving {
+            if job.state == JobState::Running
+                && !matches!(job.stage, Stage::Receiving | Stage::Joining)
+            {
                 return Err(JobError::WrongState {
                     state: job.state,
                     words: "all bytes have arrived and are being verified: there is nothing left to suspend"
@@ -91,7 +93,8 @@ impl Jobs {
             let step = Step::new(JobEvent::Resume).result(JobResult::Event);
             Ok(Some(match now.stage {
                 // The crash came while its bytes became the image: only this stage says so.
-                Stage::Publishing => step,
+                // Nor does a client send anything to one that is joined.
+                Stage::Publishing | Stage::Joining => step,
                 Stage::Receiving | Stage::Verifying | Stage::Inspecting => {
                     step.stage(Stage::Receiving).waits_for("the missing bytes")
                 }

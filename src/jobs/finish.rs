@@ -21,10 +21,11 @@ use crate::{
         job::{JobResult, LongJob, Run, Stage, TaskProgress},
         job_state::{JobEvent, JobState, SuspendReason},
         tag::hex,
-        upload::UploadRecord,
+        upload::{UploadKind, UploadRecord},
     },
     uploads::{
         Finished, Found, JobSignals, Live, Probed, Refusal, StoreError, UploadError, Verdict,
+        percent,
     },
 };
 
@@ -152,6 +153,9 @@ impl Jobs {
         if self.adopt_published(run, &live.record()).await? {
             return Ok(self.ready(&live.record()).await?);
         }
+        if live.record().kind == UploadKind::Joined {
+            self.join(run, &live).await?;
+        }
         self.enter(run, Stage::Verifying, None).await?;
         let finished = self.verify(run, &live).await?;
         // From the records, not from memory: tags may have declared digests until the verification began.
@@ -198,7 +202,7 @@ impl Jobs {
     /// while its last byte was on its way, and no further one will come to wake it.
     async fn enter(&self, run: Run, stage: Stage, image: Option<ImageRecord>) -> Result<(), Halt> {
         let moved = self.move_run(run, |now| {
-            let wakes = stage == Stage::Verifying
+            let wakes = matches!(stage, Stage::Joining | Stage::Verifying)
                 && now.state.suspend_reason().is_some_and(SuspendReason::bytes_resume);
             if now.state != JobState::Running && !wakes {
                 return Ok(None);
@@ -213,6 +217,37 @@ impl Jobs {
         });
         let now = moved.await?.job();
         if now.state == JobState::Running { Ok(()) } else { Err(Halt::Left(now.state)) }
+    }
+
+    /// Puts the parts of a joined upload together.
+    async fn join(&self, run: Run, live: &Arc<Live>) -> Result<(), Halt> {
+        if !self.parts.uploads.is_complete(run.upload).await? {
+            self.enter(run, Stage::Joining, None).await?;
+        }
+        let work = self.parts.uploads.join(live);
+        tokio::pin!(work);
+        let mut tick = tokio::time::interval(PROGRESS_EVERY);
+        tick.tick().await;
+        let joined = loop {
+            tokio::select! {
+                joined = &mut work => break joined,
+                _ = tick.tick() => {
+                    let record = live.record();
+                    let percent = percent(record.stored_cached, record.declared_length);
+                    self.report(run, "joining partial uploads", percent).await;
+                }
+            }
+        };
+        match (joined, self.current(run).await?) {
+            (Ok(()), _) => Ok(()),
+            // Suspended or ended by a user: whoever did that has ended the copy.
+            (Err(_), Some(now)) if now.state != JobState::Running => Err(Halt::Left(now.state)),
+            // And resumed already: who resumed it has asked again.
+            (Err(UploadError::Store(StoreError::Revoked { .. })), Some(now)) => {
+                Err(Halt::Left(now.state))
+            }
+            (Err(error), _) => Err(error.into()),
+        }
     }
 
     /// Brings the digests to the end, and writes the percentage down now and then if that takes a while.

@@ -10,6 +10,7 @@ mod join;
 mod locks;
 mod moves;
 mod news;
+mod partials;
 mod progress;
 mod query;
 mod recovery;

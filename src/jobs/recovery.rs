@@ -41,6 +41,7 @@ impl Jobs {
             after = last;
         }
         self.set_unreadable(unreadable);
+        self.restore_partials().await?;
         tracing::info!(jobs = ours.len(), "unfinished jobs were taken over");
         Ok(ours)
     }
@@ -124,7 +125,7 @@ impl Jobs {
         if job.state == JobState::Canceling {
             return self.clean_up(job.clone()).await;
         }
-        match self.parts.uploads.is_complete(upload.uuid).await {
+        match self.parts.uploads.has_all(upload).await {
             Ok(true) if by_itself(job.state) => self.lead_on(upload.run()).await,
             Ok(_) => Ok(()),
             Err(UploadError::Store(

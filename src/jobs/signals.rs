@@ -93,7 +93,7 @@ impl Jobs {
         if !publishing {
             uploads.reopen(upload).await?;
         }
-        if publishing || uploads.is_complete(upload.uuid).await? {
+        if publishing || uploads.has_all(upload).await? {
             drop(self.complete(upload.run()));
         }
         Ok(())

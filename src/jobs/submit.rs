@@ -1,6 +1,6 @@
 //! From a request for an image to a job that takes bytes.
 
-use super::{JobError, JobView, Jobs, NewJob, rerun::Again};
+use super::{JobError, JobView, Jobs, NewJob, partials::part_taken, rerun::Again};
 use crate::{
     db::{Created, NewUploadJob},
     domain::{
@@ -14,7 +14,7 @@ use crate::{
         job_state::JobState,
         tag::read_tags,
         text::shown,
-        upload::{Completion, ExpectedDigests, UploadFate, UploadRecord},
+        upload::{Completion, ExpectedDigests, UploadFate, UploadKind, UploadRecord},
     },
     uploads::{DigestChoice, UploadError},
 };
@@ -90,6 +90,40 @@ impl Jobs {
         Ok(self.begun(records))
     }
 
+    /// [`submit`](Self::submit) of a new job for an upload that is joined from these parts, which have been checked. They are taken in
+    /// the same step in which it is recorded.
+    pub(super) async fn submit_parts(
+        &self,
+        caller: Caller,
+        new: NewJob,
+        parts: Vec<UploadUuid>,
+    ) -> Result<Records, JobError> {
+        let plan = self.plan(&new)?;
+        let named = Named::new(caller.account, &new, &plan, self.parts.clock.now_ms());
+        let _alone = self.lock(named.job).await;
+        let Records { job, image, upload } = self.records(named, &new, &plan)?;
+        let records = Records {
+            image,
+            // The last byte came before the job, and no other will: its silence is work.
+            upload: UploadRecord {
+                kind: UploadKind::Joined,
+                parts,
+                last_byte_ms: Some(job.created_ms),
+                ..upload
+            },
+            job: LongJob { stage: Stage::Joining, waits_for: None, ..job },
+        };
+        self.parts.uploads.prepare(&records.upload, self.following(&plan)).await?;
+        if let Err(error) = self.record(new, &records).await {
+            self.parts.uploads.abandon(&records.upload).await;
+            return Err(error);
+        }
+        self.parts.uploads.begin(records.upload.clone());
+        let Records { job, image, upload } = &records;
+        tracing::info!(job = %job.uuid, image = %image.uuid, upload = %upload.uuid, parts = upload.parts.len(), length = upload.declared_length, "upload job submitted, to be joined");
+        Ok(records)
+    }
+
     /// Checks everything that can be checked before anything is made.
     pub(super) fn plan(&self, new: &NewJob) -> Result<Plan, JobError> {
         let invalid = |error: &dyn std::fmt::Display| JobError::Invalid(error.to_string());
@@ -152,6 +186,7 @@ impl Jobs {
         let NewJob { system_tags, user_tags, .. } = new;
         let (job, image) = (records.job.clone(), records.image.clone());
         let upload = records.upload.clone();
+        let parts = &records.upload.parts;
         let new = NewUploadJob { job, image, upload, system_tags, user_tags, open_uploads_max };
         match self.parts.db.create_upload_job(new).await? {
             Created::Recorded => {
@@ -159,6 +194,7 @@ impl Jobs {
                 Ok(())
             }
             Created::Duplicate => Err(taken(job_uuid, image_uuid)),
+            Created::PartTaken(part) => Err(part_taken(parts, part)),
             Created::TooManyOpenUploads => {
                 Err(UploadError::TooManyOpen { max: open_uploads_max }.into())
             }
@@ -214,6 +250,7 @@ impl Jobs {
     fn upload_record(&self, named: Named, plan: &Plan, now_ms: EpochMs) -> UploadRecord {
         UploadRecord {
             uuid: named.upload,
+            kind: UploadKind::Whole,
             job: named.job,
             image: named.image,
             account: named.account,
@@ -231,6 +268,8 @@ impl Jobs {
             created_ms: now_ms,
             last_byte_ms: None,
             client_metadata: plan.client_metadata.clone(),
+            parts: Vec::new(),
+            taken_by: None,
         }
     }
 

@@ -24,7 +24,7 @@ use crate::{
         clock::EpochMs,
         job::{LongJob, Run, Stage},
         job_state::{JobEvent, JobState},
-        upload::{Completion, UploadRecord},
+        upload::{Completion, UploadKind, UploadRecord},
     },
     uploads::{JobSignals, Live, StoreError, UploadError},
 };
@@ -128,7 +128,9 @@ impl Jobs {
         live: &Live,
         now_ms: EpochMs,
     ) -> Result<(), JobError> {
-        if !live.gate_is_open() || self.is_finishing(record.uuid) {
+        // A partial upload has no job that could be suspended.
+        let is_partial = record.kind == UploadKind::Partial;
+        if is_partial || !live.gate_is_open() || self.is_finishing(record.uuid) {
             return Ok(());
         }
         if now_ms < live.silent_since_ms() {
@@ -150,7 +152,7 @@ impl Jobs {
             self.went_silent(record, live, now_ms).await?;
         } else if silent_ms >= LAST_BYTE_QUIET_MS
             && live.take_unasked()
-            && self.parts.uploads.is_complete(record.uuid).await?
+            && self.parts.uploads.has_all(record).await?
         {
             // The client went away between its last byte and the answer; nobody else would finish it.
             drop(self.complete(record.run()));
@@ -175,7 +177,7 @@ impl Jobs {
             self.parts.uploads.forget(record.uuid);
             return Ok(());
         };
-        match self.parts.uploads.is_complete(record.uuid).await {
+        match self.parts.uploads.has_all(record).await {
             // All bytes are here and nobody is at it: the client, or the database, went away before that was begun or recorded.
             Ok(true) => {
                 drop(self.complete(record.run()));
@@ -255,6 +257,7 @@ impl Jobs {
             let page = self.parts.db.unfinished_jobs(after.as_deref(), PAGE).await?;
             if page.last.is_none() {
                 self.set_unreadable(unreadable);
+                self.look_after_partials(now_ms).await?;
                 let count = |count: AtomicU64| count.into_inner();
                 return Ok(Swept {
                     seen: count(seen),
@@ -356,6 +359,7 @@ impl Jobs {
         // A later stage says it as well: the last bytes may not have been written down.
         let has_all = record.declared_length == Some(record.offset_cached);
         let complete = job.stage != Stage::Receiving
+            || record.kind == UploadKind::Joined
             || (has_all
                 && record.last_byte_ms.is_some()
                 // Having all bytes says nothing where the client has to say that they are all.

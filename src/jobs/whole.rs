@@ -190,7 +190,7 @@ impl Jobs {
                 self.news.job(job);
                 Ok(true)
             }
-            Ok(Created::Duplicate) => {
+            Ok(Created::Duplicate | Created::PartTaken(_)) => {
                 uploads.give_up(image.uuid).await;
                 Ok(false)
             }

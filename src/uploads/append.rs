@@ -5,11 +5,12 @@ use futures::Stream;
 use longshore_storage::StoreError;
 
 use super::{
-    BodyError, Found, Live, Party, Slice, Takeover, UploadError, Uploads, Written, place::Holding,
+    BodyError, Found, Live, Party, Refusal, Slice, Takeover, UploadError, Uploads, Written,
+    place::Holding,
 };
 use crate::domain::{
     ids::UploadUuid,
-    upload::{UploadFate, UploadRecord},
+    upload::{UploadFate, UploadKind, UploadRecord},
 };
 
 /// One body that continues an upload.
@@ -19,6 +20,9 @@ pub struct Append {
     pub slice: Slice,
     /// What becomes of a request that is appending already.
     pub takeover: Takeover,
+    /// A body that goes beyond the length of the upload ends the upload: its client does not know what it sends (the IETF draft).
+    /// Else it is refused, and the upload goes on.
+    pub ends_if_longer: bool,
 }
 
 impl Uploads {
@@ -44,8 +48,13 @@ impl Uploads {
             return Err(UploadError::Draining { offset: 0 });
         }
         let found = self.open(upload).await?;
+        match found.kind() {
+            UploadKind::Whole => {}
+            UploadKind::Joined => return Err(UploadError::Joined),
+            UploadKind::Partial => return Err(UploadError::NotFound),
+        }
         let _admission = self.admit_request(Party::Account(found.account()))?;
-        let Append { mut slice, takeover } = append;
+        let Append { mut slice, takeover, ends_if_longer } = append;
         slice.total = total(&slice)?;
         let live = match found {
             Found::Open(live) => live,
@@ -64,11 +73,27 @@ impl Uploads {
                 let offset = self.offset(&live.record()).await?;
                 Err(UploadError::Appending { offset })
             }
+            Err(error @ UploadError::Store(StoreError::BeyondLength { .. })) if ends_if_longer => {
+                self.end_longer(&live, &error).await?;
+                Err(error)
+            }
             answer => answer,
         }
     }
 
-    async fn append_held<B>(
+    /// More bytes came than the upload has: its job fails, unless it has all of them already.
+    async fn end_longer(&self, live: &Live, error: &UploadError) -> Result<(), UploadError> {
+        if self.is_complete(live.record().uuid).await? {
+            return Ok(());
+        }
+        let detail = format!(
+            "a request brought more bytes than the upload has, and so what came before cannot be trusted: {error}; the bytes were removed, start a new upload"
+        );
+        let refusal = Refusal { detail, cause: error.to_string() };
+        self.signals()?.refused(live.record().run(), refusal).await
+    }
+
+    pub(super) async fn append_held<B>(
         &self,
         live: &Live,
         slice: &Slice,
@@ -129,7 +154,7 @@ impl Uploads {
 }
 
 /// The length of the whole as the request has it: named, or the end of a body that is its last.
-fn total(slice: &Slice) -> Result<Option<u64>, UploadError> {
+pub(super) fn total(slice: &Slice) -> Result<Option<u64>, UploadError> {
     let ends = match (slice.is_whole, slice.length) {
         (true, Some(length)) => Some(slice.offset.saturating_add(length)),
         (true, None) | (false, _) => None,

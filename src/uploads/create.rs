@@ -91,9 +91,13 @@ impl Uploads {
             None => {}
         }
         self.check_length(length)?;
-        if record.completion == Completion::Explicit && length < record.offset_cached {
-            let declared = record.offset_cached;
-            return Err(StoreError::LengthConflict { offered: length, declared }.into());
+        if record.completion == Completion::Explicit {
+            // The store is not told until the client completes it, and so refuses too late. Slices may lie ahead of the offset.
+            let state = self.store.state(live.owned.key).await?;
+            let declared = state.extents.last().map_or(0, |last| last.end);
+            if length < declared {
+                return Err(StoreError::LengthConflict { offered: length, declared }.into());
+            }
         }
         self.promise(record.uuid, length.saturating_sub(record.stored_cached)).await?;
         let declared = match record.completion {

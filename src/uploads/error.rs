@@ -2,6 +2,7 @@
 
 use longshore_storage::StoreError;
 
+use super::PartFault;
 use crate::{
     db::DbError,
     domain::{job_state::JobState, upload::UploadFate},
@@ -41,6 +42,26 @@ pub enum UploadError {
     Gone {
         /// Why.
         fate: UploadFate,
+    },
+    /// Its bytes come from its partial uploads, and from no request.
+    #[error("the upload is joined from partial uploads and takes no bytes")]
+    Joined,
+    /// A partial upload is a part of an upload, and goes with that.
+    #[error("the partial upload is a part of another upload")]
+    PartInUse,
+    /// An upload cannot be a part of another.
+    #[error("part {number}: {fault}")]
+    Part {
+        /// Which of the parts, from 1 on.
+        number: usize,
+        /// Why not.
+        fault: PartFault,
+    },
+    /// An upload of too many parts.
+    #[error("an upload may be joined from {max} partial ones")]
+    TooManyParts {
+        /// The limit.
+        max: usize,
     },
     /// Its job takes no bytes in this state.
     #[error("the upload takes no bytes: its job is {state}")]

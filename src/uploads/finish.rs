@@ -10,7 +10,7 @@ use crate::{
     domain::{
         clock::EpochMs,
         ids::{ImageUuid, UploadUuid},
-        upload::UploadRecord,
+        upload::{UploadKind, UploadRecord},
     },
 };
 
@@ -36,6 +36,12 @@ impl Uploads {
     /// Whether every byte is stored; an upload that the store has lost is an error.
     pub(crate) async fn is_complete(&self, upload: UploadUuid) -> Result<bool, UploadError> {
         Ok(self.store.state(live::key(upload)).await?.is_complete())
+    }
+
+    /// Whether a client has nothing to send any more: every byte is stored, or is in partial uploads. An upload that the store has
+    /// lost is an error.
+    pub(crate) async fn has_all(&self, record: &UploadRecord) -> Result<bool, UploadError> {
+        Ok(self.is_complete(record.uuid).await? || record.kind == UploadKind::Joined)
     }
 
     /// Which digests follow the bytes of an upload.
@@ -78,6 +84,9 @@ impl Uploads {
             Err(error) => return Err(error.into()),
         }
         self.forget(record.uuid);
+        if record.kind == UploadKind::Joined {
+            Box::pin(self.discard_parts(record)).await;
+        }
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use longshore_storage::inspect::{Finding, Format, Inspector, Report, Rules};
 use super::{Live, UploadError, Uploads, Verdict};
 use crate::{
     config::InspectPolicy,
-    domain::{account::Scope, ids::UploadUuid},
+    domain::{account::Scope, ids::UploadUuid, upload::UploadKind},
 };
 
 /// What is asked of the content of images.
@@ -130,7 +130,11 @@ impl Uploads {
         // Whoever holds it looks for all of us.
         let Ok(mut seat) = live.inspector.try_lock() else { return Ok(None) };
         let record = live.record();
+        let is_refused = seat.as_mut().is_some_and(|seen| seen.refusal().is_some());
         let looked = async {
+            if is_refused {
+                return Ok(());
+            }
             if seat.is_none() {
                 let rules = self.rules(live).await?;
                 *seat = Some(Inspector::new(rules, record.declared_length));
@@ -149,6 +153,18 @@ impl Uploads {
         let run = live.record().run();
         self.signals()?.refused(run, refusal.clone()).await?;
         Ok(Some(Verdict::Refused { detail: refusal.detail }))
+    }
+
+    /// [`refuse_early`](Self::refuse_early) while a body is still on its way, as far as it is durable by now.
+    pub(super) async fn is_refused_midway(&self, live: &Live) -> bool {
+        // A part of an image is no image.
+        if live.record().kind != UploadKind::Whole {
+            return false;
+        }
+        let Ok(state) = self.store.state(live.owned.key).await else { return false };
+        live.acknowledged(state.offset, state.stored_bytes());
+        // Asked again at the end of the body, whatever keeps us from knowing now.
+        state.offset > 0 && matches!(self.refuse_early(live).await, Ok(Some(_)))
     }
 
     /// Shows the inspector what it wants, as far as that lies below `offset`.

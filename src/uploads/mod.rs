@@ -4,13 +4,16 @@
 mod admission;
 mod append;
 mod checking;
+mod course;
 mod create;
 mod error;
 mod explain;
 mod finish;
 mod health;
 mod inspection;
+mod joining;
 mod live;
+mod partial;
 mod place;
 mod read;
 mod reading;
@@ -36,11 +39,14 @@ pub use checking::{ImageFound, Pace, StoreFound};
 pub use error::{BodyError, UploadError};
 pub use health::Check;
 pub use inspection::{Inspection, Probed, Refusal};
+pub(crate) use joining::Parts;
+pub use joining::{PARTS_MAX, PartFault};
 pub use live::{Live, percent};
 pub use longshore_storage::{
     Finished, ImageKey, StoreError, UploadKey,
     digest::{ChunkChecksum, DigestChoice},
 };
+pub use partial::PartialStatus;
 pub use place::Takeover;
 pub use reading::ReadyImage;
 pub use samples::{SAMPLE_BYTES, SAMPLES, Sample};
@@ -57,7 +63,7 @@ use crate::{
         ids::{AccountUuid, ImageUuid, NodeUuid, UploadUuid},
         image::ImageRecord,
         job::LongJob,
-        upload::{UploadFate, UploadRecord},
+        upload::{UploadFate, UploadKind, UploadRecord},
     },
 };
 
@@ -231,7 +237,9 @@ impl Uploads {
         let until_ms = now_ms + millis(self.limits.lease);
         match self.db.lease_upload(upload, self.node, now_ms, until_ms).await? {
             Leased::Ours { epoch } => {
-                let live = self.remember(Live::new(record, epoch, false, now_ms));
+                // Of a partial upload there is no job that would have to be asked.
+                let gate_open = record.kind == UploadKind::Partial;
+                let live = self.remember(Live::new(record, epoch, gate_open, now_ms));
                 self.still_open(&live).await?;
                 self.learn_length(&live).await?;
                 Ok(Found::Open(live))
@@ -309,6 +317,14 @@ impl Found {
         match self {
             Self::Open(live) => live.record().account,
             Self::Published(record) => record.account,
+        }
+    }
+
+    /// Where its bytes come from.
+    fn kind(&self) -> UploadKind {
+        match self {
+            Self::Open(live) => live.record().kind,
+            Self::Published(record) => record.kind,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::domain::{
     image::ImageStatus,
     job::Stage,
     job_state::JobState,
-    upload::{UploadFate, UploadRecord},
+    upload::{UploadFate, UploadKind, UploadRecord},
 };
 
 /// Missing ranges that one answer lists.
@@ -34,6 +34,9 @@ impl Uploads {
     /// The first missing byte of an upload whose record was just read: [`status`](Self::status) without asking the records again
     /// where the store knows it.
     pub async fn offset(&self, record: &UploadRecord) -> Result<u64, UploadError> {
+        if record.kind == UploadKind::Partial {
+            return Ok(self.store.state(live::key(record.uuid)).await?.offset);
+        }
         if record.fate == UploadFate::Open
             && let Ok(state) = self.store.state(live::key(record.uuid)).await
         {
@@ -79,7 +82,7 @@ impl Uploads {
                 (record.declared_length, false, 0, 0, Vec::new())
             }
         };
-        if job.stage == Stage::Receiving {
+        if matches!(job.stage, Stage::Receiving | Stage::Joining) {
             // The row is written down once a second; this is what the store knows now.
             job.stage_percent = percent(stored_bytes, length);
         }

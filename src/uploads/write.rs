@@ -10,22 +10,19 @@ use longshore_storage::{
 };
 
 use super::{
-    BodyError, Found, Live, Party, Slice, UploadError, Uploads, Verdict, Written, place::Holding,
-    space::AHEAD_BYTES,
+    BodyError, Found, Live, Party, Slice, UploadError, Uploads, Verdict, Written,
+    course::{Ahead, Course},
+    place::Holding,
 };
 use crate::domain::{
     account::Scope,
     ids::UploadUuid,
     job_state::JobState,
-    upload::{Completion, UploadRecord},
+    upload::{Completion, UploadKind, UploadRecord},
 };
 
 /// Times that a slice which met a suspension asks its job again: each time somebody has resumed it meanwhile.
 const CLAIM_ATTEMPTS: usize = 3;
-/// Bytes of one body after which the promise of room is told of them.
-const PROMISE_STEP_BYTES: u64 = 1 << 20;
-/// After so many bytes of a body of unknown length its room is promised anew: well before what was promised is used up.
-const AHEAD_STEP_BYTES: u64 = AHEAD_BYTES / 2;
 
 /// How the reading of a body came to its end.
 enum BodyEnd {
@@ -41,14 +38,8 @@ enum BodyEnd {
     Refused(StoreError),
     /// A body of unknown length has outgrown its bounds.
     Outgrown(UploadError),
-}
-
-/// How far a body of unknown length has come, and up to where its room has been seen to.
-struct Ahead {
-    end: u64,
-    until: u64,
-    /// The length of the whole, where one was announced.
-    bound: Option<u64>,
+    /// What is stored of it proves that its image will not be taken: its job has failed, and who sent it is told so.
+    Judged,
 }
 
 impl Uploads {
@@ -72,6 +63,13 @@ impl Uploads {
             return Err(UploadError::Draining { offset: 0 });
         }
         let found = self.open(upload).await?;
+        match (found.kind(), &found) {
+            // The bytes of an image are read away, whatever it was made of.
+            (UploadKind::Whole, _) | (UploadKind::Joined, Found::Published(_)) => {}
+            (UploadKind::Joined, Found::Open(_)) => return Err(UploadError::Joined),
+            // In order, by `append_partial`.
+            (UploadKind::Partial, _) => return Err(UploadError::NotFound),
+        }
         let _admission = self.admit_request(Party::Account(found.account()))?;
         let live = match found {
             Found::Open(live) => live,
@@ -218,12 +216,13 @@ impl Uploads {
                 return Ok(true);
             }
         };
-        let ahead = slice.length.is_none().then(|| Ahead {
-            end: slice.offset,
-            until: slice.offset.saturating_add(AHEAD_STEP_BYTES),
-            bound: live.record().declared_length,
-        });
+        let ahead =
+            slice.length.is_none().then(|| Ahead::new(slice.offset, live.record().declared_length));
         let end = self.pump(live, writer.as_mut(), body, ahead, holding).await;
+        if matches!(end, BodyEnd::Judged) {
+            drop(writer.interrupt().await);
+            return Ok(false);
+        }
         let acknowledged = self.settle(live, writer, end).await?;
         note(live, &acknowledged.state);
         self.keep_promise(live);
@@ -246,7 +245,7 @@ impl Uploads {
         B: Stream<Item = Result<Bytes, BodyError>> + Unpin,
     {
         let mut unflushed = false;
-        let (mut received, mut told) = (0_u64, 0_u64);
+        let mut course = Course::default();
         loop {
             let wait = if unflushed { self.limits.flush_after } else { Duration::from_hours(1) };
             let taken_over = async {
@@ -270,7 +269,6 @@ impl Uploads {
                 Ok(Some(Err(error))) => return BodyEnd::Broken(error),
                 Ok(Some(Ok(bytes))) if bytes.is_empty() => continue,
                 Ok(Some(Ok(bytes))) => {
-                    received += bytes.len() as u64;
                     if let Some(holding) = holding {
                         holding.heard();
                     }
@@ -288,9 +286,8 @@ impl Uploads {
                     }
                     unflushed = true;
                     let appended = writer.append(&bytes).await;
-                    if received - told >= PROMISE_STEP_BYTES {
-                        self.has_written(live, received - told);
-                        told = received;
+                    if appended.is_ok() && self.advance(live, &mut course, bytes.len()).await {
+                        return BodyEnd::Judged;
                     }
                     appended
                 }
@@ -325,26 +322,6 @@ impl Uploads {
         }
     }
 
-    /// Sees to the length and the room of a body that did not say how long it is, as its bytes come: what was checked before it
-    /// began says nothing about its end.
-    async fn go_ahead(
-        &self,
-        live: &Live,
-        ahead: &mut Ahead,
-        bytes: u64,
-    ) -> Result<(), UploadError> {
-        ahead.end = ahead.end.saturating_add(bytes);
-        self.check_length(ahead.end)?;
-        if let Some(length) = ahead.bound.filter(|length| ahead.end > *length) {
-            return Err(StoreError::BeyondLength { end: ahead.end, length }.into());
-        }
-        if ahead.end > ahead.until {
-            self.promise_ahead(live).await?;
-            ahead.until = ahead.end.saturating_add(AHEAD_STEP_BYTES);
-        }
-        Ok(())
-    }
-
     /// Counts what there is to count, and turns the end of the body into the answer.
     async fn settle(
         &self,
@@ -368,6 +345,7 @@ impl Uploads {
                 self.keep_promise(live);
                 return Err(error);
             }
+            BodyEnd::Judged => return Err(StoreError::Revoked { key: live.owned.key }.into()),
             BodyEnd::Broken(error) => Some(error),
             BodyEnd::Stopped(ended) => {
                 let kept = writer.interrupt().await?;

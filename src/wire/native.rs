@@ -78,7 +78,7 @@ pub struct UploadState {
     pub image_uuid: String,
     /// State of the job.
     pub state: StateName,
-    /// `receiving`, `verifying`, `inspecting` or `publishing`; clients show one they do not know as it is.
+    /// `receiving`, `joining`, `verifying`, `inspecting` or `publishing`; clients show one they do not know as it is.
     pub stage: String,
     /// Percent of the stage, 0 to 100.
     pub stage_percent: u8,

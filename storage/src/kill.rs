@@ -5,6 +5,7 @@ pub const KILL_POINTS: &[&str] = &[
     "create.after_data",
     "create.after_checkpoint",
     "write.after_pwrite",
+    "copy.after_copy",
     "checkpoint.before_data_sync",
     "checkpoint.after_data_sync",
     "checkpoint.after_slot_write",

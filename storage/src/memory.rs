@@ -15,6 +15,7 @@ mod writer;
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -243,6 +244,31 @@ impl UploadStore for MemoryStore {
                     let until = deadline.min(now + at_most);
                     let _ = tokio::time::timeout_at(until, changed).await;
                 }
+            }
+        }
+    }
+
+    async fn copy(
+        &self,
+        owned: Owned,
+        offset: u64,
+        source: UploadKey,
+        range: Range<u64>,
+    ) -> Result<UploadState> {
+        let bytes = {
+            let mut contents = self.shared.lock();
+            let stored = contents.upload(source)?.offset();
+            if range.end > stored {
+                return Err(StoreError::Incomplete { offset: stored });
+            }
+            contents.upload(source)?.read(&range)
+        };
+        let chunk = Chunk { offset, length: Some(bytes.len() as u64), checksum: None };
+        match self.write(owned, chunk).await? {
+            Claimed::AlreadyStored(state) => Ok(state),
+            Claimed::Writer(mut writer) => {
+                writer.append(&bytes).await?;
+                Ok(writer.acknowledge().await?.state)
             }
         }
     }

@@ -167,6 +167,21 @@ pub trait UploadStore: Send + Sync + 'static {
     ///   if none is, `Busy`.
     async fn write(&self, owned: Owned, chunk: Chunk) -> Result<Claimed>;
 
+    /// Copies `range` of another upload of this store to `offset`, as a request would that brought these bytes: under a claim of its
+    /// own, what is stored already is left as it is (I3), the digests follow. When it returns the copy is durable; the same call again
+    /// copies what is missing, also after a crash in the middle. The source is not changed and need not be owned: it may go as soon as
+    /// this has returned.
+    ///
+    /// `NotFound` names the source if that is not there, `Incomplete` its first missing byte if it does not have all of `range`. A
+    /// [`revoke`](Self::revoke) ends it with `Revoked`: what was copied until then counts.
+    async fn copy(
+        &self,
+        owned: Owned,
+        offset: u64,
+        source: UploadKey,
+        range: Range<u64>,
+    ) -> Result<UploadState>;
+
     /// Ends all writers and takes no new ones until [`admit`](Self::admit). When it returns, every write has returned and what
     /// the ended writers had received (unless under a checksum) is durable. Idempotent. Not remembered over a restart:
     /// whether an upload may be written is decided by the caller's own records.

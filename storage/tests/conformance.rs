@@ -25,6 +25,7 @@ fn every_case_is_in_the_list() {
         ("checks", include_str!("../src/conformance/checks.rs")),
         ("claims", include_str!("../src/conformance/claims.rs")),
         ("control", include_str!("../src/conformance/control.rs")),
+        ("copying", include_str!("../src/conformance/copying.rs")),
         ("digests", include_str!("../src/conformance/digests.rs")),
         ("images", include_str!("../src/conformance/images.rs")),
         ("overlap", include_str!("../src/conformance/overlap.rs")),

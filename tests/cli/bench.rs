@@ -25,7 +25,9 @@ fn left(world: &World) -> (u64, u64) {
 #[test]
 fn every_protocol_makes_verified_images_and_leaves_nothing() {
     let world = World::direct();
-    for (protocol, requests) in [("native", 12), ("slices", 12), ("put", 3)] {
+    for (protocol, requests) in
+        [("native", 12), ("slices", 12), ("put", 3), ("tus", 12), ("ietf", 12)]
+    {
         let args = ["--protocol", protocol, "--streams", "2", "--uploads", "3", "--size", "4m"];
         let report = bench(&world, &[&args[..], &["--chunk", "1m", "--verify"]].concat());
         assert_eq!(report["protocol"], protocol);
@@ -76,7 +78,7 @@ fn the_report_has_the_fields_that_scripts_read() {
 #[test]
 fn cut_connections_go_on_where_the_server_stands() {
     let world = World::direct();
-    for protocol in ["native", "slices", "put"] {
+    for protocol in ["native", "slices", "put", "tus", "ietf"] {
         // A cut every 2 MiB on average.
         let report = bench(
             &world,

@@ -1,4 +1,4 @@
-//! The clients that people use, unchanged, against the real executable: tus-js-client in Node, tuspy, curl; and the
+//! The clients that people use, unchanged, against the real executable: tus-js-client in Node, Uppy in Chromium, tuspy, curl; and the
 //! clients of IMS, huaweicloudsdkims and otcextensions. What is stored has to be
 //! what was sent, byte for byte.
 //!
@@ -22,3 +22,4 @@ mod script;
 mod service;
 mod tus_js;
 mod tuspy;
+mod uppy;

@@ -18,6 +18,7 @@ use crate::shared::{PASSWORD, random::Random, runtime};
 pub(crate) struct Service {
     data: tempfile::TempDir,
     port: u16,
+    settings: Vec<(String, String)>,
     child: Option<Child>,
     /// A session of its admin.
     pub(crate) token: String,
@@ -25,9 +26,15 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With these settings in its environment.
+    pub(crate) fn start_with(settings: &[(&str, &str)]) -> Self {
+        let settings = settings.iter().map(|&(name, value)| (name.into(), value.into())).collect();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let data = tempfile::tempdir().unwrap();
-        let mut service = Self { data, port, child: None, token: String::new() };
+        let mut service = Self { data, port, settings, child: None, token: String::new() };
         service.begin();
         service.token = service.log_in();
         service
@@ -42,6 +49,7 @@ impl Service {
             .env("LONGSHORE_ADMIN_PASSWORD", PASSWORD)
             .env("LONGSHORE_STORAGE__FREE_BYTES_MIN_PERCENT", "0")
             .env("LONGSHORE_DRAIN_SECS", "5")
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

@@ -160,3 +160,81 @@ fn as_a_client_of_the_ietf_draft() {
         assert_eq!(requests, (1, patches), "{:?}", script.said);
     }
 }
+
+#[test]
+#[ignore = "needs node"]
+fn four_parts_at_once() {
+    for options in
+        [json!({"parallelUploads": 4}), json!({"parallelUploads": 4, "chunkSize": 1 << 20})]
+    {
+        let Some(script) = uploads(&json!({"options": options, "buffer": true})) else { return };
+        assert_eq!(script.count("POST"), 5, "four parts and the whole: {:?}", script.said);
+    }
+}
+
+#[test]
+#[ignore = "needs node"]
+fn four_parts_at_once_killed_and_resumed_by_another_process() {
+    if !are_installed() {
+        return;
+    }
+    let mut service = Service::start();
+    let file = File::of(FILE_BYTES);
+    let urls = tempfile::tempdir().unwrap();
+    let more = json!({
+        "options": {"parallelUploads": 4, "chunkSize": 128 << 10},
+        "buffer": true,
+        "urls": urls.path().join("urls.json"),
+    });
+    let ask = ask(&service, &file, &more);
+    let mut first = Script::node("tus.mjs", &ask);
+    // It writes the URLs down some time after it has the last one.
+    let noted =
+        || std::fs::metadata(urls.path().join("urls.json")).is_ok_and(|file| file.len() > 0);
+    let mut sent = 0;
+    while sent < 12 || !noted() {
+        first.until(|said| said["method"] == "PATCH");
+        sent += 1;
+    }
+    first.kill();
+    // What was acknowledged of the parts outlives the server as well.
+    service.kill();
+    service.begin();
+    let mut second = Script::node("tus.mjs", &ask);
+    let url = second.url();
+    service.is_stored(&url, &file);
+    assert_eq!(second.count("POST"), 1, "the whole alone: {:?}", second.said);
+    assert!(second.count("HEAD") == 4, "{:?}", second.said);
+    assert!(second.count("PATCH") <= 96 - 11, "{:?}", second.said);
+    assert_eq!(service.jobs(), 1);
+}
+
+/// In the middle of what it resumes, not of what it began.
+#[test]
+#[ignore = "needs node"]
+fn the_service_is_stopped_while_a_client_resumes() {
+    if !are_installed() {
+        return;
+    }
+    let mut service = Service::start();
+    let file = File::of(FILE_BYTES);
+    let urls = tempfile::tempdir().unwrap();
+    let more = json!({
+        "options": {"chunkSize": 512 << 10},
+        "urls": urls.path().join("urls.json"),
+    });
+    let ask = ask(&service, &file, &more);
+    let mut first = Script::node("tus.mjs", &ask);
+    for _ in 0..3 {
+        first.until(|said| said["method"] == "PATCH");
+    }
+    first.kill();
+    let mut second = Script::node("tus.mjs", &ask);
+    second.until(|said| said["method"] == "HEAD");
+    service.terminate();
+    service.begin();
+    let url = second.url();
+    service.is_stored(&url, &file);
+    assert_eq!(second.count("POST"), 0, "it goes on and never begins again: {:?}", second.said);
+    assert_eq!(service.jobs(), 1);
+}

@@ -136,3 +136,85 @@ fn what_no_client_sends_moves_no_offset() {
     );
     world.end();
 }
+
+type Headers<'a> = [(&'a str, &'a str)];
+
+/// A tus creation with the session.
+fn creation(world: &World, more: &Headers, body: &str) -> Vec<u8> {
+    let authorization = world.authorization();
+    let mut headers = vec![("Authorization", &*authorization), ("Tus-Resumable", "1.0.0")];
+    headers.extend_from_slice(more);
+    request("POST", "/uploads", &headers, body)
+}
+
+/// Creations that make nothing, by what they say of their file.
+fn creations(world: &World) -> Vec<Case> {
+    let keys = |count: usize| (0..count).map(|n| format!("k{n}")).collect::<Vec<_>>().join(",");
+    let mut cases = Vec::new();
+    for (name, metadata, words) in [
+        ("bad base64", "filename Zm9", "upload-metadata"),
+        ("no base64", "filename *", "upload-metadata"),
+        ("65 keys", &*keys(65), "64 keys"),
+        ("10,000 keys", &*keys(10_000), "upload-metadata"),
+        ("a key twice", "a Zm9v,a Zm9v", "twice"),
+    ] {
+        let headers = [("Upload-Length", "10"), ("Upload-Metadata", metadata)];
+        cases.push(Case::new(name, creation(world, &headers, ""), 400, words));
+    }
+    let bytes = ("Content-Type", "application/offset+octet-stream");
+    let part = ("Upload-Concat", "partial");
+    let two_metadata = [("Upload-Length", "1"), ("Upload-Metadata", "a"), ("Upload-Metadata", "b")];
+    for (name, headers, body, status, words) in [
+        ("two metadata", &two_metadata[..], "", 400, "twice"),
+        ("two lengths", &[("Upload-Length", "1"), ("Upload-Length", "2")], "", 400, "twice"),
+        ("a longer body", &[("Upload-Length", "2"), bytes], "123", 400, "bad_range"),
+        ("a longer part", &[("Upload-Length", "2"), part, bytes], "123", 400, "bad_range"),
+        ("no type", &[("Upload-Length", "3")], "123", 415, "body_type"),
+    ] {
+        cases.push(Case::new(name, creation(world, headers, body), status, words));
+    }
+    for none in NO_NUMBERS {
+        let length = [("Upload-Length", none)];
+        cases.push(Case::new(format!("length [{none}]"), creation(world, &length, ""), 400, ""));
+        let name = format!("length of a part [{none}]");
+        let length = [("Upload-Length", none), part];
+        cases.push(Case::new(name, creation(world, &length, ""), 400, ""));
+    }
+    cases
+}
+
+/// The same, by the parts that they are to be made of.
+fn concatenations(world: &World) -> Vec<Case> {
+    let part = [("Upload-Length", "3"), ("Upload-Concat", "partial")];
+    let part = exchange(world.address(), &creation(world, &part, ""), Then::Wait);
+    assert_eq!(part.status, 201, "{}", part.body);
+    let line = part.head.lines().find(|line| line.to_ascii_lowercase().starts_with("location:"));
+    let unfinished = line.and_then(|line| line.split_once(": ")).expect("a location").1;
+    let two = [("Upload-Concat", "partial"), ("Upload-Concat", "final;/a"), ("Upload-Length", "1")];
+    let sized = [("Upload-Length", "10"), ("Upload-Concat", "all")];
+    let concat = |urls: &str| creation(world, &[("Upload-Concat", &format!("final;{urls}"))], "");
+    vec![
+        Case::new("two concats", creation(world, &two, ""), 400, "twice"),
+        Case::new("no concat", creation(world, &sized, ""), 400, "upload-concat"),
+        Case::new("nothing to join", concat(""), 400, "upload-concat"),
+        Case::new("an unfinished part", concat(unfinished), 400, "not finished"),
+        Case::new("a part that is none", concat("/imagestore/upload/v1.x.y"), 404, "not_found"),
+        Case::new("a part elsewhere", concat("http://example.com/a"), 404, "not_found"),
+        Case::new("no URL at all", concat("%ff \u{1}"), 400, "").or(404),
+        Case::new("10,000 parts", concat(&"/a ".repeat(10_000)), 400, "").or(431),
+    ]
+}
+
+#[test]
+fn what_no_client_makes_is_not_made() {
+    let world = World::start_idle(&[]);
+    let before = world.app.app.uploads.all_live().len();
+    let cases = creations(&world);
+    walk(&world, cases);
+    assert_eq!(world.app.app.uploads.all_live().len(), before, "an upload is left of one");
+    let cases = concatenations(&world);
+    walk(&world, cases);
+    // The one part that was made to be refused.
+    assert_eq!(world.app.app.uploads.all_live().len(), before + 1, "an upload is left of one");
+    world.end();
+}

@@ -60,6 +60,13 @@ impl Session {
         format!("OAuth {}", self.token)
     }
 
+    /// A tus request with the session, on a path of the service.
+    pub(crate) fn tus(&self, method: &str, path: &str) -> RequestBuilder {
+        let method = method.parse().expect("a method");
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        request.header("Tus-Resumable", "1.0.0").header(header::AUTHORIZATION, self.authorization())
+    }
+
     async fn get(&self, path: &str) -> Result<Value> {
         let request = self.http.get(format!("{}{path}", self.base));
         let answer = request.header(header::AUTHORIZATION, self.authorization()).send().await?;

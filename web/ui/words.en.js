@@ -15,7 +15,7 @@ export default {
   'graph.label': 'Throughput', 'graph.words': 'Throughput of the last two minutes, at most {top}',
 
   'phase.queued': 'Waiting for its turn', 'phase.checking': 'Checking', 'phase.starting': 'Starting', 'phase.sending': 'Sending', 'phase.receiving': 'Sending', 'phase.waiting': 'Waiting', 'phase.interrupted': 'Interrupted',
-  'phase.pausing': 'Pausing', 'phase.paused': 'Paused', 'phase.verifying': 'Verifying', 'phase.comparing': 'Comparing digests', 'phase.inspecting': 'Inspecting',
+  'phase.pausing': 'Pausing', 'phase.paused': 'Paused', 'phase.verifying': 'Verifying', 'phase.comparing': 'Comparing digests', 'phase.joining': 'Joining parts', 'phase.inspecting': 'Inspecting',
   'phase.publishing': 'Storing', 'phase.ready': 'Ready', 'phase.failed': 'Failed', 'phase.canceled': 'Canceled',
   'state.Waiting': 'Waiting', 'state.Running': 'Running', 'state.Suspended': 'Suspended', 'state.Canceling': 'Canceling', 'state.Succeeded': 'Succeeded', 'state.Failed': 'Failed', 'state.Canceled': 'Canceled',
   'reason.idle': 'no byte for a while', 'reason.user': 'paused by a person', 'reason.restart': 'the server restarted', 'reason.no_space': 'the storage is full', 'reason.io_error': 'the storage failed',

@@ -60,7 +60,7 @@ pub struct Bench {
     /// Longest body of one request; `put` sends one for all
     #[arg(long, default_value = "16m", value_parser = units::bytes, value_name = "SIZE")]
     chunk: u64,
-    /// Requests at once for each upload
+    /// Requests at once for each upload; `put`, `tus` and `ietf` send one
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
     parallel: u8,
     /// Bytes per second of each stream, as 512k or 2m [default: as fast as it goes]
@@ -106,6 +106,10 @@ enum Spoken {
     Slices,
     /// One request for the whole image, its job included
     Put,
+    /// tus 1.0.0: a PATCH for each chunk, in order
+    Tus,
+    /// Resumable uploads of the IETF: a PATCH for each chunk, in order, with interim answers
+    Ietf,
 }
 
 impl From<Spoken> for Protocol {
@@ -114,6 +118,8 @@ impl From<Spoken> for Protocol {
             Spoken::Native => Self::Native,
             Spoken::Slices => Self::Slices,
             Spoken::Put => Self::Put,
+            Spoken::Tus => Self::Tus,
+            Spoken::Ietf => Self::Ietf,
         }
     }
 }

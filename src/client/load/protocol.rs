@@ -18,6 +18,10 @@ pub enum Protocol {
     Slices,
     /// The whole image in one `PUT /uploads/<IMAGE_ID>` that also makes the job.
     Put,
+    /// tus 1.0.0: a `PATCH` for each chunk on the upload URL, in order.
+    Tus,
+    /// The IETF draft, interop version 9, with its interim answers: a `PATCH` for each chunk on the upload URL, in order.
+    Ietf,
 }
 
 impl Protocol {
@@ -27,13 +31,15 @@ impl Protocol {
             Self::Native => "native",
             Self::Slices => "slices",
             Self::Put => "put",
+            Self::Tus => "tus",
+            Self::Ietf => "ietf",
         }
     }
 
     /// Whether a job has to be made before the first byte.
     pub const fn needs_job(self) -> bool {
         match self {
-            Self::Native | Self::Slices => true,
+            Self::Native | Self::Slices | Self::Tus | Self::Ietf => true,
             Self::Put => false,
         }
     }
@@ -41,7 +47,7 @@ impl Protocol {
     /// Longest body of one request, where `chunk_bytes` were asked for.
     pub const fn request_bytes(self, chunk_bytes: u64) -> u64 {
         match self {
-            Self::Native | Self::Slices => chunk_bytes,
+            Self::Native | Self::Slices | Self::Tus | Self::Ietf => chunk_bytes,
             Self::Put => u64::MAX,
         }
     }
@@ -50,7 +56,8 @@ impl Protocol {
     pub const fn lanes(self, wanted: usize) -> usize {
         match self {
             Self::Native | Self::Slices => wanted,
-            Self::Put => 1,
+            // One request that goes on where the one before has ended.
+            Self::Put | Self::Tus | Self::Ietf => 1,
         }
     }
 
@@ -61,6 +68,15 @@ impl Protocol {
             // A rest that is sent after a cut says where it belongs.
             Self::Put => put(place, range, total, range.len() != total),
             Self::Slices => slice(place, range, total),
+            Self::Tus => {
+                patch(place, range, "application/offset+octet-stream", "Tus-Resumable: 1.0.0\r\n")
+            }
+            Self::Ietf => {
+                let complete = u8::from(range.end == total);
+                let marks =
+                    format!("Upload-Draft-Interop-Version: 9\r\nUpload-Complete: ?{complete}\r\n");
+                patch(place, range, "application/partial-upload", &marks)
+            }
         }
     }
 }
@@ -108,6 +124,17 @@ fn put(place: &Place, range: ByteRange, total: u64, with_range: bool) -> Frame {
         let _ = write!(before, "Content-Range: bytes {first}-{last}/{total}\r\n");
     }
     let _ = write!(before, "Content-Length: {}\r\n\r\n", range.len());
+    Frame { before, after: String::new() }
+}
+
+fn patch(place: &Place, range: ByteRange, media_type: &str, marks: &str) -> Frame {
+    let mut before = head("PATCH", &place.data, place.authorization.as_deref());
+    let _ = write!(
+        before,
+        "{marks}Content-Type: {media_type}\r\nUpload-Offset: {}\r\nContent-Length: {}\r\n\r\n",
+        range.start,
+        range.len()
+    );
     Frame { before, after: String::new() }
 }
 
@@ -167,5 +194,21 @@ mod tests {
         let length = (part.len() + 3 + frame.after.len()).to_string();
         assert!(head.contains(&format!("Content-Length: {length}\r\n")), "{head}");
         assert!(head.contains("X-SLICE-OFFSET: 4\r\nX-SLICE-SIZE: 3") && part.starts_with("--"));
+    }
+
+    #[test]
+    fn an_append_says_where_it_begins_and_whether_it_is_the_last() {
+        let tus = Protocol::Tus.frame(&place(), RANGE, 9);
+        assert_eq!(
+            tus.before,
+            "PATCH /imagestore/upload/v1.k.x?a=b HTTP/1.1\r\nHost: 127.0.0.1:81\r\nTus-Resumable: 1.0.0\r\n\
+             Content-Type: application/offset+octet-stream\r\nUpload-Offset: 4\r\nContent-Length: 3\r\n\r\n"
+        );
+        for (total, complete) in [(9, "?0"), (7, "?1")] {
+            let ietf = Protocol::Ietf.frame(&place(), RANGE, total);
+            assert!(ietf.before.contains(&format!("\r\nUpload-Complete: {complete}\r\n")));
+            assert!(ietf.before.contains("\r\nUpload-Offset: 4\r\n"), "{}", ietf.before);
+        }
+        assert_eq!((Protocol::Tus.lanes(8), Protocol::Ietf.lanes(8)), (1, 1));
     }
 }

@@ -39,7 +39,7 @@ pub(super) async fn create(
         Err(error) => return Err(take_back(app, by, &record, error.into()).await),
     };
     let told = tell(app, request, &marks, &url);
-    let append = Append { slice, takeover: Takeover::Newest };
+    let append = Append { slice, takeover: Takeover::Newest, ends_if_longer: true };
     let written = append_telling(app, request, &record, marks, append, body).await;
     let written = match written.map_err(Fault::from).and_then(request::checked) {
         Ok(written) => written,

@@ -99,7 +99,7 @@ async fn answer(
         Method::PATCH => {
             let marks = Marks::of(request)?;
             let slice = request::append(request, &marks)?;
-            let append = Append { slice, takeover: Takeover::Newest };
+            let append = Append { slice, takeover: Takeover::Newest, ends_if_longer: true };
             let written = append_telling(app, request, &target.record, marks, append, body).await?;
             let written = request::checked(written)?;
             let mut response = HttpResponse::NoContent();

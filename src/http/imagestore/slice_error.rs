@@ -101,7 +101,10 @@ fn status_of(fault: &Fault) -> u16 {
 fn of_upload(error: &UploadError) -> u16 {
     match error {
         // Smaller slices would not help: the image is too large.
-        UploadError::TooLarge { .. } => 400,
+        UploadError::TooLarge { .. }
+        | UploadError::Part { .. }
+        | UploadError::TooManyParts { .. } => 400,
+        UploadError::Joined | UploadError::PartInUse => 403,
         UploadError::NotFound => 404,
         UploadError::WrongOffset { .. } | UploadError::Appending { .. } => 409,
         UploadError::Gone { .. } => 410,

@@ -6,7 +6,7 @@ use crate::{
         ids::{AccountUuid, ApiId, ImageUuid, JobUuid},
         job::{ADD_IMAGE_JOB, JobResult, LongJob, Stage},
         job_state::JobState,
-        upload::{Completion, ExpectedDigests, UploadFate, UploadRecord},
+        upload::{Completion, ExpectedDigests, UploadFate, UploadKind, UploadRecord},
     },
     wire::native::{ByteRange, StateName},
 };
@@ -14,6 +14,7 @@ use crate::{
 /// An open upload.
 pub(super) fn record() -> UploadRecord {
     UploadRecord {
+        kind: UploadKind::Whole,
         uuid: UploadUuid::random(),
         job: JobUuid::random(),
         image: ImageUuid::random(),
@@ -32,6 +33,8 @@ pub(super) fn record() -> UploadRecord {
         created_ms: 0,
         last_byte_ms: None,
         client_metadata: None,
+        parts: Vec::new(),
+        taken_by: None,
     }
 }
 

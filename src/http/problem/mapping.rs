@@ -1,7 +1,7 @@
 //! The one table from what went wrong to (status, code, words) in our own dialect. Words say what happened, what is kept and what
 //! to do next; never a path, a statement or the system's own words.
 
-use super::RequestFault;
+use super::{RequestFault, parts};
 use crate::{
     accounts::AccountError,
     domain::{
@@ -25,14 +25,13 @@ pub(super) fn bad_request(code: &str, error: &dyn std::fmt::Display) -> Problem 
 
 pub(super) fn of_upload(error: &UploadError) -> Problem {
     match error {
-        UploadError::NotFound => Problem::new(
-            404,
-            code::NOT_FOUND,
-            "No such upload",
-            "There is no such upload, or its URL was revoked. Ask its job for the upload URL, or start a new upload.",
-        ),
+        UploadError::NotFound => no_upload(),
         UploadError::Gone { fate } => gone(*fate),
         UploadError::NotTaking { state } => not_taking(*state),
+        UploadError::Joined => parts::joined(),
+        UploadError::PartInUse => parts::in_use(),
+        UploadError::Part { number, fault } => parts::bad_part(*number, *fault),
+        UploadError::TooManyParts { max } => parts::too_many(*max),
         UploadError::WrongOffset { expected } => at(
             *expected,
             Problem::new(
@@ -89,6 +88,15 @@ pub(super) fn of_upload(error: &UploadError) -> Problem {
         UploadError::Store(error) => of_store(error),
         UploadError::Db(error) => of_db(error),
     }
+}
+
+fn no_upload() -> Problem {
+    Problem::new(
+        404,
+        code::NOT_FOUND,
+        "No such upload",
+        "There is no such upload, or its URL was revoked. Ask its job for the upload URL, or start a new upload.",
+    )
 }
 
 fn of_body(error: BodyError, offset: u64) -> Problem {

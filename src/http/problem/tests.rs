@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     domain::{job_state::JobState, upload::UploadFate},
     jobs::DbError,
-    uploads::{BodyError, ImageKey, StoreError, UploadKey},
+    uploads::{BodyError, ImageKey, PartFault, StoreError, UploadKey},
 };
 
 const SECRET: &str = "/var/lib/secret SELECT";
@@ -51,6 +51,7 @@ fn db_errors() -> Vec<(DbError, u16, &'static str)> {
 
 fn upload_errors() -> Vec<(UploadError, u16, &'static str)> {
     let body = |error| UploadError::Body { error, offset: 7 };
+    let part = |fault| UploadError::Part { number: 2, fault };
     let mut all = vec![
         (UploadError::NotFound, 404, "not_found"),
         (UploadError::WrongOffset { expected: 7 }, 409, "wrong_offset"),
@@ -58,6 +59,15 @@ fn upload_errors() -> Vec<(UploadError, u16, &'static str)> {
         (UploadError::NoRoom { free: 1, needed: 2 }, 507, "no_space"),
         (UploadError::TooManyOpen { max: 3 }, 413, "quota"),
         (UploadError::TooManyRequests { max: 3 }, 503, "busy"),
+        (UploadError::Joined, 403, "joined"),
+        (UploadError::PartInUse, 403, "part_in_use"),
+        (UploadError::TooManyParts { max: 3 }, 400, "bad_part"),
+        (part(PartFault::Missing), 404, "not_found"),
+        (part(PartFault::Gone { fate: UploadFate::Expired }), 410, "gone"),
+        (part(PartFault::NotPartial), 400, "bad_part"),
+        (part(PartFault::Unfinished { offset: 7 }), 400, "bad_part"),
+        (part(PartFault::Taken), 400, "bad_part"),
+        (part(PartFault::Twice), 400, "bad_part"),
         (body(BodyError::Broken), 400, "broken_body"),
         (body(BodyError::Idle { secs: 30 }), 408, "idle_body"),
         (body(BodyError::TooSlow { bytes_per_sec: 1024 }), 408, "slow_body"),

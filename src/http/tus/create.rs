@@ -5,7 +5,11 @@ use actix_web::{
     http::header::{HeaderMap, LOCATION},
 };
 
-use super::{InsertSome, UPLOAD_LENGTH, UPLOAD_OFFSET, checked, metadata, request};
+use super::{
+    InsertSome, UPLOAD_LENGTH, UPLOAD_OFFSET, checked,
+    concat::{self, Concat},
+    in_order, metadata, request,
+};
 use crate::{
     domain::upload::Completion,
     http::{
@@ -16,11 +20,10 @@ use crate::{
         problem::{Fault, RequestFault},
         resumable::{Wishes, expires, location, submit, take_back},
     },
-    uploads::{Append, Slice, Takeover, UploadError, Written},
+    uploads::{Slice, UploadError, Written},
 };
 
-const UPLOAD_DEFER_LENGTH: &str = "upload-defer-length";
-const UPLOAD_CONCAT: &str = "upload-concat";
+pub(super) const DEFER_LENGTH: &str = "upload-defer-length";
 
 /// Makes a long job and answers its upload URL. A body that is refused takes the job with it, so that nothing is left that its
 /// client has no URL of.
@@ -30,6 +33,10 @@ pub(super) async fn create(
     body: &mut RequestBody,
 ) -> Result<HttpResponse, Fault> {
     let by = caller(app, request).await?;
+    let concat = concat::read(request.headers())?;
+    if let Some(Concat::Final(urls)) = &concat {
+        return concat::create_final(app, request, by, said(request.headers())?, urls).await;
+    }
     let wishes = wishes(request.headers())?;
     let mut first = request::first_bytes(request)?;
     if wishes.length == Some(0) && first.is_none() {
@@ -37,6 +44,9 @@ pub(super) async fn create(
         first = Some(Slice { length: Some(0), ..Slice::default() });
     }
     check_first(&wishes, first.as_ref())?;
+    if concat == Some(Concat::Partial) {
+        return concat::create_partial(app, request, by, wishes, first, body).await;
+    }
     let has_body = first.as_ref().is_some_and(|slice| slice.length != Some(0));
     let record = submit(app, by, wishes, Completion::ByLength).await?;
     let url = match location(app, request, &record) {
@@ -45,7 +55,7 @@ pub(super) async fn create(
     };
     let (mut offset, mut now) = (0, record.clone());
     if let Some(slice) = first {
-        let append = Append { slice, takeover: Takeover::Silent };
+        let append = in_order(slice);
         match app.uploads.append(record.uuid, append, body).await.map_err(Fault::from) {
             Ok(written) => {
                 let Written { status, .. } = checked(written)?;
@@ -65,27 +75,27 @@ pub(super) async fn create(
 }
 
 fn wishes(headers: &HeaderMap) -> Result<Wishes, Fault> {
-    if headers.contains_key(UPLOAD_CONCAT) {
-        let words = "concatenation is not offered; send the file as one upload";
-        return Err(BadHeader::new(UPLOAD_CONCAT, words).into());
-    }
     let length = number(headers, UPLOAD_LENGTH)?;
-    match (length, text(headers, UPLOAD_DEFER_LENGTH)?) {
+    match (length, text(headers, DEFER_LENGTH)?) {
         (Some(_), None) | (None, Some("1")) => {}
         (Some(_), Some(_)) => {
             let words = "give Upload-Length or Upload-Defer-Length, not both";
-            return Err(BadHeader::new(UPLOAD_DEFER_LENGTH, words).into());
+            return Err(BadHeader::new(DEFER_LENGTH, words).into());
         }
         (None, Some(_)) => {
-            return Err(BadHeader::new(UPLOAD_DEFER_LENGTH, "it can only be 1").into());
+            return Err(BadHeader::new(DEFER_LENGTH, "it can only be 1").into());
         }
         (None, None) => {
             let words = "give the bytes of the file, or Upload-Defer-Length: 1";
             return Err(BadHeader::new(UPLOAD_LENGTH, words).into());
         }
     }
-    let metadata = text(headers, metadata::UPLOAD_METADATA)?.unwrap_or_default();
-    Ok(Wishes { length, ..metadata::read(metadata)? })
+    Ok(Wishes { length, ..said(headers)? })
+}
+
+/// What the metadata says.
+fn said(headers: &HeaderMap) -> Result<Wishes, Fault> {
+    metadata::read(text(headers, metadata::UPLOAD_METADATA)?.unwrap_or_default())
 }
 
 /// A body that cannot fit is refused before anything is made.

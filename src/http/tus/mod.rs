@@ -1,4 +1,5 @@
-//! tus 1.0.0 with the extensions creation, creation-with-upload, creation-defer-length, checksum, expiration and termination.
+//! tus 1.0.0 with the extensions creation, creation-with-upload, creation-defer-length, checksum, expiration,
+//! termination and concatenation.
 //!
 //! *Guarantees.* `Upload-Offset` is durable in every answer that has it. A request that is refused has changed nothing, except
 //! that an interrupted body without a checksum counts as far as it came. HEAD never fails for an upload that is not gone: it is
@@ -9,6 +10,11 @@
 //! | any, `Tus-Resumable` not 1.0.0 | any | 412, `Tus-Version` |
 //! | POST `/uploads` | - | 201, `Location`, with a body `Upload-Offset`; 400, 401, 413, 415, 460, 507 |
 //! | HEAD | takes bytes, waits, or is an image | 200, `Upload-Offset`, `Upload-Length` or `Upload-Defer-Length`, `Upload-Metadata` |
+//! | POST `/uploads`, `Upload-Concat: final;..` | partial ones, all their bytes here | 201 before they are joined; again, for the same: 201, the same `Location` |
+//! | the same | one is missing or of somebody else 404, ended 410, unfinished, used or not partial 400 | |
+//! | HEAD | partial, or joined | `Upload-Concat` as well; `Upload-Offset` of one that is being joined: the bytes that are durable in it |
+//! | PATCH | joined | 403 |
+//! | DELETE | a part of a joined one | 403 |
 //! | HEAD, DELETE, PATCH | unknown 404; canceled, failed or expired 410 | |
 //! | PATCH at the offset | takes bytes or waits for them | 204, `Upload-Offset`, `Upload-Expires` |
 //! | PATCH anywhere else | also one that is an image | 409, `Upload-Offset` |
@@ -19,6 +25,7 @@
 //! | DELETE | not finished | 204, afterwards 410 |
 //! | DELETE | an image | 403 without the owner's session, else 204 |
 
+mod concat;
 mod create;
 mod metadata;
 mod request;
@@ -40,7 +47,10 @@ use super::{
     resumable::{self, expires},
     target::Target,
 };
-use crate::uploads::{Append, Takeover, UploadStatus, Written};
+use crate::{
+    domain::upload::{UploadKind, UploadRecord},
+    uploads::{Append, PartialStatus, Slice, Takeover, UploadError, UploadStatus, Written},
+};
 
 /// The version that is spoken.
 const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
@@ -61,7 +71,8 @@ pub fn tell_abilities(app: &App, headers: &mut HeaderMap) {
         ("tus-version", "1.0.0"),
         (
             "tus-extension",
-            "creation,creation-with-upload,creation-defer-length,checksum,expiration,termination",
+            "creation,creation-with-upload,creation-defer-length,checksum,expiration,termination,\
+             concatenation",
         ),
         ("tus-checksum-algorithm", "sha1,sha256,md5,crc32c"),
     ] {
@@ -106,17 +117,27 @@ async fn answer(
     let target = target?;
     match method {
         Method::HEAD => {
-            let status = app.uploads.settled_status(target.record.uuid).await?;
-            Ok(show(app, HttpResponse::Ok(), &status))
+            let concat = concat::show(app, request, &target.record)?;
+            let standing = standing(app, &target.record).await?;
+            let mut response = HttpResponse::Ok();
+            response.insert_some((concat::UPLOAD_CONCAT, concat));
+            Ok(show(app, response, &standing))
         }
         Method::PATCH => {
             let slice = request::append(request)?;
-            let append = Append { slice, takeover: Takeover::Silent };
-            let written = app.uploads.append(target.record.uuid, append, body).await?;
-            let written = checked(written)?;
+            let append = in_order(slice);
+            let uuid = target.record.uuid;
+            let (record, offset) = if target.record.kind == UploadKind::Partial {
+                let status = app.uploads.append_partial(uuid, append, body).await?;
+                (status.record, status.offset)
+            } else {
+                let Written { status, .. } =
+                    checked(app.uploads.append(uuid, append, body).await?)?;
+                (status.record, status.offset)
+            };
             Ok(HttpResponse::NoContent()
-                .insert_header((UPLOAD_OFFSET, written.status.offset))
-                .insert_some(("upload-expires", expires(app, &written.status.record)))
+                .insert_header((UPLOAD_OFFSET, offset))
+                .insert_some(("upload-expires", expires(app, &record)))
                 .finish())
         }
         Method::DELETE => {
@@ -128,13 +149,28 @@ async fn answer(
     }
 }
 
+/// How this protocol appends.
+const fn in_order(slice: Slice) -> Append {
+    Append { slice, takeover: Takeover::Silent, ends_if_longer: false }
+}
+
 /// An upload that came to nothing with its last byte is an error.
 fn checked(written: Written) -> Result<Written, Fault> {
     problem::bad_end(written.verdict.as_ref()).map_or(Ok(written), Err)
 }
 
-/// Where an upload stands, in headers.
-fn show(app: &App, mut response: HttpResponseBuilder, status: &UploadStatus) -> HttpResponse {
+/// Where an upload stands, whichever it is.
+async fn standing(app: &App, record: &UploadRecord) -> Result<PartialStatus, UploadError> {
+    if record.kind == UploadKind::Partial {
+        return app.uploads.settled_partial(record.uuid).await;
+    }
+    let UploadStatus { record, length, offset, .. } =
+        app.uploads.settled_status(record.uuid).await?;
+    Ok(PartialStatus { record, length, offset })
+}
+
+/// The same in headers.
+fn show(app: &App, mut response: HttpResponseBuilder, status: &PartialStatus) -> HttpResponse {
     response.insert_header((UPLOAD_OFFSET, status.offset));
     match status.length {
         Some(length) => response.insert_header((UPLOAD_LENGTH, length)),

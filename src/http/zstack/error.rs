@@ -114,10 +114,13 @@ impl From<UploadError> for Refusal {
     fn from(error: UploadError) -> Self {
         match error {
             UploadError::NotFound => told(Code::NotFound, &error),
-            UploadError::WrongOffset { .. } | UploadError::TooLarge { .. } => {
-                told(Code::InvalidArgument, &error)
-            }
+            UploadError::WrongOffset { .. }
+            | UploadError::TooLarge { .. }
+            | UploadError::Part { .. }
+            | UploadError::TooManyParts { .. } => told(Code::InvalidArgument, &error),
             UploadError::Gone { .. }
+            | UploadError::Joined
+            | UploadError::PartInUse
             | UploadError::NotTaking { .. }
             | UploadError::Appending { .. }
             | UploadError::NoRoom { .. }

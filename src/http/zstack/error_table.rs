@@ -5,7 +5,7 @@ use crate::{
     accounts::AccountError,
     domain::{ids::ImageUuid, job_state::JobState, upload::UploadFate},
     jobs::{CallFailure, DbError, JobError},
-    uploads::{BodyError, StoreError, UploadError},
+    uploads::{BodyError, PartFault, StoreError, UploadError},
 };
 
 fn line(name: &str, refusal: impl Into<Refusal>) -> String {
@@ -37,6 +37,10 @@ fn upload_errors() -> Vec<UploadError> {
         UploadError::NoRoom { free: 1, needed: 2 },
         UploadError::TooManyOpen { max: 3 },
         UploadError::TooManyRequests { max: 3 },
+        UploadError::Joined,
+        UploadError::PartInUse,
+        UploadError::Part { number: 2, fault: PartFault::Taken },
+        UploadError::TooManyParts { max: 3 },
         UploadError::Body { error: BodyError::Broken, offset: 7 },
         UploadError::Draining { offset: 7 },
         UploadError::Store(StoreError::NoSpace),

@@ -214,7 +214,7 @@ pub struct Shown<'a> {
 /// Renders a job with its stages.
 pub fn job(shown: Shown<'_>) -> Job {
     let mut job = job_in_list(shown);
-    let stages: Vec<_> = Stage::ALL.into_iter().map(|stage| sub_job(shown, stage)).collect();
+    let stages: Vec<_> = STAGES.into_iter().map(|stage| sub_job(shown, stage)).collect();
     let is_final = shown.job.state.is_final();
     let entities = &mut job.entities;
     entities.upload_url = shown.upload_url.filter(|_| !is_final).map(str::to_owned);
@@ -254,11 +254,24 @@ pub fn job_in_list(shown: Shown<'_>) -> Job {
     }
 }
 
+/// The stages that are sub-jobs.
+const STAGES: [Stage; 4] =
+    [Stage::Receiving, Stage::Verifying, Stage::Inspecting, Stage::Publishing];
+
+/// What a stage is to IMS: putting parts together is how the bytes of some images come.
+const fn seen(stage: Stage) -> Stage {
+    match stage {
+        Stage::Receiving | Stage::Joining => Stage::Receiving,
+        Stage::Verifying | Stage::Inspecting | Stage::Publishing => stage,
+    }
+}
+
 /// Renders one stage of a job.
 pub fn sub_job(shown: Shown<'_>, stage: Stage) -> SubJob {
     let Shown { job, image, received, .. } = shown;
-    let order = |stage: Stage| Stage::ALL.iter().position(|other| *other == stage);
-    let (status, failure) = match order(stage).cmp(&order(job.stage)) {
+    let order = |stage: Stage| STAGES.iter().position(|other| *other == stage);
+    let at = seen(job.stage);
+    let (status, failure) = match order(stage).cmp(&order(at)) {
         _ if job.state == JobState::Succeeded => (Status::Success, None),
         std::cmp::Ordering::Less => (Status::Success, None),
         std::cmp::Ordering::Equal => (job.state.into(), Failure::of(job)),
@@ -270,7 +283,7 @@ pub fn sub_job(shown: Shown<'_>, stage: Stage) -> SubJob {
             }
         },
     };
-    let is_there = job.stage == stage;
+    let is_there = at == stage;
     let is_over = matches!(status, Status::Success | Status::Fail);
     // Written down are the beginning and the end of a run, and its last byte; between them nothing is.
     let begin = received.filter(|_| stage == Stage::Receiving).map(|received| received.began_ms);
@@ -279,9 +292,11 @@ pub fn sub_job(shown: Shown<'_>, stage: Stage) -> SubJob {
             received.and_then(|received| received.last_byte_ms)
         }
         Stage::Publishing if status == Status::Success => job.finished_ms,
-        Stage::Receiving | Stage::Verifying | Stage::Inspecting | Stage::Publishing => {
-            job.finished_ms.filter(|_| is_there && status == Status::Fail)
-        }
+        Stage::Receiving
+        | Stage::Joining
+        | Stage::Verifying
+        | Stage::Inspecting
+        | Stage::Publishing => job.finished_ms.filter(|_| is_there && status == Status::Fail),
     };
     SubJob {
         status,
@@ -300,7 +315,7 @@ pub fn sub_job(shown: Shown<'_>, stage: Stage) -> SubJob {
 
 /// The id of a job, and the stage if one of its sub-jobs is meant.
 pub fn split_job_id(id: &str) -> (&str, Option<Stage>) {
-    let meant = Stage::ALL.into_iter().find_map(|stage| {
+    let meant = STAGES.into_iter().find_map(|stage| {
         let job = id.strip_suffix(short_name(stage))?.strip_suffix('-')?;
         Some((job, Some(stage)))
     });
@@ -309,7 +324,7 @@ pub fn split_job_id(id: &str) -> (&str, Option<Stage>) {
 
 const fn short_name(stage: Stage) -> &'static str {
     match stage {
-        Stage::Receiving => "receive",
+        Stage::Receiving | Stage::Joining => "receive",
         Stage::Verifying => "verify",
         Stage::Inspecting => "inspect",
         Stage::Publishing => "publish",
@@ -324,6 +339,7 @@ fn name(shown: Shown<'_>) -> Option<String> {
 fn current_task(job: &LongJob) -> String {
     let what = match (job.state, job.stage) {
         (JobState::Running, Stage::Receiving) => "Receiving".to_owned(),
+        (JobState::Running, Stage::Joining) => "Joining".to_owned(),
         (JobState::Running, Stage::Verifying) => "Verifying".to_owned(),
         (JobState::Running, Stage::Inspecting) => "Inspecting".to_owned(),
         (JobState::Running, Stage::Publishing) => "Publishing".to_owned(),

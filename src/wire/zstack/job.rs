@@ -46,7 +46,7 @@ pub struct LongJobInventory {
     /// Why it is Suspended: idle, user, restart, no_space, io_error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspend_reason: Option<String>,
-    /// What it is doing: receiving, verifying, inspecting, publishing.
+    /// What it is doing: receiving, joining, verifying, inspecting, publishing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
     /// Percent of the stage.

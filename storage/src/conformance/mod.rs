@@ -9,6 +9,7 @@
 pub mod checks;
 pub mod claims;
 pub mod control;
+pub mod copying;
 pub mod digests;
 mod fixture;
 pub mod images;
@@ -59,6 +60,14 @@ macro_rules! for_each_conformance_case {
                 a_fenced_epoch_changes_nothing,
                 a_fence_survives_a_crash,
                 a_writer_of_an_old_epoch_counts_nothing,
+            ];
+            copying: [
+                copied_bytes_are_durable_and_hashed_like_all_others,
+                a_copy_goes_on_where_a_crash_has_ended_it,
+                a_copy_never_changes_stored_bytes,
+                what_is_not_stored_is_not_copied,
+                a_revoke_ends_a_copy_and_keeps_what_it_did,
+                a_copy_of_an_old_epoch_changes_nothing,
             ];
             digests: [
                 digests_equal_the_reference_for_any_slicing,

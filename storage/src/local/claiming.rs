@@ -10,11 +10,18 @@ use super::{
 use crate::{
     claims::Decision,
     error::{Result, StoreError},
-    store::{Chunk, Claimed, Ended, Owned},
+    store::{Chunk, Claimed, Ended, Owned, UploadState},
 };
 
 /// Requests of one upload that may wait for a range at once.
 const WAITING_MAX: usize = 64;
+
+/// What asking for the right to write led to.
+pub(super) enum Lent {
+    Lane(Arc<Lane>),
+    /// Every byte is durable already.
+    Stored(UploadState),
+}
 
 enum Step {
     Claimed(Arc<Lane>),
@@ -34,18 +41,21 @@ impl Drop for Waiting<'_> {
 
 impl Upload {
     pub(super) async fn claim(self: &Arc<Self>, owned: Owned, chunk: &Chunk) -> Result<Claimed> {
+        Ok(match self.claim_lane(owned, chunk).await? {
+            Lent::Lane(lane) => Claimed::Writer(Box::new(LocalWriter::new(lane))),
+            Lent::Stored(state) => Claimed::AlreadyStored(state),
+        })
+    }
+
+    pub(super) async fn claim_lane(self: &Arc<Self>, owned: Owned, chunk: &Chunk) -> Result<Lent> {
         let limits = self.shared.limits;
         let deadline = self.shared.now() + limits.claim_wait;
         let mut pulse = self.pulse();
         let mut place = None;
         loop {
             match self.claim_step(owned, chunk)? {
-                Step::Claimed(lane) => {
-                    return Ok(Claimed::Writer(Box::new(LocalWriter::new(lane))));
-                }
-                Step::Stored(version) => {
-                    return Ok(Claimed::AlreadyStored(self.durable(version).await?));
-                }
+                Step::Claimed(lane) => return Ok(Lent::Lane(lane)),
+                Step::Stored(version) => return Ok(Lent::Stored(self.durable(version).await?)),
                 Step::WaitUntil(moment) => {
                     if place.is_none() {
                         place = Some(self.take_place()?);

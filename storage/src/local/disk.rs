@@ -2,7 +2,7 @@
 //!
 //! All calls block: only the I/O threads of the store make them, and its start.
 
-use std::{fs, io, ops::Range, path::Path, sync::Arc};
+use std::{fs, io, ops::Range, os::fd::BorrowedFd, path::Path, sync::Arc};
 
 /// How a file dealt with bytes that should go past the cache of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,17 @@ pub trait DiskFile: Send + Sync {
     /// the file ends. What the cache holds unwritten is written before.
     fn read_past_cache(&self, _buffer: &mut [u8], _position: u64) -> io::Result<PastCache> {
         Ok(PastCache::Refused)
+    }
+    /// Copies the bytes of `source` from position `from` on into the range `into` of this file. A file system that can shares the
+    /// blocks instead. It needs [`sync_data`](Self::sync_data) like everything that is written.
+    fn copy_from(&self, source: &dyn DiskFile, from: u64, into: Range<u64>) -> io::Result<()> {
+        copy_through_memory(source, from, into, |bytes, position| {
+            self.write_all_at(bytes, position)
+        })
+    }
+    /// The descriptor, where the file is one of the operating system.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
     }
     /// Waits until the data of the file, and its length, are on stable storage.
     fn sync_data(&self) -> io::Result<()>;
@@ -76,4 +87,29 @@ pub trait Disk: Send + Sync + 'static {
     fn space(&self, path: &Path) -> io::Result<(u64, u64)>;
     /// Metadata for housekeeping.
     fn metadata(&self, path: &Path) -> io::Result<fs::Metadata>;
+}
+
+/// Bytes that are in memory at once where the file system cannot copy by itself.
+const COPIED_AT_ONCE_BYTES: u64 = 256 << 10;
+
+/// Reads from one file and hands what was read to `write`, with its position.
+pub(super) fn copy_through_memory(
+    source: &dyn DiskFile,
+    mut from: u64,
+    into: Range<u64>,
+    mut write: impl FnMut(&[u8], u64) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut position = into.start;
+    let most = (into.end - into.start).min(COPIED_AT_ONCE_BYTES);
+    let mut buffer = vec![0; usize::try_from(most).map_err(io::Error::other)?];
+    while position < into.end {
+        let wanted = usize::try_from((into.end - position).min(most)).map_err(io::Error::other)?;
+        let read = source.read_at(&mut buffer[..wanted], from)?;
+        if read < wanted {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        write(&buffer[..wanted], position)?;
+        (position, from) = (position + wanted as u64, from + wanted as u64);
+    }
+    Ok(())
 }

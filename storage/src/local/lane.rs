@@ -19,6 +19,7 @@ use tokio::sync::{Notify, watch};
 use super::{
     block::{Block, Buffer},
     block_size::BlockSize,
+    copying::Piece,
     hash_task::HashItem,
     pages::PageBuffer,
     threads::locked,
@@ -51,7 +52,11 @@ pub(super) enum Outcome {
 
 enum Item {
     Block(Block),
-    End { verify: bool },
+    /// Bytes of another upload.
+    Piece(Piece),
+    End {
+        verify: bool,
+    },
 }
 
 /// Whether all bytes were taken.
@@ -208,6 +213,25 @@ impl Lane {
         }
     }
 
+    /// Hands over bytes of another upload, for which [`reserve`](Self::reserve) has made place. Not together with blocks: they
+    /// would have to be handed over before.
+    pub(super) fn take_piece(self: &Arc<Self>, piece: &Piece) -> Result<Fill> {
+        let mut inner = locked(&self.inner);
+        if inner.closed {
+            return Err(self.closed_error(&inner));
+        }
+        inner.heard = self.upload.shared.now();
+        if inner.in_flight >= IN_FLIGHT_SLOW_MAX {
+            return Ok(Fill::NeedsRoom);
+        }
+        inner.in_flight += 1;
+        inner.filled = piece.into.end;
+        inner.appending = false;
+        inner.queue.push_back(Item::Piece(piece.clone()));
+        self.schedule(&mut inner);
+        Ok(Fill::Done)
+    }
+
     /// An empty block: a large one of the pool where there is room, else the writer's own when it is at home.
     fn fresh(&self, inner: &mut LaneInner) -> Option<Block> {
         let limits = &self.upload.shared.limits;
@@ -273,6 +297,8 @@ impl Lane {
         match item {
             Some(Item::Block(block)) if skip => self.block_home(block),
             Some(Item::Block(block)) => self.write(block),
+            Some(Item::Piece(_)) if skip => self.piece_home(),
+            Some(Item::Piece(piece)) => self.copy(&piece),
             Some(Item::End { verify }) if self.checked => {
                 let item = HashItem::Settle { lane: Arc::clone(&self), verify };
                 if !self.upload.shared.hash.submit(&self.upload, item) {
@@ -321,7 +347,7 @@ impl Lane {
 
     /// No space, or a position that the file system does not have, fails this writer alone: nothing of the failed block
     /// counts, and the pages before it are sound.
-    fn write_failed(self: &Arc<Self>, error: &io::Error) {
+    pub(super) fn write_failed(self: &Arc<Self>, error: &io::Error) {
         let told = StoreError::from_io("write data", error);
         let beyond = matches!(error.kind(), ErrorKind::FileTooLarge | ErrorKind::InvalidInput);
         if beyond || matches!(told, StoreError::NoSpace) {
@@ -355,6 +381,12 @@ impl Lane {
             inner.own = Some(buffer);
         }
         drop(inner);
+        self.room.notify_one();
+    }
+
+    /// A piece of another upload was dealt with.
+    pub(super) fn piece_home(&self) {
+        locked(&self.inner).in_flight -= 1;
         self.room.notify_one();
     }
 

@@ -16,6 +16,7 @@ mod buffers;
 mod checkpoint_file;
 mod claiming;
 mod completing;
+mod copying;
 pub mod disk;
 mod entries;
 #[cfg(feature = "conformance")]
@@ -51,7 +52,7 @@ mod whole;
 mod whole_hash;
 mod writer;
 
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{ops::Range, path::Path, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use tokio::sync::Mutex as AsyncMutex;
@@ -206,6 +207,17 @@ impl UploadStore for LocalStore {
 
     async fn write(&self, owned: Owned, chunk: Chunk) -> Result<Claimed> {
         self.upload(owned.key).await?.claim(owned, &chunk).await
+    }
+
+    async fn copy(
+        &self,
+        owned: Owned,
+        offset: u64,
+        source: UploadKey,
+        range: Range<u64>,
+    ) -> Result<UploadState> {
+        let source = self.upload(source).await.map_err(copying::no_source(source))?;
+        self.upload(owned.key).await?.copy_in(owned, offset, &source, range).await
     }
 
     async fn revoke(&self, owned: Owned) -> Result<UploadState> {

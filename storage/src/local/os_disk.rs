@@ -6,7 +6,7 @@ use std::{
     num::NonZeroU64,
     ops::Range,
     os::{
-        fd::AsRawFd,
+        fd::{AsFd, AsRawFd, BorrowedFd},
         unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     },
     path::Path,
@@ -14,12 +14,12 @@ use std::{
 };
 
 use rustix::{
-    fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate},
+    fs::{Advice, FallocateFlags, OFlags, copy_file_range, fadvise, fallocate},
     io::Errno,
 };
 
 use super::{
-    disk::{Disk, DiskFile, PastCache},
+    disk::{Disk, DiskFile, PastCache, copy_through_memory},
     pages::PAGE_BYTES,
 };
 
@@ -124,6 +124,31 @@ impl DiskFile for OsFile {
             }
         }
         Ok(done)
+    }
+
+    fn copy_from(&self, source: &dyn DiskFile, from: u64, into: Range<u64>) -> io::Result<()> {
+        let (mut from, mut position) = (from, into.start);
+        if let Some(descriptor) = source.descriptor() {
+            while position < into.end {
+                let wanted = usize::try_from(into.end - position).unwrap_or(usize::MAX);
+                let (read_at, write_at) = (Some(&mut from), Some(&mut position));
+                match copy_file_range(descriptor, read_at, &self.file, write_at, wanted) {
+                    Ok(1..) | Err(Errno::INTR) => {}
+                    // Nothing where bytes are: some file systems answer so instead of refusing. Reading tells what is there.
+                    Ok(0) | Err(Errno::XDEV | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => {
+                        break;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        copy_through_memory(source, from, position..into.end, |bytes, position| {
+            self.write_all_at(bytes, position)
+        })
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.file.as_fd())
     }
 
     fn sync_data(&self) -> io::Result<()> {

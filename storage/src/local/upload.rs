@@ -306,10 +306,27 @@ impl Upload {
         parts: &[Range<u64>],
         cached_bytes: u64,
     ) -> Vec<Range<u64>> {
+        self.landed(lane, parts, cached_bytes, true)
+    }
+
+    /// Takes note of parts that were copied from another upload: they count, and the digests read them back.
+    pub(super) fn copied(self: &Arc<Self>, lane: &Lane, parts: &[Range<u64>]) {
+        let bytes = parts.iter().map(|part| part.end - part.start).sum();
+        self.landed(lane, parts, bytes, false);
+    }
+
+    /// `in_memory`: the bytes are, and go on to the hash workers from there.
+    fn landed(
+        self: &Arc<Self>,
+        lane: &Lane,
+        parts: &[Range<u64>],
+        cached_bytes: u64,
+        in_memory: bool,
+    ) -> Vec<Range<u64>> {
         let bytes: u64 = parts.iter().map(|part| part.end - part.start).sum();
         add(&self.shared.counters.written_bytes, bytes);
         let mut inner = self.lock();
-        let hashes = inner.choice.md5 || inner.choice.sha256;
+        let hashes = in_memory && (inner.choice.md5 || inner.choice.sha256);
         inner.sync.dirty = true;
         inner.sync.unsynced_bytes += cached_bytes;
         // A fenced or failed writer changes nothing any more, although its last write has landed in its own claim.

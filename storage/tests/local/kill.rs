@@ -26,7 +26,7 @@ const KILL_AT: &str = "STORE_KILL_AT";
 const SIGKILL: i32 = 9;
 
 /// What each client of the child does, in this order.
-const WAYS: [Way; 4] = [Way::Publish, Way::Discard, Way::BackToFront, Way::Whole];
+const WAYS: [Way; 5] = [Way::Publish, Way::Discard, Way::BackToFront, Way::Join, Way::Whole];
 
 /// The point that is passed only when the list of extents outgrows its slot, besides at every creation.
 const GROWING: &str = "checkpoint.before_rename";
@@ -104,8 +104,8 @@ async fn a_killed_process_keeps_its_word_at_every_point() {
         assert_eq!(status.signal(), Some(SIGKILL), "{point} was never passed");
         killed_at(&format!("{point}:2")).await;
     }
-    // Creation passes this one too, once for each of the four uploads; the fifth time is the growth.
-    let status = killed_at(&format!("{GROWING}:5")).await;
+    // Creation passes this one too, once for each of the six uploads; the seventh time is the growth.
+    let status = killed_at(&format!("{GROWING}:7")).await;
     assert_eq!(status.signal(), Some(SIGKILL), "the list of extents never outgrew its slot");
 }
 

@@ -147,6 +147,9 @@ async fn frequent_statements_scan_no_table() {
         "SELECT 1 FROM upload u JOIN long_job j ON j.upload_uuid = u.uuid WHERE u.image_id = 'x' \
          AND j.finished_ms IS NULL",
         "SELECT 1 FROM long_job WHERE account_uuid = 'x' AND finished_ms IS NULL",
+        "SELECT 1 FROM upload WHERE account_uuid = 'x' AND kind = 'partial' AND fate = 'open' \
+         AND taken_by IS NULL",
+        "SELECT 1 FROM upload u WHERE u.kind = 'partial' AND u.uuid > 'x' ORDER BY u.uuid",
         "SELECT 1 FROM long_job j JOIN upload u ON u.uuid = j.upload_uuid \
          WHERE j.finished_ms IS NULL AND j.uuid > 'x' ORDER BY j.uuid",
         "SELECT 1 FROM long_job WHERE api_id = 'x' AND finished_ms IS NOT NULL",

@@ -8,7 +8,7 @@ use longshore::{
         image::{ImageRecord, ImageStatus, MediaType},
         job::{ADD_IMAGE_JOB, LongJob, Stage},
         job_state::JobState,
-        upload::{Completion, ExpectedDigests, UploadFate, UploadRecord},
+        upload::{Completion, ExpectedDigests, UploadFate, UploadKind, UploadRecord},
     },
 };
 
@@ -61,6 +61,9 @@ pub(crate) fn new_job(account: AccountUuid) -> NewUploadJob {
             created_ms: NOW_MS + 2,
             last_byte_ms: None,
             client_metadata: Some("filename Zm9v,empty".to_owned()),
+            kind: UploadKind::Whole,
+            parts: Vec::new(),
+            taken_by: None,
         },
         system_tags: vec!["uploadImage::some file".to_owned(), "a::b".to_owned()],
         user_tags: vec!["mine".to_owned()],

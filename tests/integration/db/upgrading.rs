@@ -2,11 +2,16 @@
 
 use std::borrow::Cow;
 
-use longshore::domain::{
-    account::Scope,
-    ids::is_resource_uuid,
-    query::Query,
-    tag::{Resource, TagKind},
+use longshore::{
+    db::Deleted,
+    domain::{
+        account::Scope,
+        ids::is_resource_uuid,
+        job::Stage,
+        query::Query,
+        tag::{Resource, TagKind, hex},
+        upload::UploadKind,
+    },
 };
 use rstest::rstest;
 use sqlx::{
@@ -20,6 +25,8 @@ use crate::support::databases::TestDb;
 const ACCOUNT: &str = "0123456789ab4def8123456789abcdef";
 const JOB: &str = "11111111111141118111111111111111";
 const IMAGE: &str = "22222222222242228222222222222222";
+const MD5: &str = "00112233445566778899aabbccddeeff";
+const SHA256: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 const GONE: &str = "33333333333343338333333333333333";
 
 /// What the first version wrote about one job, one image, and something that is gone.
@@ -43,7 +50,14 @@ fn first_rows() -> Vec<String> {
              ('{resource}', 'user', 0, 'mine')"
         )
     });
-    [job, image].into_iter().chain(tags).collect()
+    let upload = format!(
+        "INSERT INTO upload (uuid, job_uuid, image_uuid, account_uuid, image_id, completion, \
+         declared_length, expected_md5, expected_sha256, offset_cached, stored_cached, fate, \
+         url_generation, owner_node, owner_epoch, lease_until_ms, created_ms, last_byte_ms) VALUES \
+         ('{GONE}', '{JOB}', '{IMAGE}', '{ACCOUNT}', 'mine', 'by_length', 9, '{MD5}', '{SHA256}', \
+         7, 8, 'published', 1, '{JOB}', 2, 3, 1000, 1500)"
+    );
+    [job, image, upload].into_iter().chain(tags).collect()
 }
 
 async fn write_first<C>(conn: &mut C, migration: &'static str)
@@ -109,4 +123,32 @@ async fn tags_of_the_first_version_get_uuids(#[case] db: TestDb) {
         let texts: Vec<_> = found.iter().map(|(_, tag)| tag.as_str()).collect();
         assert_eq!(texts, ["z", "a"], "their order is kept");
     }
+}
+
+#[rstest]
+#[case::sqlite(sqlite().await)]
+#[ignore = "needs PostgreSQL"]
+#[case::postgres(postgres().await)]
+#[tokio::test]
+async fn jobs_and_uploads_of_the_first_version_are_kept_and_go_together(#[case] db: TestDb) {
+    let (job, upload) = (JOB.parse().unwrap(), GONE.parse().unwrap());
+    let counted = Query { count: true, ..Query::default() };
+    let kept = db.db.upload(upload).await.unwrap().expect("the upload is kept");
+    assert_eq!((kept.kind, kept.job, kept.offset_cached), (UploadKind::Whole, job, 7));
+    assert!(kept.parts.is_empty() && kept.taken_by.is_none());
+    // A column that is forgotten where a table is made anew is a promise that is forgotten.
+    let expected =
+        (kept.expected.md5.map(|md5| hex(&md5)), kept.expected.sha256.map(|sha| hex(&sha)));
+    assert_eq!(expected, (Some(MD5.to_owned()), Some(SHA256.to_owned())));
+    assert_eq!((kept.declared_length, kept.stored_cached), (Some(9), 8));
+    assert_eq!((kept.created_ms, kept.last_byte_ms), (1000, Some(1500)));
+    assert_eq!(kept.image_id.map(|id| id.to_string()).as_deref(), Some("mine"));
+    let found = db.db.job(job, Scope::All).await.unwrap().expect("the job is kept");
+    assert_eq!((found.upload, found.stage), (upload, Stage::Publishing));
+    let total = db.db.jobs(&counted, Scope::All).await.unwrap().total;
+    assert_eq!(total, Some(1), "and counted once");
+    assert_eq!(db.db.delete_job(job, Scope::All).await.unwrap(), Deleted::Gone);
+    assert!(db.db.upload(upload).await.unwrap().is_none(), "with a job goes its upload");
+    let total = db.db.jobs(&counted, Scope::All).await.unwrap().total;
+    assert_eq!(total, Some(0), "the tally is kept");
 }

@@ -8,8 +8,9 @@ use longshore::{
 };
 
 use super::{
+    bodies::fed,
     on_all,
-    world::{Backing, Settings, World, new_job, words},
+    world::{Backing, Settings, World, at, new_job, upload_of, words},
 };
 
 on_all! {
@@ -139,4 +140,26 @@ async fn without_the_policy_everything_is_taken(backing: Backing) {
         world.assert_ready(&job, &bytes).await;
         assert_eq!(world.image(&job).await.unwrap().format, "qcow2");
     }
+}
+
+/// A body may be a terabyte: what its beginning proves is told while it comes. (The reference store counts nothing before the end.)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_is_refused_before_its_end() {
+    let world = strict(Backing::Local, InspectPolicy::Enforce).await;
+    let length = 1 << 30;
+    let job = world.submit(Some(length)).await;
+    let (feed, body) = fed();
+    let sending = world.sending(upload_of(&job), at(0, Some(length)), body);
+    feed.send(child()).unwrap();
+    let mut fed_bytes = 0;
+    while !sending.is_finished() {
+        fed_bytes += 64 << 10;
+        assert!(fed_bytes < 256 << 20, "nobody looks at it");
+        let _ = feed.send(vec![0; 64 << 10]);
+        tokio::time::sleep(std::time::Duration::from_micros(300)).await;
+    }
+    let told = refusal(sending.await.unwrap().unwrap().verdict);
+    assert!(told.contains("backing file"), "{told}");
+    world.until(&job, JobState::Failed).await;
+    world.assert_nothing_left(&job).await;
 }

@@ -10,6 +10,7 @@ mod histories;
 mod idle;
 mod images;
 mod inspection;
+mod joining;
 mod many;
 mod races;
 mod rerun;

@@ -26,6 +26,7 @@ pub(crate) enum Op {
     State,
     Declare,
     Write,
+    Copy,
     Append,
     Acknowledge,
     Revoke,
@@ -203,6 +204,16 @@ impl UploadStore for Rigged {
             }
             stored @ Claimed::AlreadyStored(_) => stored,
         })
+    }
+
+    async fn copy(
+        &self,
+        owned: Owned,
+        offset: u64,
+        source: UploadKey,
+        range: Range<u64>,
+    ) -> Result<UploadState> {
+        self.around(Op::Copy, self.inner.copy(owned, offset, source, range)).await
     }
 
     async fn revoke(&self, owned: Owned) -> Result<UploadState> {

@@ -6,6 +6,7 @@
 )]
 
 mod browsers;
+mod concat;
 mod ietf;
 mod raw;
 mod takeover;

@@ -323,7 +323,7 @@ async fn options_tell_what_there_is_to_everybody() {
                 ("tus-checksum-algorithm", "sha1,sha256,md5,crc32c"),
                 (
                     "tus-extension",
-                    "creation,creation-with-upload,creation-defer-length,checksum,expiration,termination",
+                    "creation,creation-with-upload,creation-defer-length,checksum,expiration,termination,concatenation",
                 ),
                 ("upload-limit", "max-size=1048576, min-size=0, max-age=604800"),
             ] {

@@ -80,7 +80,16 @@ async fn creations() {
             400,
             "bad_header",
         ),
-        ("concatenation", new().header("upload-concat", "partial"), 400, "bad_header"),
+        ("no concatenation", new().header("upload-concat", "whole"), 400, "bad_header"),
+        ("nothing to join", bare("upload-concat", "final;"), 400, "bad_header"),
+        ("a length to join", new().header("upload-concat", "final;/a"), 400, "bad_header"),
+        ("unknown parts", bare("upload-concat", "final;/a /b"), 404, "not_found"),
+        (
+            "a partial one of no length",
+            creation(&plane).header("upload-concat", "partial"),
+            400,
+            "bad_header",
+        ),
     ])
     .await;
     assert!(plane.app.app.uploads.all_live().is_empty(), "no upload is left of any of them");

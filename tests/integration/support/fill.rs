@@ -12,7 +12,7 @@ use longshore::{
         image::{ImageRecord, ImageStatus, MediaType},
         job::{ADD_IMAGE_JOB, JobResult, LongJob, Stage},
         job_state::{JobState, SuspendReason},
-        upload::{Completion, ExpectedDigests, UploadFate, UploadRecord},
+        upload::{Completion, ExpectedDigests, UploadFate, UploadKind, UploadRecord},
     },
 };
 
@@ -152,6 +152,7 @@ fn new_job(plan: &Plan, number: usize) -> NewUploadJob {
         open_uploads_max: u64::MAX,
         image: image_record(plan, image, account, &request, created_ms),
         upload: UploadRecord {
+            kind: UploadKind::Whole,
             uuid: upload,
             job,
             image,
@@ -170,6 +171,8 @@ fn new_job(plan: &Plan, number: usize) -> NewUploadJob {
             created_ms,
             last_byte_ms: Some(created_ms + 10_000),
             client_metadata: None,
+            parts: Vec::new(),
+            taken_by: None,
         },
         job: LongJob {
             uuid: job,

@@ -5,7 +5,7 @@ import { t } from '../i18n.js';
 
 /** How a phase of this page or a state of a job looks. */
 const LOOK = {
-  interrupted: 'warn', receiving: 'busy', queued: 'idle', checking: 'busy', starting: 'busy', sending: 'busy', waiting: 'warn', pausing: 'idle', paused: 'idle', verifying: 'busy', comparing: 'busy',
+  interrupted: 'warn', receiving: 'busy', joining: 'busy', queued: 'idle', checking: 'busy', starting: 'busy', sending: 'busy', waiting: 'warn', pausing: 'idle', paused: 'idle', verifying: 'busy', comparing: 'busy',
   inspecting: 'busy', publishing: 'busy', ready: 'good', failed: 'bad', canceled: 'idle',
   Waiting: 'idle', Running: 'busy', Suspended: 'warn', Canceling: 'idle', Succeeded: 'good', Failed: 'bad', Canceled: 'idle',
 };

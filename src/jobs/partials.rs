@@ -1,0 +1,213 @@
+//! Partial uploads from their creation to their end, and the job that is made of them.
+
+use super::{JobError, Jobs, NewJob, submit::Records};
+use crate::{
+    db::Created,
+    domain::{
+        account::Caller,
+        clock::EpochMs,
+        ids::{ImageUuid, JobUuid, UploadUuid},
+        upload::{Completion, ExpectedDigests, UploadFate, UploadKind, UploadRecord},
+    },
+    uploads::{DigestChoice, PartFault, Parts, UploadError},
+};
+
+/// Records that one look reads.
+const PAGE: u64 = 500;
+/// The whole is hashed, once: what its parts hash to nobody wants to know.
+const NEITHER: DigestChoice = DigestChoice { md5: false, sha256: false };
+
+impl Jobs {
+    /// Makes a partial upload. It is there when this returns, durable, or nothing is. It counts among the account's unfinished
+    /// uploads, holds room for its length, and expires like any other.
+    pub async fn create_partial(
+        &self,
+        caller: Caller,
+        length: Option<u64>,
+        client_metadata: Option<String>,
+    ) -> Result<UploadRecord, JobError> {
+        self.whole(move |jobs| async move {
+            let record = jobs.partial_record(caller, length, client_metadata);
+            let uploads = &jobs.parts.uploads;
+            uploads.prepare(&record, NEITHER).await?;
+            let max = jobs.parts.limits.open_uploads_max;
+            let recorded = match jobs.parts.db.create_partial(record.clone(), max).await {
+                Ok(Created::Recorded) => Ok(()),
+                Ok(Created::TooManyOpenUploads) => Err(UploadError::TooManyOpen { max }.into()),
+                Ok(Created::Duplicate | Created::PartTaken(_)) => Err(JobError::Contended),
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = recorded {
+                uploads.abandon(&record).await;
+                return Err(error);
+            }
+            uploads.begin(record.clone());
+            tracing::info!(upload = %record.uuid, ?length, "partial upload made");
+            Ok(record)
+        })
+        .await
+    }
+
+    fn partial_record(
+        &self,
+        caller: Caller,
+        length: Option<u64>,
+        client_metadata: Option<String>,
+    ) -> UploadRecord {
+        let now_ms = self.parts.clock.now_ms();
+        UploadRecord {
+            uuid: UploadUuid::ordered(now_ms),
+            kind: UploadKind::Partial,
+            job: JobUuid::NIL,
+            image: ImageUuid::ordered(now_ms),
+            account: caller.account,
+            image_id: None,
+            completion: Completion::ByLength,
+            declared_length: length,
+            expected: ExpectedDigests::default(),
+            offset_cached: 0,
+            stored_cached: 0,
+            fate: UploadFate::Open,
+            url_generation: 1,
+            owner: Some(self.parts.node),
+            owner_epoch: 1,
+            lease_until_ms: now_ms + super::millis(self.parts.uploads.limits().lease),
+            created_ms: now_ms,
+            last_byte_ms: None,
+            client_metadata,
+            parts: Vec::new(),
+            taken_by: None,
+        }
+    }
+
+    /// A job whose bytes are in these partial uploads of the caller's: it puts them together, in this order, and goes on as any other.
+    /// Answers at once. The parts belong to it from then on and go with its end, whichever that is; asked again for the same parts
+    /// in the same order, it answers the same upload.
+    pub async fn submit_joined(
+        &self,
+        caller: Caller,
+        new: NewJob,
+        parts: Vec<UploadUuid>,
+    ) -> Result<UploadRecord, JobError> {
+        self.whole(move |jobs| async move {
+            let length = match jobs.parts.uploads.check_parts(caller.account, &parts).await? {
+                Parts::Whole { length } => length,
+                Parts::Joined(record) => return Ok(*record),
+            };
+            let new = NewJob { length: Some(length), ..new };
+            let Records { upload, .. } = jobs.submit_parts(caller, new, parts).await?;
+            drop(jobs.begin_finishing(upload.run()));
+            Ok(upload)
+        })
+        .await
+    }
+
+    /// Removes a partial upload. `PartInUse` where it is a part of an upload: it goes with that.
+    pub async fn discard_partial(&self, record: &UploadRecord) -> Result<(), JobError> {
+        let record = record.clone();
+        self.whole(move |jobs| async move {
+            if jobs.end_partial(&record, UploadFate::Discarded).await? {
+                return Ok(());
+            }
+            let now = jobs.parts.db.upload(record.uuid).await?.ok_or(UploadError::NotFound)?;
+            Err(match now.fate {
+                UploadFate::Open => UploadError::PartInUse.into(),
+                fate @ (UploadFate::Published | UploadFate::Discarded | UploadFate::Expired) => {
+                    UploadError::Gone { fate }.into()
+                }
+            })
+        })
+        .await
+    }
+
+    /// Ends one that is no part of an upload. Answers whether it did.
+    async fn end_partial(&self, record: &UploadRecord, fate: UploadFate) -> Result<bool, JobError> {
+        // The records decide between this and whoever joins it.
+        let ended = self.parts.db.end_partial(record.uuid, fate, false).await?;
+        if ended {
+            self.parts.uploads.discard(record).await?;
+        }
+        Ok(ended)
+    }
+
+    /// At the start: holds the room of partial uploads again.
+    pub(super) async fn restore_partials(&self) -> Result<(), JobError> {
+        let mut after = None;
+        while let Some((last, open)) = self.open_partials(after).await? {
+            for record in open {
+                self.parts.uploads.restore_promise(&record);
+            }
+            after = Some(last);
+        }
+        Ok(())
+    }
+
+    /// Ends partial uploads whose last byte is too old, removes parts of uploads that have their bytes or have ended, and forgets
+    /// records of those that ended long ago.
+    pub(super) async fn look_after_partials(&self, now_ms: EpochMs) -> Result<(), JobError> {
+        let mut after = None;
+        while let Some((last, open)) = self.open_partials(after).await? {
+            for record in open {
+                let looked_after = match record.taken_by {
+                    Some(taker) => self.remove_used(&record, taker).await,
+                    None => self.expire_partial(&record, now_ms).await,
+                };
+                if let Err(error) = looked_after {
+                    // One that cannot be removed must not keep all others.
+                    tracing::error!(upload = %record.uuid, %error, "a partial upload could not be looked after; it will be tried again");
+                }
+            }
+            after = Some(last);
+        }
+        let before_ms = now_ms - super::millis(self.parts.limits.expire);
+        self.parts.db.forget_partials(before_ms).await?;
+        Ok(())
+    }
+
+    /// Those of the next records that are open, and the last of them all; `None` where there are no more.
+    async fn open_partials(
+        &self,
+        after: Option<UploadUuid>,
+    ) -> Result<Option<(UploadUuid, Vec<UploadRecord>)>, JobError> {
+        let mut page = self.parts.db.partials(after, PAGE).await?;
+        let Some(last) = page.last().map(|last| last.uuid) else { return Ok(None) };
+        page.retain(|record| record.fate == UploadFate::Open);
+        Ok(Some((last, page)))
+    }
+
+    async fn remove_used(&self, record: &UploadRecord, taker: UploadUuid) -> Result<(), JobError> {
+        let uploads = &self.parts.uploads;
+        let needs_it = match self.parts.db.upload(taker).await? {
+            Some(taker) if taker.fate == UploadFate::Open => {
+                !uploads.is_complete(taker.uuid).await?
+            }
+            Some(_) | None => false,
+        };
+        if !needs_it {
+            uploads.discard_part(record.uuid).await?;
+        }
+        Ok(())
+    }
+
+    async fn expire_partial(&self, record: &UploadRecord, now_ms: EpochMs) -> Result<(), JobError> {
+        let touched = self.parts.uploads.touched(record.uuid);
+        let last = touched.and_then(|live| live.last_byte_ms()).or(record.last_byte_ms);
+        let limits = &self.parts.limits;
+        let (since_ms, kept) = match last {
+            Some(last) => (last, limits.expire),
+            None => (record.created_ms, limits.idle_fail),
+        };
+        if now_ms - since_ms > super::millis(kept)
+            && (last.is_some() || !self.parts.uploads.find_bytes(record).await?)
+        {
+            self.end_partial(record, UploadFate::Expired).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A part that is not there for this upload any more.
+pub(super) fn part_taken(parts: &[UploadUuid], part: UploadUuid) -> JobError {
+    let number = parts.iter().position(|known| *known == part).map_or(1, |at| at + 1);
+    UploadError::Part { number, fault: PartFault::Taken }.into()
+}
