@@ -12,7 +12,8 @@ use longshore::client::{
 async fn main() -> Result<(), Box<dyn Error>> {
     let (server, file) = env::args().skip(1).zip(env::args().skip(2)).next().ok_or("URL FILE")?;
     let api = Api::new(&server, env::var("LONGSHORE_SESSION").ok())?;
-    let uploader = Uploader::new(api, UploadOptions::new(), Arc::new(|event| eprintln!("{event:?}")));
+    let uploader =
+        Uploader::new(api, UploadOptions::new(), Arc::new(|event| eprintln!("{event:?}")));
     let outcome = uploader.upload(Path::new(&file), &NewImage::named(&file)).await?;
     eprintln!("{outcome:?}"); // Interrupted, or Ready; after an error the same call goes on
     Ok(())

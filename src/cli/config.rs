@@ -109,10 +109,11 @@ fn client(connection: &Connection) -> Result<Vec<Line>> {
     let folder_origin = ["LONGSHORE_CONFIG_DIR", "XDG_CONFIG_HOME", "HOME"]
         .into_iter()
         .find(|name| variable(name).is_some());
-    let no_color = variable("NO_COLOR").is_some();
-    let proxy = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]
-        .into_iter()
-        .find(|name| variable(name).is_some());
+    let no_color = std::env::var_os("NO_COLOR").is_some();
+    let proxy =
+        ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]
+            .into_iter()
+            .find(|name| variable(name).is_some());
     let proxied = proxy.filter(|_| !crate::client::is_loopback(api.address()));
     Ok(vec![
         Line { key: "server", value: api.server().to_owned(), origin: server_origin },

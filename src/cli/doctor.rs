@@ -109,7 +109,8 @@ impl Doctor {
             Ok(api) => self.look(&api, &mut found).await,
             Err(error) => {
                 found.code = exit::of(&error);
-                let next = "give --server http://HOST:PORT or https://HOST, or set LONGSHORE_SERVER";
+                let next =
+                    "give --server http://HOST:PORT or https://HOST, or set LONGSHORE_SERVER";
                 found.add("address", Status::Fail, format!("{error:#}"), Some(next));
             }
         }
@@ -159,7 +160,11 @@ async fn reach(api: &Api, found: &mut Findings) -> bool {
     let millis = health.took.as_millis();
     if health.took > ANSWER_MAX {
         let words = format!("the smallest answer took {millis} ms");
-        found.warn("reach", words, "a far or busy server; more --parallel slices help with distance");
+        found.warn(
+            "reach",
+            words,
+            "a far or busy server; more --parallel slices help with distance",
+        );
     } else {
         found.ok("reach", format!("answered after {millis} ms"));
     }
@@ -180,7 +185,11 @@ async fn reach(api: &Api, found: &mut Findings) -> bool {
         (false, _) => {
             let next = "tell the operator; uploads wait until it is mended";
             let words = if problems.is_empty() { "not ready".to_owned() } else { problems };
-            found.fail("ready", &ClientError::Refused { status: 503, code: String::new(), words }, next);
+            found.fail(
+                "ready",
+                &ClientError::Refused { status: 503, code: String::new(), words },
+                next,
+            );
         }
     }
     clock(health.clock_ahead_secs, found);

@@ -3,6 +3,8 @@
 pub mod admin;
 pub mod bench;
 pub mod config;
+#[cfg(test)]
+mod contract;
 pub mod doctor;
 pub mod exit;
 pub mod images;

@@ -12,8 +12,8 @@ use super::{
     error::ClientError,
     http_client,
     records::{
-        ExpectedDigests, ImageView, JobView, NewImage, Page, ProgressView, SessionView, StorageView,
-        UploadDetails,
+        ExpectedDigests, ImageView, JobView, NewImage, Page, ProgressView, SessionView,
+        StorageView, UploadDetails,
     },
     retry,
 };

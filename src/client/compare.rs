@@ -66,7 +66,10 @@ pub(super) fn compare(
 }
 
 /// The server refuses other bytes than were declared to it; an upload that an earlier call began may know nothing of that.
-pub(super) fn as_declared(state: &UploadState, expected: &ExpectedDigests) -> Result<(), ClientError> {
+pub(super) fn as_declared(
+    state: &UploadState,
+    expected: &ExpectedDigests,
+) -> Result<(), ClientError> {
     for (name, theirs, wanted) in
         [("MD5", &state.md5, &expected.md5), ("SHA-256", &state.sha256, &expected.sha256)]
     {
@@ -87,4 +90,35 @@ pub(super) fn as_declared(state: &UploadState, expected: &ExpectedDigests) -> Re
         }
     }
     Ok(())
+}
+
+/// How the server begins its words about an image that is not what was declared.
+const NOT_AS_DECLARED: &str = "does not have the declared";
+
+/// An upload that the server ended because its digests are others than were declared ends like one whose digests differ here.
+pub(super) fn digests_differ(error: ClientError) -> ClientError {
+    match error {
+        ClientError::JobEnded { words, .. } | ClientError::Refused { words, .. }
+            if words.contains(NOT_AS_DECLARED) =>
+        {
+            ClientError::Checksum { words }
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::error::ErrorKind;
+
+    #[test]
+    fn other_digests_than_declared_are_a_matter_of_digests() {
+        let ended = |words: &str| {
+            let (state, words) = ("Failed".to_owned(), words.to_owned());
+            digests_differ(ClientError::JobEnded { state, words }).kind()
+        };
+        assert_eq!(ended("the image does not have the declared MD5 (..)"), ErrorKind::Checksum);
+        assert_eq!(ended("no space"), ErrorKind::Server);
+    }
 }

@@ -39,7 +39,7 @@ enum Origin {
     /// An open file, with the mark by which a change is seen.
     File { file: File, modified: (i64, i64) },
     /// Bytes that come once.
-    Stream(Stream),
+    Stream(Box<Stream>),
 }
 
 /// MD5 and SHA-256 of a whole file, lower-case hex.
@@ -82,7 +82,7 @@ impl Content {
             let words = "the input is empty; there is nothing to upload".to_owned();
             return Err(ClientError::Usage { words });
         }
-        let origin = Origin::Stream(Stream::new(reader, size));
+        let origin = Origin::Stream(Box::new(Stream::new(reader, size)));
         Ok(Self { path: "-".into(), size, origin })
     }
 

@@ -80,15 +80,18 @@ pub async fn health(api: &Api, now: SystemTime) -> Result<Health, ClientError> {
             ),
         });
     };
+    Ok(Health { took, ready: said["ready"] == true, problems: problems(&said), clock_ahead_secs })
+}
+
+/// What is amiss, and what somebody has to look at although uploads can be taken.
+fn problems(said: &Value) -> Vec<String> {
     let checks = said["checks"].as_array().into_iter().flatten();
-    let problems = checks.filter_map(|check| {
-        let problem = check["problem"].as_str()?;
-        Some(format!("{}: {problem}", check["name"].as_str().unwrap_or("?")))
+    let reasons = checks.filter_map(|check| {
+        let reason = check["reason"].as_str()?;
+        Some(format!("{}: {reason}", check["name"].as_str().unwrap_or("?")))
     });
     let warnings = said["warnings"].as_array().into_iter().flatten();
-    let warnings = warnings.filter_map(|words| words.as_str().map(str::to_owned));
-    let problems = problems.chain(warnings).collect();
-    Ok(Health { took, ready: said["ready"] == true, problems, clock_ahead_secs })
+    reasons.chain(warnings.filter_map(|words| words.as_str().map(str::to_owned))).collect()
 }
 
 fn ahead_secs(date: &str, now: SystemTime) -> Option<i64> {
@@ -127,7 +130,8 @@ async fn place(api: &Api, name: &ImageId) -> Result<UploadDetails, ClientError> 
 
 async fn send(place: &UploadDetails, length: u64) -> Result<Speed, ClientError> {
     let content = Arc::new(Content::stream(Box::new(Mixed(1)), length)?);
-    let sender = Sender::new(&place.image_upload_url, content, &place.long_job_uuid, SLICE_TIMEOUT)?;
+    let sender =
+        Sender::new(&place.image_upload_url, content, &place.long_job_uuid, SLICE_TIMEOUT)?;
     let begun = Instant::now();
     let bytes = SLICES * SLICE_BYTES;
     for start in (0..bytes).step_by(usize::try_from(SLICE_BYTES).unwrap_or(1)) {
@@ -176,6 +180,13 @@ mod tests {
         ] {
             assert_eq!(ahead_secs(date, now), ahead, "{date}");
         }
+    }
+
+    #[test]
+    fn what_is_amiss_is_told_in_the_words_of_the_server() {
+        let said = serde_json::json!({"ready": false, "warnings": ["w"], "checks": [
+            {"name": "disk", "ok": false, "reason": "full"}, {"name": "database", "ok": true}]});
+        assert_eq!(problems(&said), ["disk: full", "w"]);
     }
 
     #[test]

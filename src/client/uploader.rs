@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     api::{Api, JobAction},
-    compare::{announce, as_declared, compare, finish_with_events},
+    compare::{announce, as_declared, compare, digests_differ, finish_with_events},
     content::{BackgroundDigests, Content},
     error::ClientError,
     events::{Event, Phase, Sink},
@@ -123,7 +123,7 @@ impl Uploader {
     pub async fn upload(&self, path: &Path, image: &NewImage) -> Result<Outcome, ClientError> {
         let (content, image_id) = self.open(path).await?;
         let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        self.send_all(content, image_id, &file_name, image).await
+        self.send_all(content, image_id, &file_name, image).await.map_err(digests_differ)
     }
 
     /// Uploads `size` bytes of a reader under `image_id`. What is not durable on the server yet is held in memory: at most
@@ -138,7 +138,7 @@ impl Uploader {
     ) -> Result<Outcome, ClientError> {
         let content = Arc::new(Content::stream(reader, size)?);
         (self.events)(&Event::Opened { file: "-".to_owned(), length: size });
-        self.send_all(content, image_id, "stdin", image).await
+        self.send_all(content, image_id, "stdin", image).await.map_err(digests_differ)
     }
 
     async fn send_all(
@@ -200,7 +200,9 @@ impl Uploader {
                         Located::Job(again) => job = again,
                         Located::Image(ready) => {
                             let state = state_of(&ready, &job.job_uuid, content.size());
-                            return self.conclude(&content, state, image, digests, sent_bytes).await;
+                            return self
+                                .conclude(&content, state, image, digests, sent_bytes)
+                                .await;
                         }
                     }
                 }

@@ -11,12 +11,19 @@ mod bench;
 mod commands;
 mod download;
 mod inspect;
+mod kills;
 mod relay;
 mod resume;
 mod run;
 mod server;
+mod setup;
+mod sources;
 mod stop;
+<<<<<<< HEAD
 mod tls;
+=======
+mod terminal;
+>>>>>>> 13321a8 (Hold the command line to its documentation)
 mod words;
 mod world;
 

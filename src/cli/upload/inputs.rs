@@ -63,7 +63,8 @@ fn matches(pattern: &Path) -> Vec<PathBuf> {
     let mut folders = vec![PathBuf::new()];
     for component in pattern.components() {
         let wanted = component.as_os_str();
-        let has_pattern = matches!(component, Component::Normal(name) if is_pattern(Path::new(name)));
+        let has_pattern =
+            matches!(component, Component::Normal(name) if is_pattern(Path::new(name)));
         let step = |folder: PathBuf| {
             if has_pattern { entries(&folder, wanted) } else { vec![folder.join(wanted)] }
         };
@@ -188,7 +189,10 @@ mod tests {
         }
         let names = |pattern: &str| {
             let found = expand(&[path(pattern)]).unwrap();
-            found.iter().map(|f| f.strip_prefix(folder.path()).unwrap().to_owned()).collect::<Vec<_>>()
+            found
+                .iter()
+                .map(|f| f.strip_prefix(folder.path()).unwrap().to_owned())
+                .collect::<Vec<_>>()
         };
         assert_eq!(names("*.raw"), ["a.raw", "b.raw"].map(PathBuf::from));
         assert_eq!(names("*/*.raw"), ["sub.raw/d.raw"].map(PathBuf::from));

@@ -155,7 +155,9 @@ impl Upload {
         }
         let stdin = files.iter().any(|file| is_stdin(file));
         match (stdin, self.size) {
-            (true, _) if files.len() > 1 => bail!("- is standard input; give no other file with it"),
+            (true, _) if files.len() > 1 => {
+                bail!("- is standard input; give no other file with it")
+            }
             (true, None) => bail!(
                 "say with --size how many bytes come from standard input: without it a pipe that broke could not be told \
                  from one that ended. Where nobody knows the size, write a file first"
