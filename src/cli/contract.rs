@@ -48,7 +48,8 @@ fn help_texts_change_only_when_somebody_wants_them_to() {
         let mut text = String::new();
         walk(command, &mut |one| {
             let help = one.clone().term_width(100).render_long_help().to_string();
-            text.push_str(&format!("$ {} --help\n{help}\n", one.get_bin_name().unwrap_or("?")));
+            let name = one.get_bin_name().unwrap_or("?");
+            text.extend(["$ ", name, " --help\n", &help, "\n"]);
         });
         insta::assert_snapshot!(format!("help_{}", command.get_name()), text);
         count += 1;

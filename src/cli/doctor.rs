@@ -174,7 +174,11 @@ async fn reach(api: &Api, found: &mut Findings) -> bool {
         found.ok("tls", "not encrypted, but on this machine".to_owned());
     } else {
         let words = "sessions and images travel unencrypted".to_owned();
-        found.warn("tls", words, "put a TLS proxy in front of the server and use https://");
+        found.warn(
+            "tls",
+            words,
+            "set tls_cert and tls_key on the server, or put a TLS proxy in front, and use https://",
+        );
     }
     let problems = health.problems.join("; ");
     match (health.ready, problems.is_empty()) {

@@ -153,7 +153,7 @@ mod tests {
         let stream = stream(bytes.clone(), 5_000_000);
         for (start, end) in [(2_000_000, 3_100_000), (0, 10), (1_048_570, 1_048_580)] {
             let slice = stream.slice(ByteRange { start, end }).unwrap();
-            let spot = |at| usize::try_from(at).unwrap();
+            let spot = |at: u64| usize::try_from(at).unwrap();
             assert!(slice == bytes[spot(start)..spot(end)], "{start}..{end}");
         }
         assert_eq!(stream.digests().1, None, "not read to its end");

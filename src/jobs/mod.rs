@@ -9,8 +9,8 @@ mod images;
 mod join;
 mod locks;
 mod moves;
-mod progress;
 mod news;
+mod progress;
 mod query;
 mod recovery;
 mod rerun;
@@ -40,8 +40,8 @@ pub use hooks::{
     RETRY_AFTER, WebHooks,
 };
 pub use join::Joined;
-pub use progress::JobProgress;
 pub use news::{Heard, LISTENERS_MAX, Listener};
+pub use progress::JobProgress;
 pub use unreadable::Unreadable;
 pub use whole::Put;
 

@@ -19,11 +19,8 @@ mod server;
 mod setup;
 mod sources;
 mod stop;
-<<<<<<< HEAD
-mod tls;
-=======
 mod terminal;
->>>>>>> 13321a8 (Hold the command line to its documentation)
+mod tls;
 mod words;
 mod world;
 
