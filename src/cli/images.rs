@@ -15,6 +15,7 @@ use super::{
     jobs::{Act, List, One},
     out,
     progress::{Progress, Show},
+    said::Said,
 };
 use crate::client::{
     api::Api,
@@ -168,8 +169,7 @@ impl Download {
                 let checked =
                     if verified { "verified" } else { "the server knows no digest of it" };
                 if self.show.json {
-                    out::say_json(&json!({"event": "downloaded", "file": name, "bytes": bytes,
-                        "verified": verified}));
+                    out::say_json(&Said::Downloaded { file: name, bytes, verified });
                 } else if !self.show.quiet {
                     out::say(&format!("{name}: {} ({checked})", out::size(bytes)));
                 }

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Connection, exit, out};
+use super::{Connection, exit, out, said::Said};
 use crate::{
     client::{
         api::{Api, JobAction, segment},
@@ -21,7 +21,7 @@ use crate::{
 /// Between two looks of `jobs watch`.
 const WATCH_PAUSE: Duration = Duration::from_secs(1);
 
-/// Upload jobs: list, show, watch, suspend, resume, cancel, delete
+/// Upload jobs: list, show, watch, suspend, resume, rerun, cancel, delete
 #[derive(Debug, Args)]
 pub struct Jobs {
     #[command(subcommand)]
@@ -40,6 +40,8 @@ enum JobsCommand {
     Suspend(Act),
     /// Let a suspended job go on
     Resume(Act),
+    /// Begin anew with a job that failed or was canceled; its bytes have to be sent again
+    Rerun(Act),
     /// Give a job up and remove its bytes
     Cancel(Act),
     /// Delete the record of a job that has ended; its image stays
@@ -121,6 +123,11 @@ impl Jobs {
             JobsCommand::Watch(one) => caller.watch(&one).await,
             JobsCommand::Suspend(act) => caller.act(&act, JobAction::Suspend, "suspended").await,
             JobsCommand::Resume(act) => caller.act(&act, JobAction::Resume, "resumed").await,
+            JobsCommand::Rerun(act) => {
+                let code = caller.act(&act, JobAction::Rerun, "waits for its bytes:").await?;
+                out::complain("send them with `longshore upload` and the same file");
+                Ok(code)
+            }
             JobsCommand::Cancel(act) => caller.act(&act, JobAction::Cancel, "canceled").await,
             JobsCommand::Delete(act) => {
                 for uuid in &act.uuids {
@@ -218,8 +225,8 @@ impl Caller {
             let line = parts.into_iter().flatten().collect::<Vec<_>>().join(": ");
             if line != last {
                 if one.json {
-                    out::say_json(&json!({"event": "job", "uuid": job.uuid, "state": job.state,
-                        "progress": progress, "detail": detail}));
+                    let (uuid, state) = (job.uuid.clone(), job.state);
+                    out::say_json(&Said::Job { uuid, state, progress, detail });
                 } else {
                     out::say(&line);
                 }

@@ -2,14 +2,20 @@
 
 pub mod admin;
 pub mod bench;
+pub mod config;
+#[cfg(test)]
+mod contract;
+pub mod doctor;
 pub mod exit;
 pub mod images;
 pub mod inspect;
 pub mod jobs;
 pub mod login;
+pub mod manual;
 pub mod out;
 pub mod password;
 pub mod progress;
+pub mod said;
 pub mod schedule;
 pub mod serve;
 pub mod session;
@@ -20,8 +26,8 @@ pub mod upload;
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
-use serde_json::json;
+use clap::{CommandFactory, Parser, Subcommand};
+use said::Said;
 
 use crate::client::{api::Api, retry::Policy};
 
@@ -60,12 +66,20 @@ enum Command {
     Store(store::Store),
     #[command(after_help = inspect::HELP)]
     Inspect(inspect::Inspect),
+    #[command(after_help = doctor::HELP)]
+    Doctor(doctor::Doctor),
+    Config(config::ConfigCommand),
+    #[command(after_help = manual::COMPLETIONS_HELP)]
+    Completions(manual::Completions),
+    Man(manual::Man),
 }
 
 const UPLOAD_HELP: &str = "Examples:
   longshore upload debian-12.qcow2
   longshore upload --name golden --platform Windows golden.vhdx
   longshore upload --json *.raw > events.jsonl
+  longshore upload --limit-rate 10m --sha256 HEX debian-12.qcow2
+  zstdcat golden.raw.zst | longshore upload --name golden --size 40g --image-id golden-7 -
 
 Environment: LONGSHORE_SERVER, LONGSHORE_SESSION (a session instead of `longshore login`), LONGSHORE_CONFIG_DIR, NO_COLOR.
 
@@ -112,13 +126,17 @@ pub fn run() -> ExitCode {
     exit::code(code)
 }
 
-fn started(cli: Cli) -> Result<u8> {
+fn started(mut cli: Cli) -> Result<u8> {
     if let Command::Serve(command) = cli.command {
         serve::run(&command, std::env::vars_os().collect())?;
         return Ok(0);
     }
-    if let Command::Inspect(command) = cli.command {
-        return command.run();
+    match cli.command {
+        Command::Inspect(command) => return command.run(),
+        Command::Completions(command) => return command.run(&mut Cli::command()),
+        Command::Man(command) => return command.run(&Cli::command()),
+        Command::Config(command) => return command.run(&cli.connection),
+        command => cli.command = command,
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -137,8 +155,13 @@ fn started(cli: Cli) -> Result<u8> {
             Command::Schedule(command) => command.run(&connection).await,
             Command::Store(command) => command.run(std::env::vars_os().collect()).await,
             Command::Admin(command) => command.run(std::env::vars_os().collect()).await,
+            Command::Doctor(command) => command.run(&connection).await,
             // Have a runtime of their own size, or need none: see above.
-            Command::Serve(_) | Command::Inspect(_) => Ok(0),
+            Command::Serve(_)
+            | Command::Inspect(_)
+            | Command::Config(_)
+            | Command::Completions(_)
+            | Command::Man(_) => Ok(0),
         }
     });
     // A hash that still reads a terabyte must not hold up the end.
@@ -149,7 +172,7 @@ fn started(cli: Cli) -> Result<u8> {
 /// Tells an error: as words on standard error, or as an event where events were asked for.
 fn say_error(error: &anyhow::Error, code: u8, json: bool) {
     if json {
-        out::say_json(&json!({"event": "error", "exitCode": code, "words": format!("{error:#}")}));
+        out::say_json(&Said::Error { exit_code: code, words: format!("{error:#}") });
     } else {
         out::complain(&format!("longshore: {error:#}"));
     }
@@ -182,8 +205,6 @@ async fn interrupted() {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -11,7 +11,10 @@ use sha2::{Digest, Sha512};
 use super::{
     error::ClientError,
     http_client,
-    records::{ImageView, JobView, NewImage, Page, ProgressView, SessionView, UploadDetails},
+    records::{
+        ExpectedDigests, ImageView, JobView, NewImage, Page, ProgressView, SessionView,
+        StorageView, UploadDetails,
+    },
     retry,
 };
 use crate::domain::{image_id::ImageId, job::ADD_IMAGE_JOB, tag::hex};
@@ -41,6 +44,8 @@ pub enum JobAction {
     Resume,
     /// Give up and remove the bytes.
     Cancel,
+    /// Begin anew with a job that has ended without an image: same job, no bytes, a new upload URL.
+    Rerun,
 }
 
 impl JobAction {
@@ -49,6 +54,7 @@ impl JobAction {
             Self::Suspend => "suspendLongJob",
             Self::Resume => "resumeLongJob",
             Self::Cancel => "cancelLongJob",
+            Self::Rerun => "rerunLongJob",
         }
     }
 }
@@ -153,7 +159,10 @@ impl Api {
             "jobName": ADD_IMAGE_JOB,
             "jobData": data.to_string(),
         });
-        let tags = [format!("uploadImage::{image_id}"), format!("imageSize::{size}")];
+        let mut tags = vec![format!("uploadImage::{image_id}"), format!("imageSize::{size}")];
+        let ExpectedDigests { md5, sha256 } = &image.expected;
+        tags.extend(md5.iter().map(|md5| format!("imageMd5::{md5}")));
+        tags.extend(sha256.iter().map(|sha256| format!("imageSha256::{sha256}")));
         let body = json!({"params": params, "systemTags": tags});
         field(self.call(Method::POST, "longjobs", Some(&body)).await?, "inventory")
     }
@@ -237,6 +246,11 @@ impl Api {
         body: &Value,
     ) -> Result<T, ClientError> {
         whole(self.call(Method::PUT, path, Some(body)).await?)
+    }
+
+    /// QueryBackupStorage: where images go, with the room that is left.
+    pub async fn storages(&self) -> Result<Page<StorageView>, ClientError> {
+        whole(self.call(Method::GET, "backup-storage", None).await?)
     }
 
     /// One call with its answer, through the api-job where the server made one.

@@ -1,7 +1,8 @@
-//! The local file: read by ranges, hashed in the background, watched for changes.
+//! What is sent: a local file, read by ranges, hashed in the background, watched for changes; or a stream.
 
 use std::{
     fs::{File, Metadata},
+    io::Read,
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
     sync::{
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use md5::Md5;
 use sha2::{Digest, Sha256};
 
-use super::error::ClientError;
+use super::{error::ClientError, stream::Stream};
 use crate::{domain::tag::hex, wire::native::ByteRange};
 
 /// Bytes that the background hash reads at once.
@@ -25,13 +26,20 @@ const HASH_LEAD_BYTES: u64 = 64 << 20;
 /// How often a hash that waits for the sender looks again.
 const HASH_PAUSE: Duration = Duration::from_millis(20);
 
-/// An open file that is to be sent, with the marks by which a change is seen.
+/// What is to be sent.
 #[derive(Debug)]
 pub struct Content {
     path: PathBuf,
-    file: File,
     size: u64,
-    modified: (i64, i64),
+    origin: Origin,
+}
+
+#[derive(Debug)]
+enum Origin {
+    /// An open file, with the mark by which a change is seen.
+    File { file: File, modified: (i64, i64) },
+    /// Bytes that come once.
+    Stream(Box<Stream>),
 }
 
 /// MD5 and SHA-256 of a whole file, lower-case hex.
@@ -64,12 +72,18 @@ impl Content {
         }
         let file = File::open(path).map_err(failed("open it"))?;
         let metadata = file.metadata().map_err(failed("look at it"))?;
-        Ok(Self {
-            path: path.to_path_buf(),
-            file,
-            size: metadata.len(),
-            modified: modified(&metadata),
-        })
+        let origin = Origin::File { file, modified: modified(&metadata) };
+        Ok(Self { path: path.to_path_buf(), size: metadata.len(), origin })
+    }
+
+    /// `size` bytes of a reader that cannot go back. Not empty. What is read is held in memory until the server has it.
+    pub fn stream(reader: Box<dyn Read + Send>, size: u64) -> Result<Self, ClientError> {
+        if size == 0 {
+            let words = "the input is empty; there is nothing to upload".to_owned();
+            return Err(ClientError::Usage { words });
+        }
+        let origin = Origin::Stream(Box::new(Stream::new(reader, size)));
+        Ok(Self { path: "-".into(), size, origin })
     }
 
     /// Bytes of the file when it was opened.
@@ -77,9 +91,20 @@ impl Content {
         self.size
     }
 
-    /// The open file.
-    pub const fn file(&self) -> &File {
-        &self.file
+    /// The open file, if it is one.
+    pub const fn file(&self) -> Option<&File> {
+        match &self.origin {
+            Origin::File { file, .. } => Some(file),
+            Origin::Stream(_) => None,
+        }
+    }
+
+    /// Everything below `offset` is durable on the server: a stream need not hold it any longer.
+    pub fn release(&self, offset: u64) {
+        match &self.origin {
+            Origin::File { .. } => {}
+            Origin::Stream(stream) => stream.release(offset),
+        }
     }
 
     /// Where it lies.
@@ -89,21 +114,34 @@ impl Content {
 
     /// What differs from when the file was opened, if anything. Blocks.
     pub fn change(&self) -> Result<Option<&'static str>, ClientError> {
-        let metadata = self.file.metadata().map_err(|source| self.failed("look at it", source))?;
+        let (file, before) = match &self.origin {
+            Origin::File { file, modified } => (file, modified),
+            Origin::Stream(_) => return Ok(None),
+        };
+        let metadata = file.metadata().map_err(|source| self.failed("look at it", source))?;
         if metadata.len() != self.size {
             return Ok(Some("its size"));
         }
-        Ok((modified(&metadata) != self.modified).then_some("its modification time"))
+        Ok((modified(&metadata) != *before).then_some("its modification time"))
     }
 
     /// The bytes of a slice and their CRC-32C. Blocks. Looks for a change after reading, so that bytes of a changed
     /// file are not sent; a write between two looks is found at the end, by the digests of the whole.
     pub fn slice(&self, range: ByteRange, job: &str) -> Result<(Bytes, u32), ClientError> {
+        let buffer = match &self.origin {
+            Origin::File { file, .. } => self.file_slice(file, range, job)?,
+            Origin::Stream(stream) => stream.slice(range)?,
+        };
+        let checksum = crc32c::crc32c(&buffer);
+        Ok((buffer.into(), checksum))
+    }
+
+    fn file_slice(&self, file: &File, range: ByteRange, job: &str) -> Result<Vec<u8>, ClientError> {
         let length = usize::try_from(range.len()).map_err(|_| {
             self.failed("read so much at once of it", std::io::ErrorKind::OutOfMemory.into())
         })?;
         let mut buffer = vec![0; length];
-        let read = self.file.read_exact_at(&mut buffer, range.start);
+        let read = file.read_exact_at(&mut buffer, range.start);
         // A file that was cut short shows as a failed read, but the change is what the person has to know.
         if let Some(what) = self.change()? {
             return Err(ClientError::FileChanged {
@@ -113,8 +151,7 @@ impl Content {
             });
         }
         read.map_err(|source| self.failed("read it", source))?;
-        let checksum = crc32c::crc32c(&buffer);
-        Ok((buffer.into(), checksum))
+        Ok(buffer)
     }
 
     fn failed(&self, doing: &'static str, source: std::io::Error) -> ClientError {
@@ -123,6 +160,13 @@ impl Content {
 
     /// MD5 and SHA-256 of the whole; `None` if stopped. Blocks, so for a blocking thread.
     fn digests(&self, pace: &Pace) -> Result<Option<LocalDigests>, ClientError> {
+        match &self.origin {
+            Origin::File { file, .. } => self.file_digests(file, pace),
+            Origin::Stream(stream) => stream_digests(stream, pace),
+        }
+    }
+
+    fn file_digests(&self, file: &File, pace: &Pace) -> Result<Option<LocalDigests>, ClientError> {
         let (mut md5, mut sha256) = (Md5::new(), Sha256::new());
         let mut buffer = vec![0; HASH_BLOCK_BYTES];
         let mut at = 0;
@@ -136,7 +180,7 @@ impl Content {
             }
             let left = usize::try_from(self.size - at).unwrap_or(usize::MAX);
             let block = &mut buffer[..left.min(HASH_BLOCK_BYTES)];
-            let read = self.file.read_exact_at(block, at);
+            let read = file.read_exact_at(block, at);
             read.map_err(|source| self.failed("read it", source))?;
             md5.update(&*block);
             sha256.update(&*block);
@@ -144,6 +188,25 @@ impl Content {
             pace.hashed.store(at, Ordering::Relaxed);
         }
         Ok(Some(LocalDigests { md5: hex(&md5.finalize()), sha256: hex(&sha256.finalize()) }))
+    }
+}
+
+/// A stream is hashed by whoever reads it; at the end what nobody had to read is read here.
+fn stream_digests(stream: &Stream, pace: &Pace) -> Result<Option<LocalDigests>, ClientError> {
+    loop {
+        if pace.stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let (read, digests) = stream.digests();
+        pace.hashed.fetch_max(read, Ordering::Relaxed);
+        if digests.is_some() {
+            return Ok(digests);
+        }
+        if pace.limit.load(Ordering::Relaxed) == u64::MAX {
+            stream.skip()?;
+        } else {
+            std::thread::sleep(HASH_PAUSE);
+        }
     }
 }
 

@@ -6,12 +6,13 @@ use tokio::time::Instant;
 
 use super::{
     api::{Api, JobAction, segment},
+    compare::{announce, finish_with_events},
     content::{BackgroundDigests, Content},
     error::ClientError,
     events::{Event, Sink},
     records::{ImageView, NewImage, UploadDetails},
     retry::{Policy, Trouble, millis, patiently},
-    uploader::{ReadyImage, announce, finish_with_events},
+    uploader::ReadyImage,
 };
 use crate::{domain::image_id::ImageId, wire::native::StateName};
 
@@ -153,6 +154,9 @@ async fn already_there(
     image_id: &ImageId,
     image: &NewImage,
 ) -> Result<Option<ReadyImage>, ClientError> {
+    if content.file().is_none() {
+        return Ok(None); // Whoever compares a stream has used it up.
+    }
     let tag = segment(&format!("__systemTag__=uploadImage::{image_id}"));
     let query = format!("q={tag}&q=state%3DSucceeded&sort=-createDate&limit=1");
     let Ok(page) = api.query_jobs(&query).await else { return Ok(None) };

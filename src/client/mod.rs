@@ -3,8 +3,42 @@
 //! An upload belongs to the server: the client keeps no file of its own. It names its file by a [`fingerprint`], asks
 //! the server what is missing under that name, and sends exactly that. So the same call resumes after a crash of the
 //! client, after a restart of the server, and on another machine.
+//!
+//! ```no_run
+//! use longshore::client::{api::Api, error::ClientError, events::silent, records::NewImage};
+//! use longshore::client::uploader::{Outcome, UploadOptions, Uploader};
+//!
+//! # async fn f() -> Result<(), ClientError> {
+//! let api = Api::new("http://127.0.0.1:8080", None)?;
+//! let session = api.login("admin", "the password").await?;
+//! let api = api.with_session(Some(session.uuid));
+//! let uploader = Uploader::new(api, UploadOptions::new(), silent());
+//! match uploader.upload("disk.qcow2".as_ref(), &NewImage::named("disk")).await? {
+//!     Outcome::Ready(image) => println!("{} {:?}", image.image_uuid, image.sha256),
+//!     Outcome::Interrupted { job_uuid, .. } => println!("go on later: {job_uuid:?}"),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - **One call, one image.** [`uploader::Uploader::upload`] finds the upload that goes on, the image that is there already, or
+//!   makes a new job; sends what is missing, a few slices at once, each with a CRC-32C; waits until the server has
+//!   verified, inspected and published it; compares the digests with those of the file. `upload_stream` does the same for
+//!   bytes that come once.
+//! - **Trouble is waited for.** Broken connections, restarts and `Retry-After` are retried with back-off and jitter until
+//!   nothing has moved for as long as the [`retry::Policy`] allows. Every wait is an event.
+//! - **Errors are by what a caller can do**: [`error::ErrorKind`]. After `Resumable` the same call goes on; nothing that
+//!   the server has stored is lost after any of them.
+//! - **Stopping**: [`uploader::Uploader::suspend`] from anywhere ends a running call, which suspends its job. Dropping the
+//!   future stops it too; the server then suspends the job by itself.
+//! - **Limits**: memory is `parallel * slice_bytes_max` for a file, twice that for a stream; [`rate::RateLimit`] bounds the
+//!   rate of all uploaders that share it.
+//!
+//! Calls block no worker: files are read and hashed on tokio's blocking threads. A multi-threaded or a current-thread
+//! runtime with time and I/O enabled is needed. `examples/upload.rs` is a whole program.
 
 pub mod api;
+mod compare;
 pub mod content;
 pub mod download;
 pub mod error;
@@ -13,10 +47,13 @@ pub mod fingerprint;
 pub mod load;
 mod locate;
 pub mod plan;
+pub mod probe;
+pub mod rate;
 pub mod records;
 pub mod retry;
 pub mod schedule;
 pub mod sender;
+mod stream;
 pub mod transfer;
 pub mod uploader;
 

@@ -148,8 +148,29 @@ pub struct Page<T> {
     pub total: Option<u64>,
 }
 
+/// Where images are kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StorageView {
+    /// Bytes in all.
+    #[serde(default)]
+    pub total_capacity: u64,
+    /// Bytes that uploads may still take.
+    #[serde(default)]
+    pub available_capacity: u64,
+}
+
+/// Digests that the bytes are to have, as lower-case hex. The server makes no image of others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExpectedDigests {
+    /// MD5.
+    pub md5: Option<String>,
+    /// SHA-256.
+    pub sha256: Option<String>,
+}
+
 /// What a new image is to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewImage {
     /// Its name.
     pub name: String,
@@ -163,6 +184,21 @@ pub struct NewImage {
     pub platform: String,
     /// `x86_64`, ..., if said.
     pub architecture: Option<String>,
+    /// What the bytes are to hash to, where that is known beforehand.
+    pub expected: ExpectedDigests,
+}
+
+impl NewImage {
+    /// A raw root volume for Linux of that name; change the fields that differ.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            format: "raw".to_owned(),
+            media_type: "RootVolumeTemplate".to_owned(),
+            platform: "Linux".to_owned(),
+            ..Self::default()
+        }
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ use bytes::Bytes;
 use reqwest::{Url, header};
 use tokio::time::Instant;
 
-use super::{api::body_text, content::Content, error::ClientError, http_client, retry};
+use super::{
+    api::body_text, content::Content, error::ClientError, http_client, rate::RateLimit, retry,
+};
 use crate::wire::{
     native::{ByteRange, UploadState},
     problem::{Problem, code},
@@ -131,6 +133,7 @@ pub struct Sender {
     job: String,
     silence_max: Duration,
     wire: Arc<Wire>,
+    rate: Option<Arc<RateLimit>>,
 }
 
 impl Sender {
@@ -146,7 +149,13 @@ impl Sender {
         })?;
         let http = http_client(&url)?;
         let wire = Arc::default();
-        Ok(Self { http, url, content, job: job.to_owned(), silence_max, wire })
+        Ok(Self { http, url, content, job: job.to_owned(), silence_max, wire, rate: None })
+    }
+
+    /// The same under a limit, which others may share.
+    #[must_use]
+    pub fn with_rate(self, rate: Option<Arc<RateLimit>>) -> Self {
+        Self { rate, ..self }
     }
 
     /// The counter of bytes on the wire.
@@ -157,7 +166,15 @@ impl Sender {
     /// The state of the upload, in one attempt.
     pub async fn state(&self) -> Verdict {
         let answer = self.http.get(self.url.clone()).timeout(STATE_TIMEOUT).send().await;
-        read_verdict(answer).await
+        self.noted(read_verdict(answer).await)
+    }
+
+    /// What the server has made durable need not be held here.
+    fn noted(&self, verdict: Verdict) -> Verdict {
+        if let Verdict::Stored(state) = &verdict {
+            self.content.release(state.offset);
+        }
+        verdict
     }
 
     /// Reads a slice from the file on a blocking thread and sends it, in one attempt.
@@ -181,9 +198,9 @@ impl Sender {
             .header(header::CONTENT_RANGE, range)
             .header(header::CONTENT_LENGTH, bytes.len())
             .header("Content-Digest", content_digest(checksum))
-            .body(body(bytes, Arc::clone(&attempt)));
+            .body(body(bytes, Arc::clone(&attempt), self.rate.clone()));
         tokio::select! {
-            verdict = async { read_verdict(request.send().await).await } => verdict,
+            verdict = async { read_verdict(request.send().await).await } => self.noted(verdict),
             () = silence(&attempt, self.silence_max) => again("the server took no bytes for too long"),
         }
     }
@@ -199,13 +216,17 @@ pub fn content_digest(checksum: u32) -> String {
 }
 
 /// The slice in grains, counted as the connection takes them.
-fn body(bytes: Bytes, attempt: Arc<Attempt>) -> reqwest::Body {
+fn body(bytes: Bytes, attempt: Arc<Attempt>, rate: Option<Arc<RateLimit>>) -> reqwest::Body {
+    let grain_bytes = rate.as_ref().map_or(GRAIN_BYTES, |rate| rate.grain_bytes());
     reqwest::Body::wrap_stream(futures::stream::unfold(bytes, move |mut left| {
-        let grain = left.split_to(left.len().min(GRAIN_BYTES));
-        let attempt = Arc::clone(&attempt);
+        let grain = left.split_to(left.len().min(grain_bytes));
+        let (attempt, rate) = (Arc::clone(&attempt), rate.clone());
         async move {
             if grain.is_empty() {
                 return None;
+            }
+            if let Some(rate) = rate {
+                rate.take(grain.len()).await;
             }
             attempt.hand(grain.len() as u64);
             Some((Ok::<_, std::io::Error>(grain), left))

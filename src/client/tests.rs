@@ -36,20 +36,13 @@ fn options(parallel: usize) -> UploadOptions {
     UploadOptions {
         limits: Limits { parallel, slice_bytes_min: SLICE, slice_bytes_max: SLICE },
         silence_max: Duration::from_millis(300),
-        verify: true,
         policy: policy(),
+        ..UploadOptions::new()
     }
 }
 
 fn image() -> NewImage {
-    NewImage {
-        name: "disk".to_owned(),
-        description: None,
-        format: "raw".to_owned(),
-        media_type: "RootVolumeTemplate".to_owned(),
-        platform: "Linux".to_owned(),
-        architecture: None,
-    }
+    NewImage::named("disk")
 }
 
 fn pattern(bytes: usize) -> Vec<u8> {

@@ -1,17 +1,19 @@
 //! One file from the disk to a Ready image; the same call again goes on where an earlier one stopped.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{io::Read, path::Path, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     api::{Api, JobAction},
-    content::{BackgroundDigests, Content, LocalDigests},
+    compare::{announce, as_declared, compare, digests_differ, finish_with_events},
+    content::{BackgroundDigests, Content},
     error::ClientError,
     events::{Event, Phase, Sink},
     fingerprint,
     locate::{Located, locate, relocate},
+    rate::RateLimit,
     records::NewImage,
     retry::{Policy, Trouble, millis, patiently},
     sender::{Sender, Verdict},
@@ -36,6 +38,10 @@ pub struct UploadOptions {
     pub silence_max: Duration,
     /// Whether the whole file is hashed here too and compared at the end.
     pub verify: bool,
+    /// The rate that all slices share; those of other uploaders too, where it is given to them.
+    pub rate: Option<Arc<RateLimit>>,
+    /// The name by which the server finds the upload; by the content of the file if none is given.
+    pub image_id: Option<ImageId>,
     /// When to try again and when to give up.
     pub policy: Policy,
 }
@@ -47,6 +53,8 @@ impl UploadOptions {
             limits: Limits::default(),
             silence_max: Duration::from_mins(2),
             verify: true,
+            rate: None,
+            image_id: None,
             policy: Policy::giving_up_after(Duration::from_mins(10)),
         }
     }
@@ -115,10 +123,35 @@ impl Uploader {
     pub async fn upload(&self, path: &Path, image: &NewImage) -> Result<Outcome, ClientError> {
         let (content, image_id) = self.open(path).await?;
         let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.send_all(content, image_id, &file_name, image).await.map_err(digests_differ)
+    }
+
+    /// Uploads `size` bytes of a reader under `image_id`. What is not durable on the server yet is held in memory: at most
+    /// `2 * parallel * slice_bytes_max`. The same call with the same bytes from their beginning goes on with the upload: what the
+    /// server has is read and hashed, and not sent.
+    pub async fn upload_stream(
+        &self,
+        reader: Box<dyn Read + Send>,
+        size: u64,
+        image_id: ImageId,
+        image: &NewImage,
+    ) -> Result<Outcome, ClientError> {
+        let content = Arc::new(Content::stream(reader, size)?);
+        (self.events)(&Event::Opened { file: "-".to_owned(), length: size });
+        self.send_all(content, image_id, "stdin", image).await.map_err(digests_differ)
+    }
+
+    async fn send_all(
+        &self,
+        content: Arc<Content>,
+        image_id: ImageId,
+        file_name: &str,
+        image: &NewImage,
+    ) -> Result<Outcome, ClientError> {
         let located = tokio::select! {
             () = self.stop.cancelled() => return Ok(stopped_before_the_job()),
             located = locate(&self.api, &self.options.policy, &self.events, &content,
-                &image_id, image, &file_name) => located?,
+                &image_id, image, file_name) => located?,
         };
         let job = match located {
             Located::Job(job) => job,
@@ -131,7 +164,8 @@ impl Uploader {
         loop {
             let silence = self.options.silence_max;
             let sender =
-                Sender::new(&job.upload_url, Arc::clone(&content), &job.job_uuid, silence)?;
+                Sender::new(&job.upload_url, Arc::clone(&content), &job.job_uuid, silence)?
+                    .with_rate(self.options.rate.clone());
             let (end, sent) =
                 self.transfer(&sender, &job.job_uuid, &content, digests.as_ref()).await?;
             sent_bytes += sent;
@@ -143,7 +177,7 @@ impl Uploader {
             };
             match received {
                 Settled::Final(state) => {
-                    return self.conclude(&content, *state, digests, sent_bytes).await;
+                    return self.conclude(&content, *state, image, digests, sent_bytes).await;
                 }
                 Settled::Left => return Ok(left_to_the_server(job.job_uuid)),
                 Settled::Unfinished => {}
@@ -166,7 +200,9 @@ impl Uploader {
                         Located::Job(again) => job = again,
                         Located::Image(ready) => {
                             let state = state_of(&ready, &job.job_uuid, content.size());
-                            return self.conclude(&content, state, digests, sent_bytes).await;
+                            return self
+                                .conclude(&content, state, image, digests, sent_bytes)
+                                .await;
                         }
                     }
                 }
@@ -176,15 +212,21 @@ impl Uploader {
 
     async fn open(&self, path: &Path) -> Result<(Arc<Content>, ImageId), ClientError> {
         (self.events)(&Event::Phase { phase: Phase::Fingerprint, percent: None });
-        let owned = path.to_path_buf();
+        let (owned, given) = (path.to_path_buf(), self.options.image_id.clone());
         let read = tokio::task::spawn_blocking(move || {
             let content = Content::open(&owned)?;
-            let image_id = fingerprint::image_id(content.file(), content.size());
-            let image_id = image_id.map_err(|source| ClientError::File {
-                path: owned,
-                doing: "read it",
-                source,
-            })?;
+            let image_id = match (given, content.file()) {
+                (Some(given), _) => given,
+                (None, Some(file)) => {
+                    fingerprint::image_id(file, content.size()).map_err(|source| {
+                        ClientError::File { path: owned, doing: "read it", source }
+                    })?
+                }
+                (None, None) => {
+                    let words = "a stream has no name of its own".to_owned();
+                    return Err(ClientError::Usage { words });
+                }
+            };
             Ok((Arc::new(content), image_id))
         });
         let stopped =
@@ -284,9 +326,11 @@ impl Uploader {
         &self,
         content: &Arc<Content>,
         state: UploadState,
+        image: &NewImage,
         digests: Option<BackgroundDigests>,
         sent_bytes: u64,
     ) -> Result<Outcome, ClientError> {
+        as_declared(&state, &image.expected)?;
         if state.state != StateName::Succeeded {
             let words = state.detail.unwrap_or_else(|| "the server gives no reason".to_owned());
             let name = if state.state == StateName::Canceled { "Canceled" } else { "Failed" };
@@ -331,60 +375,6 @@ enum Looked {
     State(Box<UploadState>),
     Gone,
     Stopped,
-}
-
-/// Tells that an image is there.
-pub(super) fn announce(events: &Sink, ready: &ReadyImage) {
-    let ReadyImage { image_uuid, job_uuid, md5, sha256, verified, sent_bytes } = ready.clone();
-    events(&Event::Phase { phase: Phase::Ready, percent: None });
-    events(&Event::Ready { job_uuid, image_uuid, md5, sha256, verified, sent_bytes });
-}
-
-/// Waits for local digests and tells how far they are.
-pub(super) async fn finish_with_events(
-    digests: BackgroundDigests,
-    length: u64,
-    events: &Sink,
-) -> Result<LocalDigests, ClientError> {
-    digests.run_free();
-    while !digests.is_finished() {
-        let percent = digests.hashed().saturating_mul(100) / length.max(1);
-        let percent = u8::try_from(percent.min(100)).ok();
-        events(&Event::Phase { phase: Phase::Comparing, percent });
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    digests.finish().await
-}
-
-/// Whether the server's digests are those of the file; `false` if it has none.
-fn compare(
-    content: &Content,
-    state: &UploadState,
-    local: &LocalDigests,
-) -> Result<bool, ClientError> {
-    let mut compared = false;
-    for (name, theirs, ours) in
-        [("SHA-256", &state.sha256, &local.sha256), ("MD5", &state.md5, &local.md5)]
-    {
-        let Some(theirs) = theirs else { continue };
-        if theirs.eq_ignore_ascii_case(ours) {
-            compared = true;
-            continue;
-        }
-        if let Some(what) = content.change()? {
-            let (path, job) = (content.path().to_path_buf(), state.job_uuid.clone());
-            return Err(ClientError::FileChanged { path, what, job });
-        }
-        return Err(ClientError::Checksum {
-            words: format!(
-                "the image is not the file: the server's {name} is {theirs}, this machine's {ours}. Either the file \
-                 was changed between two parts of the upload, or a disk or memory is broken. Delete the image with \
-                 `longshore images delete {}` and upload again.",
-                state.image_uuid
-            ),
-        });
-    }
-    Ok(compared)
 }
 
 fn state_of(ready: &ReadyImage, job: &str, length: u64) -> UploadState {

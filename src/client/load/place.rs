@@ -64,14 +64,8 @@ impl Load {
     }
 
     async fn job(&self, image_id: &ImageId) -> Result<UploadDetails, ClientError> {
-        let image = NewImage {
-            name: image_id.to_string(),
-            description: Some("made by longshore bench".to_owned()),
-            format: "raw".to_owned(),
-            media_type: "RootVolumeTemplate".to_owned(),
-            platform: "Linux".to_owned(),
-            architecture: None,
-        };
+        let description = Some("made by longshore bench".to_owned());
+        let image = NewImage { description, ..NewImage::named(image_id.as_str()) };
         let asked = AtomicBool::new(false);
         patiently(&self.policy, &silent(), || async {
             // An answer that was lost may have been that of a job that exists.

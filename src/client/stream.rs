@@ -1,0 +1,179 @@
+//! Bytes that come once, such as standard input: read in order, kept until the server has them.
+
+use std::{
+    collections::VecDeque,
+    io::Read,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use md5::Md5;
+use sha2::{Digest, Sha256};
+
+use super::{content::LocalDigests, error::ClientError};
+use crate::{domain::tag::hex, wire::native::ByteRange};
+
+/// Bytes that are read at once.
+const PIECE_BYTES: u64 = 1 << 20;
+
+/// A reader of a known length. Holds in memory what is read and not yet durable on the server: at most what a transfer has
+/// between its lowest missing byte and the end of its furthest slice.
+pub(super) struct Stream {
+    size: u64,
+    /// Everything below is durable on the server and is not kept.
+    stored: AtomicU64,
+    state: Mutex<State>,
+}
+
+struct State {
+    reader: Box<dyn Read + Send>,
+    /// Pieces in order, the last of which ends at `read`.
+    pieces: VecDeque<(u64, Bytes)>,
+    read: u64,
+    hashes: (Md5, Sha256),
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stream").field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+impl Stream {
+    pub(super) fn new(reader: Box<dyn Read + Send>, size: u64) -> Self {
+        let hashes = (Md5::new(), Sha256::new());
+        let state = State { reader, pieces: VecDeque::new(), read: 0, hashes };
+        Self { size, stored: AtomicU64::new(0), state: Mutex::new(state) }
+    }
+
+    /// Nothing below `offset` will be asked for again.
+    pub(super) fn release(&self, offset: u64) {
+        self.stored.fetch_max(offset, Ordering::Relaxed);
+    }
+
+    /// The bytes of a range. Blocks until they have come.
+    pub(super) fn slice(&self, range: ByteRange) -> Result<Vec<u8>, ClientError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        while state.read < range.end {
+            self.read_piece(&mut state)?;
+        }
+        let first = state.pieces.front().map_or(state.read, |(start, _)| *start);
+        if range.start < first {
+            let words = format!(
+                "the server asks for byte {} of standard input again, which is gone; give the input once more with the \
+                 same command",
+                range.start
+            );
+            return Err(ClientError::Usage { words });
+        }
+        let mut slice = Vec::with_capacity(usize::try_from(range.len()).unwrap_or(0));
+        for (start, piece) in &state.pieces {
+            let end = start + piece.len() as u64;
+            if end > range.start && *start < range.end {
+                let within = |at: u64| usize::try_from(at - start).unwrap_or(piece.len());
+                let from = within(range.start.max(*start));
+                slice.extend_from_slice(&piece[from..within(range.end.min(end))]);
+            }
+        }
+        Ok(slice)
+    }
+
+    /// How far it is read; and the digests, once that is everything. Does not wait for a reader that is at work.
+    pub(super) fn digests(&self) -> (u64, Option<LocalDigests>) {
+        let Ok(state) = self.state.try_lock() else { return (0, None) };
+        let digests = (state.read == self.size).then(|| LocalDigests {
+            md5: hex(&state.hashes.0.clone().finalize()),
+            sha256: hex(&state.hashes.1.clone().finalize()),
+        });
+        (state.read, digests)
+    }
+
+    /// Reads on where nobody needs the bytes any more, for their digests. Blocks until some have come.
+    pub(super) fn skip(&self) -> Result<(), ClientError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.read < self.size { self.read_piece(&mut state) } else { Ok(()) }
+    }
+
+    fn read_piece(&self, state: &mut State) -> Result<(), ClientError> {
+        let stored = self.stored.load(Ordering::Relaxed);
+        let (start, wanted) = (state.read, PIECE_BYTES.min(self.size - state.read));
+        let mut piece = Vec::new();
+        let read = state.reader.by_ref().take(wanted).read_to_end(&mut piece);
+        read.map_err(failed)?;
+        if (piece.len() as u64) < wanted {
+            let words = format!(
+                "standard input ended after {} of the {} bytes of --size; what was sent is kept. Give the whole input, \
+                 or cancel the job",
+                start + piece.len() as u64,
+                self.size
+            );
+            return Err(ClientError::Usage { words });
+        }
+        // Asked before the last piece is handed out: no image must be made of a part of the input.
+        if start + wanted == self.size && state.reader.read(&mut [0]).map_err(failed)? > 0 {
+            let words = format!(
+                "standard input has more than the {} bytes of --size; cancel the job and give the right size",
+                self.size
+            );
+            return Err(ClientError::Usage { words });
+        }
+        state.hashes.0.update(&piece);
+        state.hashes.1.update(&piece);
+        state.read += wanted;
+        state.pieces.push_back((start, piece.into()));
+        while state.pieces.front().is_some_and(|(at, piece)| at + piece.len() as u64 <= stored) {
+            state.pieces.pop_front();
+        }
+        Ok(())
+    }
+}
+
+fn failed(source: std::io::Error) -> ClientError {
+    ClientError::File { path: "standard input".into(), doing: "read it", source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(bytes: Vec<u8>, size: u64) -> Stream {
+        Stream::new(Box::new(std::io::Cursor::new(bytes)), size)
+    }
+
+    fn pattern(bytes: usize) -> Vec<u8> {
+        (0..bytes).map(|i| (i * 31 + (i >> 8) * 7).to_le_bytes()[0]).collect()
+    }
+
+    #[test]
+    fn slices_are_those_of_the_input_in_any_order_until_they_are_released() {
+        let bytes = pattern(5_000_000);
+        let stream = stream(bytes.clone(), 5_000_000);
+        for (start, end) in [(2_000_000, 3_100_000), (0, 10), (1_048_570, 1_048_580)] {
+            let slice = stream.slice(ByteRange { start, end }).unwrap();
+            let spot = |at: u64| usize::try_from(at).unwrap();
+            assert!(slice == bytes[spot(start)..spot(end)], "{start}..{end}");
+        }
+        assert_eq!(stream.digests().1, None, "not read to its end");
+        stream.release(3_000_000);
+        assert!(stream.slice(ByteRange { start: 4_999_999, end: 5_000_000 }).is_ok());
+        let held: usize = stream.state.lock().unwrap().pieces.iter().map(|(_, p)| p.len()).sum();
+        assert!(held < 3_200_000, "{held} bytes are held of 2,000,000 that are not stored");
+        let gone = stream.slice(ByteRange { start: 0, end: 10 }).unwrap_err().to_string();
+        assert!(gone.contains("once more"), "{gone}");
+        let sha256 = hex(&Sha256::digest(&bytes));
+        assert_eq!(stream.digests().1.unwrap().sha256, sha256);
+    }
+
+    #[test]
+    fn an_input_of_another_length_is_told_before_its_last_byte_is_handed_out() {
+        let range = ByteRange { start: 0, end: 10 };
+        let short = stream(pattern(9), 10).slice(range).unwrap_err().to_string();
+        assert!(short.contains("ended after 9 of the 10 bytes"), "{short}");
+        let long = stream(pattern(11), 10).slice(range).unwrap_err().to_string();
+        assert!(long.contains("more than the 10 bytes"), "{long}");
+        assert_eq!(stream(pattern(10), 10).slice(range).unwrap(), pattern(10));
+    }
+}
