@@ -105,8 +105,15 @@ export async function reopened({ atEnd }) {
   await first.setInputFiles('#files', [path]);
   await until('a third is stored', async () => (await stored(server)) > size / 3);
   await context.close();
-  const kept = await stored(server);
   line.rate = Infinity;
+  // What was on its way when the browser ended still arrives.
+  let kept = -1;
+  await until('nothing arrives any more', async () => {
+    const before = kept;
+    kept = await stored(server);
+    await pause(1500);
+    return kept === before && kept === (await stored(server));
+  });
   const sentBefore = line.received;
 
   const again = await browser();
