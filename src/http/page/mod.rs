@@ -1,5 +1,5 @@
 //! The page: files of `web/` that are part of the program. They hold no secret and no state, so everybody may read them; what the
-//! page shows it asks for through the same API as every other client, and through the few calls of [`calls`] and [`events`].
+//! page shows it asks for through the same API as every other client, and through the few calls of `calls` and `events`.
 
 mod assets;
 mod calls;
