@@ -97,7 +97,7 @@ CREATE INDEX scheduler_history_started ON scheduler_history (started_ms, id);
 CREATE INDEX scheduler_history_account_started ON scheduler_history (account_uuid, started_ms, id);
 CREATE INDEX scheduler_history_job ON scheduler_history (job_uuid, id);
 CREATE INDEX scheduler_history_trigger ON scheduler_history (trigger_uuid, id);
-CREATE INDEX scheduler_history_open ON scheduler_history (lease_until_ms) WHERE ended_ms IS NULL;
+CREATE INDEX scheduler_history_open ON scheduler_history (node_uuid, lease_until_ms) WHERE ended_ms IS NULL;
 
 -- The number of the newest run.
 CREATE TABLE scheduler_sequence (

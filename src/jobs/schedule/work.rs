@@ -138,10 +138,10 @@ impl Scheduler {
         let mut scrubbed = Scrubbed::default();
         let (mut after, mut is_over) = (None, false);
         while !is_over {
-            let page = self.jobs.parts.db.images_to_check(after, before_ms, PAGE).await?;
-            after = page.last().map(|(image, checked_ms)| (*checked_ms, image.uuid));
-            is_over = (page.len() as u64) < PAGE;
-            for (image, _) in page {
+            let oldest = self.jobs.parts.db.images_to_check(after, before_ms, PAGE).await?;
+            after = oldest.last().map(|(image, checked_ms)| (*checked_ms, image.uuid));
+            is_over = (oldest.len() as u64) < PAGE;
+            for (image, _) in oldest {
                 if begun.elapsed() > time {
                     is_over = true;
                     break;

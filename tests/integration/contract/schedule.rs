@@ -8,7 +8,7 @@ use super::world::{Ask, Stage, Who, World, id};
 
 async fn post(world: &World, path: &str, params: &Value) -> Value {
     let ask = Ask::new("POST", &format!("/zstack/v1/scheduler/{path}"));
-    let ask = ask.body(json!({ "params": params }).to_string());
+    let ask = ask.with("X-JSON-Schema", "true").body(json!({ "params": params }).to_string());
     world.ask(Who::Admin, &ask).await.result()
 }
 

@@ -78,7 +78,7 @@ pub(crate) async fn candidates(call: Call) -> Result<HttpResponse, Fault> {
     let jobs = call.check(call.app.scheduler.jobs_without_trigger(caller).await)?;
     let rows: Vec<_> = jobs.iter().map(|shown| job(shown, call.zone())).collect();
     let schema = Schema::list("inventories", &rows, None);
-    Ok(call.reply(Inventories { inventories: Some(rows), total: None }, schema))
+    Ok(Call::query_reply(Inventories { inventories: Some(rows), total: None }, schema))
 }
 
 /// GetSchedulerExecutionReport.
