@@ -41,6 +41,7 @@ async fn until(world: &World, path: &str, told: impl Fn(&Value) -> bool) -> Valu
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one life, in its order")]
 async fn a_job_lives_from_its_making_to_its_history() {
     let world = World::start(&[]).await;
     let objects = world.objects(Stage::Ready).await;
@@ -186,6 +187,7 @@ async fn a_group_runs_all_of_its_jobs() {
 
 /// Every field of the calls that make something: missing, of another type, too long, beyond its bounds, unknown.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one table")]
 async fn nonsense_is_refused_in_words_and_the_scheduler_goes_on() {
     let world = World::start(&[]).await;
     let objects = world.objects(Stage::Running).await;
