@@ -78,7 +78,7 @@ fn an_input_of_another_size_makes_no_image() {
         let line = format!("upload --name x --size {size} -");
         from_stdin(&world, "disk.raw", &line).end().ends(2).complains(words);
     }
-    assert_eq!(world.json(["images", "list", "--json", "-q", "status=Ready"])["total"], 0);
+    assert_eq!(world.json(["images", "list", "--json", "--query", "status=Ready"])["total"], 0);
     from_stdin(&world, "disk.raw", "upload --name x -").end().ends(2).complains("--size");
     from_stdin(&world, "disk.raw", "upload --size 3000000 -").end().ends(2).complains("--name");
 }
@@ -142,7 +142,7 @@ fn declared_digests_are_kept_by_the_server() {
         let error = world.run(args).ends(6).event("error");
         assert!(error["words"].as_str().unwrap().contains("declared"), "{error}");
     }
-    assert_eq!(world.json(["images", "list", "--json", "-q", "status=Ready"])["total"], 0);
+    assert_eq!(world.json(["images", "list", "--json", "--query", "status=Ready"])["total"], 0);
     let upper = md5.to_uppercase();
     world.run(["upload", "--md5", &upper, "--sha256", &sha256, "disk.raw"]).ends(0);
     world

@@ -6,7 +6,8 @@ use crate::{MIB, run::Running, world::World};
 
 /// Runs `longshore ARGS` on a terminal of so many columns and gives what it shows.
 fn on_terminal(world: &World, columns: u32, args: &str, variables: &[(&str, &str)]) -> String {
-    let line = format!("stty cols {columns} && exec {} {args}", env!("CARGO_BIN_EXE_longshore"));
+    let line =
+        format!("stty rows 24 cols {columns} && exec {} {args}", env!("CARGO_BIN_EXE_longshore"));
     let mut command = Command::new("script");
     command.args(["-q", "-e", "-c", &line, "/dev/null"]).env_clear();
     command.current_dir(world.folder.path()).env("LONGSHORE_CONFIG_DIR", world.path("config"));
