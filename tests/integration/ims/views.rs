@@ -233,6 +233,7 @@ async fn submitted(ims: &Ims, caller: Caller, names: (&str, &str), image: ImageU
         image: AddImageRequest {
             url: Some("upload://a.raw".to_owned()),
             name: Some(names.1.to_owned()),
+            format: Some("auto".to_owned()),
             resource_uuid: Some(image.to_string()),
             ..AddImageRequest::default()
         },

@@ -228,9 +228,13 @@ fn a_job_waits_for_the_first_bytes_while_there_are_none() {
 
 #[test]
 fn a_running_job_says_at_which_stage_it_is() {
-    for (at, word) in
-        Stage::ALL.into_iter().zip(["Receiving", "Joining", "Verifying", "Inspecting", "Publishing"])
-    {
+    for (at, word) in Stage::ALL.into_iter().zip([
+        "Receiving",
+        "Joining",
+        "Verifying",
+        "Inspecting",
+        "Publishing",
+    ]) {
         let long = long_job(JobState::Running, at);
         assert_eq!(job(shown(&long, None)).entities.current_task, format!("{TASK}:{word}"));
     }
