@@ -8,7 +8,8 @@
 //! # Guarantees
 //! * A signature counts for one method, path, query, second and, unless it says `UNSIGNED-PAYLOAD`, body; for every header that it names,
 //!   among which `Host` and `X-Sdk-Date` have to be; and for 15 minutes around that second. It is compared in constant time.
-//! * A header that is signed and comes twice is refused: which of the two was signed cannot be known.
+//! * A header that is signed and comes twice, or is not UTF-8, is refused: what was signed cannot be known. A query with a bare `+` is
+//!   refused: it would be signed as a plus sign and read as a space.
 //! # Not guaranteed
 //! * Replays are not prevented: within the 15 minutes the same request can be sent again by whoever has read it. The protocol has nothing
 //!   that could prevent it; so access keys belong on TLS alone.
@@ -63,6 +64,12 @@ pub enum MalformedSdkSignature {
     /// The body does not hash to what its header says.
     #[error("the body does not hash to what the header X-Sdk-Content-Sha256 says")]
     Body,
+    /// A plus sign in the query: who reads a query as a form takes it for a space, the signature for a plus.
+    #[error("a query that is signed has to hold %2B for a plus sign and %20 for a space")]
+    Plus,
+    /// A signed header is not UTF-8: what was signed cannot be known.
+    #[error("the signed header {0} has to be UTF-8")]
+    NotUtf8(String),
     /// The query holds something that is not UTF-8.
     #[error("the path and the query of a signed request have to be percent-encoded UTF-8")]
     Encoding,
@@ -77,7 +84,7 @@ pub struct Sent<'r> {
     /// The query, percent-encoded, without the question mark.
     pub query: &'r str,
     /// All values of a header, by its name in lower case.
-    pub header: &'r dyn Fn(&str) -> Vec<String>,
+    pub header: &'r dyn Fn(&str) -> Vec<Vec<u8>>,
     /// The whole body.
     pub body: &'r [u8],
 }
@@ -160,8 +167,10 @@ impl<'a> Credentials<'a> {
 
 /// The one value of a header.
 fn once(sent: &Sent<'_>, name: &str) -> Result<String, MalformedSdkSignature> {
-    let [value] = <[String; 1]>::try_from((sent.header)(name))
+    let [value] = <[Vec<u8>; 1]>::try_from((sent.header)(name))
         .map_err(|_| MalformedSdkSignature::NotOnce(name.to_owned()))?;
+    let value = std::str::from_utf8(&value);
+    let value = value.map_err(|_| MalformedSdkSignature::NotUtf8(name.to_owned()))?;
     Ok(value.trim().to_owned())
 }
 
@@ -185,6 +194,9 @@ fn canonical_path(path: &str) -> Result<String, MalformedSdkSignature> {
 }
 
 fn canonical_query(query: &str) -> Result<String, MalformedSdkSignature> {
+    if query.contains('+') {
+        return Err(MalformedSdkSignature::Plus);
+    }
     let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         Ok((decoded(key)?, decoded(value)?))

@@ -223,6 +223,18 @@ impl Accounts {
         Ok(())
     }
 
+    /// Ends a session for a caller that may know of it: one of its own account, or an admin. Answers whether there was one.
+    pub async fn log_out_of(&self, caller: Caller, token: &str) -> Result<bool, AccountError> {
+        match self.authenticate(token).await {
+            Ok(session) if caller.admin || session.caller.account == caller.account => {
+                self.log_out(token).await?;
+                Ok(true)
+            }
+            Ok(_) | Err(AccountError::SessionExpired) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Lets a session end `duration_secs` from now.
     pub async fn renew(
         &self,

@@ -7,7 +7,7 @@ use crate::domain::{
     clock::EpochMs,
     ids::{ImageUuid, JobUuid},
     image_id::ImageId,
-    job::{JobResult, LongJob},
+    job::{JobResult, LongJob, Reason},
     job_state::{JobState, SuspendReason},
     query::{Page, Query},
     tag::{Resource, hex},
@@ -142,8 +142,30 @@ pub(super) fn result_values(result: Option<&JobResult>) -> [Value; 3] {
     match result {
         None => [Value::Text(None), Value::Text(None), Value::Text(None)],
         Some(JobResult::Event) => ["event".into(), Value::Text(None), Value::Text(None)],
-        Some(JobResult::Error { detail, cause }) => ["error".into(), detail.into(), cause.into()],
+        Some(JobResult::Error { detail, cause, reason }) => {
+            let cause = format!("{}{cause}", mark(*reason));
+            ["error".into(), detail.into(), cause.into()]
+        }
     }
+}
+
+/// How `result_cause` begins for a reason: the rows have no column of its own, and one would be empty in nearly all. The separator
+/// occurs in no sentence. What has no mark is not the file's fault, as in rows that an older version wrote.
+const fn mark(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Content => "content\u{1f}",
+        Reason::Digests => "digests\u{1f}",
+        Reason::NotTheFile => "",
+    }
+}
+
+/// The reason and the words of `result_cause`.
+pub(super) fn reason_and_cause(text: &str) -> (Reason, String) {
+    let marked = Reason::ALL.into_iter().find_map(|reason| {
+        let mark = Some(mark(reason)).filter(|mark| !mark.is_empty())?;
+        Some((reason, text.strip_prefix(mark)?.to_owned()))
+    });
+    marked.unwrap_or_else(|| (Reason::NotTheFile, text.to_owned()))
 }
 
 pub(super) fn upload_values(upload: &UploadRecord) -> Result<Vec<Value>> {

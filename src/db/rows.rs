@@ -15,6 +15,7 @@ use crate::domain::{
 use super::{
     ApiJobResult, DbError, Result,
     dialect::{Fields, Read},
+    jobs::reason_and_cause,
     tags::kind_name,
 };
 
@@ -98,10 +99,10 @@ pub(super) fn job(row: &impl Fields) -> Result<LongJob> {
     let result = match row.text_or_null("result_kind")?.as_deref() {
         None => None,
         Some("event") => Some(JobResult::Event),
-        Some("error") => Some(JobResult::Error {
-            detail: row.text("result_detail")?,
-            cause: row.text("result_cause")?,
-        }),
+        Some("error") => {
+            let (reason, cause) = reason_and_cause(&row.text("result_cause")?);
+            Some(JobResult::Error { detail: row.text("result_detail")?, cause, reason })
+        }
         Some(_) => return Err(row.corrupt("result_kind")),
     };
     Ok(LongJob {

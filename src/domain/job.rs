@@ -57,7 +57,25 @@ pub enum JobResult {
         detail: String,
         /// The root cause.
         cause: String,
+        /// Who is to blame: words are for people, and nothing decides on them.
+        reason: Reason,
     },
+}
+
+/// What a job was interrupted or ended by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The content: the inspection refused it, at its own stage or while bytes still came.
+    Content,
+    /// The digests: they are not those that were declared.
+    Digests,
+    /// Anything but the file: silence, the user, the storage, this service.
+    NotTheFile,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Content, Self::Digests, Self::NotTheFile];
 }
 
 /// A long job.

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         account::{Caller, Scope},
         ids::JobUuid,
-        job::{JobResult, LongJob, Run, Stage},
+        job::{JobResult, LongJob, Reason, Run, Stage},
         job_state::{JobEvent, JobState},
         upload::{UploadFate, UploadRecord},
     },
@@ -163,6 +163,7 @@ impl Jobs {
                 JobResult::Error {
                     detail: detail.clone(),
                     cause: "canceled by the user".to_owned(),
+                    reason: Reason::NotTheFile,
                 },
             )))
         });
@@ -193,17 +194,15 @@ impl Jobs {
     /// [`fail`](Self::fail) for whoever holds the job's lock.
     pub(super) async fn fail_alone(&self, run: Run, failure: Failure) -> Result<LongJob, JobError> {
         let uuid = run.job;
-        let Failure { detail, cause, fate, foreign_image } = failure;
+        let Failure { detail, cause, reason, fate, foreign_image } = failure;
         if !foreign_image && let Some(before) = self.current(run).await? {
             self.remove_unrecorded_image(&before).await?;
         }
         let upload = self.parts.db.upload(run.upload).await?;
         let moved = self.move_run(run, |_| {
-            Ok(Some(
-                Step::new(JobEvent::Fail)
-                    .without_bytes(fate)
-                    .result(JobResult::Error { detail: detail.clone(), cause: cause.clone() }),
-            ))
+            let (detail, cause) = (detail.clone(), cause.clone());
+            let result = JobResult::Error { detail, cause, reason };
+            Ok(Some(Step::new(JobEvent::Fail).without_bytes(fate).result(result)))
         });
         let job = moved.await?.job();
         if matches!(job.state, JobState::Failed | JobState::Canceled)
@@ -246,16 +245,23 @@ impl Jobs {
 pub(super) struct Failure {
     detail: String,
     cause: String,
+    reason: Reason,
     fate: UploadFate,
     /// The image that the store has under this name is another's: it stays.
     foreign_image: bool,
 }
 
 impl Failure {
-    /// The bytes are discarded.
+    /// The bytes are discarded; the file is not to blame.
     pub(super) fn new(detail: impl Into<String>, cause: impl Into<String>) -> Self {
         let (detail, cause) = (detail.into(), cause.into());
-        Self { detail, cause, fate: UploadFate::Discarded, foreign_image: false }
+        let reason = Reason::NotTheFile;
+        Self { detail, cause, reason, fate: UploadFate::Discarded, foreign_image: false }
+    }
+
+    /// For this reason.
+    pub(super) fn because(self, reason: Reason) -> Self {
+        Self { reason, ..self }
     }
 
     /// It took too long.

@@ -18,7 +18,7 @@ use crate::{
         account::Scope,
         ids::{JobUuid, UploadUuid},
         image::{ImageRecord, ImageStatus, MediaType},
-        job::{JobResult, LongJob, Run, Stage, TaskProgress},
+        job::{JobResult, LongJob, Reason, Run, Stage, TaskProgress},
         job_state::{JobEvent, JobState, SuspendReason},
         tag::hex,
         upload::{UploadKind, UploadRecord},
@@ -60,7 +60,7 @@ pub(super) enum Halt {
     /// The job is not Running any more: whoever moved it goes on from there.
     Left(JobState),
     /// The content is not what was declared: the job fails for good.
-    Wrong { detail: String, cause: String },
+    Wrong { detail: String, cause: String, reason: Reason },
     /// The store or the records failed.
     Broken(JobError),
 }
@@ -132,9 +132,10 @@ impl Jobs {
         };
         match halt {
             Halt::Left(state) => self.verdict_of(run, state).await,
-            Halt::Wrong { detail, cause } => {
+            Halt::Wrong { detail, cause, reason } => {
                 tracing::warn!(%job, %upload, cause, "an upload was refused");
-                match self.fail(run, Failure::new(detail.clone(), cause)).await {
+                let failure = Failure::new(detail.clone(), cause).because(reason);
+                match self.fail(run, failure).await {
                     Ok(_) => Verdict::Refused { detail },
                     Err(error) => self.set_back(run, error).await,
                 }
@@ -164,7 +165,7 @@ impl Jobs {
         self.enter(run, Stage::Inspecting, None).await?;
         let probed = self.parts.uploads.probe(&live, finished.length).await?;
         if let Some(Refusal { detail, cause }) = probed.refusal.clone() {
-            return Err(Halt::Wrong { detail, cause });
+            return Err(Halt::Wrong { detail, cause, reason: Reason::Content });
         }
 
         // Alone from here on: a cancel either comes before (and this stops) or finds the image Ready.
@@ -402,7 +403,7 @@ pub(super) fn compare(record: &UploadRecord, finished: &Finished) -> Result<(), 
         let detail = format!(
             "the image does not have the declared {name} ({cause}); its bytes were removed: check the file and upload it again"
         );
-        Err(Halt::Wrong { detail, cause })
+        Err(Halt::Wrong { detail, cause, reason: Reason::Digests })
     };
     let actual = &finished.digests;
     if let Some(expected) = record.expected.md5
@@ -430,7 +431,7 @@ pub(super) fn described(
             probed.format, probed.virtual_size
         );
         let detail = format!("{cause}; its bytes were removed: check the file and upload it again");
-        return Err(Halt::Wrong { detail, cause });
+        return Err(Halt::Wrong { detail, cause, reason: Reason::Content });
     }
     let media_type = match (probed.format, image.media_type) {
         ("iso", _) => MediaType::Iso,

@@ -7,7 +7,7 @@ use crate::{
         account::Scope,
         ids::{JobUuid, NodeUuid},
         image::ImageRecord,
-        job::{JobResult, LongJob, Run, Stage},
+        job::{JobResult, LongJob, Reason, Run, Stage},
         job_state::{JobEvent, JobState, Next},
         upload::UploadFate,
     },
@@ -224,5 +224,6 @@ pub(super) fn interrupted(job: JobUuid, cause: impl Into<String>) -> JobResult {
             "some error interrupt long job[uuid:{job}], analysis the cause to fix it and resume long job if you want to continue."
         ),
         cause: cause.into(),
+        reason: Reason::NotTheFile,
     }
 }

@@ -1,6 +1,6 @@
 //! How far a job is, with its bytes as the store knows them now.
 
-use super::{JobError, JobView, Jobs};
+use super::{JobError, JobView, Jobs, query::own_image};
 use crate::{
     domain::{
         account::Caller,
@@ -45,7 +45,8 @@ impl Jobs {
                 let is_current = status.job.upload == run.uuid;
                 if is_current {
                     let upload = Some(status.record.clone()).filter(|_| view.upload.is_some());
-                    view = JobView { job: status.job, image: status.image, upload };
+                    let image = own_image(&status.job, status.image);
+                    view = JobView { job: status.job, image, upload };
                 }
                 let bytes = is_current.then_some((status.offset, status.length));
                 Ok(JobProgress { view, run: Some(status.record), bytes })

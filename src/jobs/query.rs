@@ -12,6 +12,7 @@ use crate::{
         image::{ImageRecord, ImageStatus},
         image_id::ImageId,
         job::{LongJob, TaskProgress},
+        job_state::JobState,
         query::{Condition, Operator, Page, Query},
         upload::{UploadFate, UploadRecord},
     },
@@ -58,7 +59,7 @@ impl Jobs {
         let uploads = self.uploads_of(images.values()).await?;
         // Several jobs may have tried to make one image.
         let rows = page.rows.into_iter().map(|job| {
-            let image = images.get(&job.image).cloned();
+            let image = own_image(&job, images.get(&job.image).cloned());
             let upload = uploads.get(&job.image).filter(|upload| upload.uuid == job.upload);
             JobView { image, upload: upload.cloned(), job }
         });
@@ -200,7 +201,7 @@ impl Jobs {
 
     pub(super) async fn view(&self, job: LongJob) -> Result<JobView, JobError> {
         let scope = crate::domain::account::Scope::All;
-        let image = self.parts.db.image(job.image, scope).await?;
+        let image = own_image(&job, self.parts.db.image(job.image, scope).await?);
         let upload = self.upload_shown(&job, image.as_ref()).await?;
         Ok(JobView { job, image, upload })
     }
@@ -216,4 +217,11 @@ impl Jobs {
             Some(ImageStatus::Ready | ImageStatus::Deleted) | None => Ok(None),
         }
     }
+}
+
+/// The image under a job's uuid, if the job made it or is making it. The uuid of an image that came to nothing is free again
+/// (`resourceUuid`): what is under it then is another job's, and maybe another account's.
+pub(super) fn own_image(job: &LongJob, image: Option<ImageRecord>) -> Option<ImageRecord> {
+    let has_none = matches!(job.state, JobState::Failed | JobState::Canceled);
+    image.filter(|image| !has_none && image.account == job.account)
 }

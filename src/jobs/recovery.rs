@@ -67,7 +67,7 @@ impl Jobs {
     ) -> Result<(), JobError> {
         let now_ms = self.parts.clock.now_ms();
         let (detail, cause) = match restarted(JobUuid::NIL) {
-            JobResult::Error { detail, cause } => (detail, cause),
+            JobResult::Error { detail, cause, .. } => (detail, cause),
             JobResult::Event => (String::new(), String::new()),
         };
         let taken = self.parts.db.take_over(TakeOver {

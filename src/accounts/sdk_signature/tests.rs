@@ -55,7 +55,7 @@ impl Request {
     fn read_with(&self, credentials: &str) -> Result<SdkSignedRequest, MalformedSdkSignature> {
         let values = |name: &str| {
             let all = self.headers.iter().filter(|(there, _)| *there == name);
-            all.map(|(_, value)| value.clone()).collect()
+            all.map(|(_, value)| value.clone().into_bytes()).collect()
         };
         let sent = Sent {
             method: self.method,
@@ -117,6 +117,11 @@ fn what_the_sdk_signed_is_taken() {
 
 #[test]
 fn one_changed_byte_is_enough() {
+    // What is signed as a plus sign must not come as what a form reads as a space.
+    let query = "limit=10&name=a%20b+c%2F%E6%97%A5&status=RUNNING";
+    assert_eq!(Request { query, ..list() }.read(), Err(MalformedSdkSignature::Plus));
+    let query = "limit=10&name=a+b%2Bc%2F%E6%97%A5&status=RUNNING";
+    assert_eq!(Request { query, ..list() }.read(), Err(MalformedSdkSignature::Plus));
     for request in [get(), list(), post()] {
         let mut changed = Vec::new();
         for digit in [0, 31, 63] {
@@ -195,6 +200,28 @@ fn what_has_to_be_signed_is_named() {
     assert_eq!(twice.read(), Err(MalformedSdkSignature::NotOnce("user-agent".to_owned())));
     twice.headers.clear();
     assert_eq!(twice.read(), Err(MalformedSdkSignature::NotOnce("x-sdk-date".to_owned())));
+}
+
+/// Two headers that differ would otherwise be signed alike.
+#[test]
+fn a_signed_header_is_utf_8() {
+    let credentials =
+        format!("Access={ID}, SignedHeaders=host;x-sdk-date;x-a, Signature={}", "0".repeat(64));
+    let read = |odd: &[u8]| {
+        let values = |name: &str| {
+            vec![match name {
+                "x-a" => odd.to_vec(),
+                "x-sdk-date" => b"20261120T153842Z".to_vec(),
+                _ => b"a".to_vec(),
+            }]
+        };
+        let sent = Sent { method: "GET", path: "/", query: "", header: &values, body: b"" };
+        SdkSignedRequest::read(&credentials, &sent)
+    };
+    assert!(read("\u{fffd}".as_bytes()).is_ok());
+    for odd in [b"\xff", b"\xfe"] {
+        assert_eq!(read(odd), Err(MalformedSdkSignature::NotUtf8("x-a".to_owned())));
+    }
 }
 
 #[test]

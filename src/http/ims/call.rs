@@ -23,11 +23,15 @@ use crate::{
 };
 
 const X_AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+/// In which project a call is meant; the SDKs sign it with every one.
+const X_PROJECT_ID: HeaderName = HeaderName::from_static("x-project-id");
 
 /// A call whose caller is known.
 pub(super) struct Call {
-    /// Who calls.
+    /// Who calls: the owner of the project that `X-Project-Id` names, where it is there.
     pub(super) caller: Caller,
+    /// The project that `X-Project-Id` names.
+    project: Option<AccountUuid>,
     /// All of the body.
     pub(super) body: Vec<u8>,
 }
@@ -42,8 +46,50 @@ impl Call {
         let (body, _counted) = read_counted(app, request, payload).await?;
         let proof = proof(request, &body)?;
         let caller = app.accounts.identify(&proof).await?.caller;
-        Ok(Self { caller, body })
+        let Some(project) = project_header(request)? else {
+            return Ok(Self { caller, project: None, body });
+        };
+        let caller = within(caller, project, "X-Project-Id")?;
+        Ok(Self { caller, project: Some(project), body })
     }
+
+    /// The caller as the owner of the project that the path names.
+    pub(super) fn in_project(&self, named: &str) -> Result<Caller, Fault> {
+        let project = project_id(named, "the path")?;
+        if self.project.is_some_and(|header| header != project) {
+            let words = "the path and X-Project-Id name different projects: give the same, or leave X-Project-Id out";
+            return Err(Fault::bad(Code::Project, words));
+        }
+        within(self.caller, project, "the path")
+    }
+}
+
+/// What `X-Project-Id` says; twice is refused, since nobody could tell which of the two is meant.
+fn project_header(request: &HttpRequest) -> Result<Option<AccountUuid>, Fault> {
+    let mut all = request.headers().get_all(X_PROJECT_ID);
+    let Some(first) = all.next() else { return Ok(None) };
+    if all.next().is_some() {
+        return Err(Fault::bad(Code::ProjectId, "X-Project-Id has to come once"));
+    }
+    project_id(first.to_str().unwrap_or_default().trim(), "X-Project-Id").map(Some)
+}
+
+fn project_id(text: &str, place: &str) -> Result<AccountUuid, Fault> {
+    without_dashes(text).parse().map_err(|_| {
+        let words = format!(
+            "the project id in {place} is not a uuid of 32 hex digits: give the account's uuid"
+        );
+        Fault::bad(Code::ProjectId, words)
+    })
+}
+
+fn within(caller: Caller, project: AccountUuid, place: &str) -> Result<Caller, Fault> {
+    caller.within(project).ok_or_else(|| {
+        let words = format!(
+            "the project in {place} is not the one of this token or access key: give the account's own uuid"
+        );
+        Fault::bad(Code::Project, words)
+    })
 }
 
 /// The body, and the place of the request among those of its address: until it is read nobody has asked who sends it.
@@ -82,30 +128,13 @@ fn proof(request: &HttpRequest, body: &[u8]) -> Result<Proof, Fault> {
 }
 
 /// All values of a header, as the bytes that were signed; HTTP/2 has the host in its target.
-fn values(request: &HttpRequest, name: &str) -> Vec<String> {
+fn values(request: &HttpRequest, name: &str) -> Vec<Vec<u8>> {
     let all = request.headers().get_all(name);
-    let mut values: Vec<_> =
-        all.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
+    let mut values: Vec<_> = all.map(|value| value.as_bytes().to_vec()).collect();
     if name == "host" && values.is_empty() {
-        values.extend(request.uri().authority().map(ToString::to_string));
+        values.extend(request.uri().authority().map(|host| host.as_str().as_bytes().to_vec()));
     }
     values
-}
-
-/// The caller as the owner of the project that the path names.
-pub(super) fn in_project(caller: Caller, project: &str) -> Result<Caller, Fault> {
-    let account: AccountUuid = without_dashes(project).parse().map_err(|_| {
-        Fault::bad(
-            Code::ProjectId,
-            "the project id in the path is not a uuid of 32 hex digits: give the account's uuid",
-        )
-    })?;
-    caller.within(account).ok_or_else(|| {
-        Fault::bad(
-            Code::Project,
-            "the project in the path is not the one of this token or access key: give the account's own uuid",
-        )
-    })
 }
 
 /// The answer of a call that went well, or the refusal.

@@ -69,7 +69,6 @@ impl Fault {
             404 => (StatusCode::NOT_FOUND, Code::Query),
             // More than may be at once.
             413 => (StatusCode::BAD_REQUEST, Code::FlowControl),
-            429 => (StatusCode::SERVICE_UNAVAILABLE, Code::FlowControl),
             400..500 => (StatusCode::BAD_REQUEST, Code::BadFormat),
             500 => (StatusCode::INTERNAL_SERVER_ERROR, Code::Unknown),
             _ => (StatusCode::SERVICE_UNAVAILABLE, Code::Submit),
@@ -82,10 +81,17 @@ impl From<JobError> for Fault {
     fn from(error: JobError) -> Self {
         match error {
             JobError::NotFound { uuid } => Self::no_job(&uuid),
-            other => {
-                let fault = problem::Fault::from(other);
-                Self::of_problem(Problem::from(&fault))
+            // By its kind: among the problems it looks like a storage that is busy.
+            error @ JobError::Upload(UploadError::TooManyRequests { .. }) => {
+                let problem = Problem::from(&problem::Fault::from(error));
+                Self::Told {
+                    status: StatusCode::SERVICE_UNAVAILABLE,
+                    code: Code::FlowControl,
+                    words: problem.detail,
+                    retry_after_ms: problem.retry_after_ms,
+                }
             }
+            other => Self::of_problem(Problem::from(&problem::Fault::from(other))),
         }
     }
 }

@@ -18,14 +18,17 @@ mod tokens;
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 
 use self::error::Fault;
-use super::routes::{Table, at, get, post};
+use super::routes::{Table, at, delete, get, post};
 use crate::{http::request_id::RequestId, wire::ims::Code};
 
 /// Every path of IMS, and Keystone's.
 pub(super) fn routes() -> Table {
     Table::flat(refuse_method)
         .service(at("/v3", [get().open().to(tokens::version)]))
-        .service(at("/v3/auth/tokens", [post().open().to(tokens::issue)]))
+        .service(at(
+            "/v3/auth/tokens",
+            [post().open().to(tokens::issue), delete().to(tokens::revoke)],
+        ))
         .service(at("/v1/cloudimages/job/{job_id}", [get().to(jobs::show)]))
         .service(at("/v1/cloudimages/dataimages/action", [post().to(create::data_image)]))
         .service(at("/v2/cloudimages/action", [post().to(create::image)]))

@@ -1,4 +1,4 @@
-//! `GET /v3` and `POST /v3/auth/tokens`: as much of Keystone as the clients of IMS need to log in. A token is a session like any other.
+//! `GET /v3`, `POST` and `DELETE /v3/auth/tokens`: as much of Keystone as the clients of IMS need to log in. A token is a session like any other.
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -11,7 +11,10 @@ use actix_web::{
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{call::read_counted, error::Fault};
+use super::{
+    call::{Call, read_counted},
+    error::Fault,
+};
 use crate::{
     accounts::{AccountError, LoggedIn, Login},
     domain::{
@@ -35,6 +38,8 @@ use crate::{
 const X_SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
 /// Longest name, id or password.
 const CHARS_MAX: usize = 256;
+/// When to ask again, where an account has as many tokens as it may: one may have been ended by then.
+const TOKENS_RETRY_MS: u64 = 60_000;
 /// Longest sentence of a parser that an answer repeats.
 const PARSER_CHARS_MAX: usize = 160;
 
@@ -68,12 +73,13 @@ impl From<Fault> for Refused {
 
 impl From<AccountError> for Refused {
     fn from(error: AccountError) -> Self {
+        let is_full = matches!(error, AccountError::TooManySessions);
         let problem = Problem::from(&DataFault::from(error));
         let status = StatusCode::from_u16(problem.status);
         Self {
             status: status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             words: problem.detail,
-            retry_after_ms: problem.retry_after_ms,
+            retry_after_ms: problem.retry_after_ms.or(is_full.then_some(TOKENS_RETRY_MS)),
         }
     }
 }
@@ -105,6 +111,36 @@ pub(super) async fn issue(
         }
         Err(refused) => refusal(&request, &refused),
     }
+}
+
+/// `DELETE /v3/auth/tokens`: ends the token in `X-Subject-Token`, for whoever may.
+pub(super) async fn revoke(
+    app: web::Data<App>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> HttpResponse {
+    match revoked(&app, &request, payload).await {
+        Ok(()) => {
+            HttpResponse::NoContent().insert_header((header::CACHE_CONTROL, "no-store")).finish()
+        }
+        Err(refused) => refusal(&request, &refused),
+    }
+}
+
+async fn revoked(app: &App, request: &HttpRequest, payload: web::Payload) -> Result<(), Refused> {
+    let call = Call::read(app, request, payload).await?;
+    let mut all = request.headers().get_all(X_SUBJECT_TOKEN);
+    let (Some(token), None) = (all.next(), all.next()) else {
+        return Err(Refused::bad(
+            "X-Subject-Token has to come once, with the token that is to end",
+        ));
+    };
+    let token = token.to_str().unwrap_or_default().trim();
+    if app.accounts.log_out_of(call.caller, token).await? {
+        return Ok(());
+    }
+    let words = "there is no such token of this user, or it has ended already; nothing was changed";
+    Err(Refused::new(StatusCode::NOT_FOUND, words))
 }
 
 async fn issued(

@@ -14,7 +14,7 @@
 //! * `process_percent` is at most 1, and 1 only when every byte is stored; `null` while the length is not known.
 //! * A time that was not written down is `null`, never a guess. Times are UTC, with milliseconds.
 //! * The sub-jobs are the four stages of an upload, always all of them and in order. A stage that was never begun because the job
-//!   ended before has failed, in words. Their ids are the job's with `-receive`, `-verify`, `-inspect` or `-publish` behind it.
+//!   ended before has failed, in words; only the stage that the job came to nothing by has its reason and its code. Their ids are the job's with `-receive`, `-verify`, `-inspect` or `-publish` behind it.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ use super::Code;
 use crate::domain::{
     clock::EpochMs,
     image::{ImageRecord, MediaType},
-    job::{JobResult, LongJob, Stage},
+    job::{JobResult, LongJob, Reason, Stage},
     job_state::JobState,
 };
 
@@ -104,13 +104,16 @@ pub struct Job {
     pub entities: Entities,
 }
 
-/// What a job is about. `upload_url`, `upload_offset`, `upload_length` and `waits_for` are ours; the SDKs pass over them.
+/// What a job is about. `job_name`, `upload_url`, `upload_offset`, `upload_length` and `waits_for` are ours; the SDKs pass over them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Entities {
     /// The image; `null` when there is none any more.
     pub image_id: Option<String>,
     /// Its name.
     pub image_name: Option<String>,
+    /// Name of the job: what a list looks for by `name`.
+    #[serde(default)]
+    pub job_name: String,
     /// 0 to 1: bytes that are stored without a gap, of all.
     pub process_percent: Option<f64>,
     /// What is being done.
@@ -244,6 +247,7 @@ pub fn job_in_list(shown: Shown<'_>) -> Job {
         entities: Entities {
             image_id: image.map(|image| image.uuid.to_string()),
             image_name: name(shown),
+            job_name: job.name.clone(),
             process_percent: percent(job.state, received),
             current_task: current_task(job),
             upload_offset: received.and_then(|received| received.offset),
@@ -269,21 +273,8 @@ const fn seen(stage: Stage) -> Stage {
 /// Renders one stage of a job.
 pub fn sub_job(shown: Shown<'_>, stage: Stage) -> SubJob {
     let Shown { job, image, received, .. } = shown;
-    let order = |stage: Stage| STAGES.iter().position(|other| *other == stage);
-    let at = seen(job.stage);
-    let (status, failure) = match order(stage).cmp(&order(at)) {
-        _ if job.state == JobState::Succeeded => (Status::Success, None),
-        std::cmp::Ordering::Less => (Status::Success, None),
-        std::cmp::Ordering::Equal => (job.state.into(), Failure::of(job)),
-        std::cmp::Ordering::Greater => match Failure::of(job) {
-            None => (Status::Init, None),
-            Some(failure) => {
-                let words = "it was not begun: the job ended before".to_owned();
-                (Status::Fail, Some(Failure { words, ..failure }))
-            }
-        },
-    };
-    let is_there = at == stage;
+    let (status, failure) = stands(job, stage);
+    let is_there = seen(job.stage) == stage || failed_at(job) == Some(stage);
     let is_over = matches!(status, Status::Success | Status::Fail);
     // Written down are the beginning and the end of a run, and its last byte; between them nothing is.
     let begin = received.filter(|_| stage == Stage::Receiving).map(|received| received.began_ms);
@@ -311,6 +302,44 @@ pub fn sub_job(shown: Shown<'_>, stage: Stage) -> SubJob {
             image_name: name(shown),
         },
     }
+}
+
+/// How one stage of a job stands, and why it failed.
+fn stands(job: &LongJob, stage: Stage) -> (Status, Option<Failure>) {
+    let order = |stage: Stage| STAGES.iter().position(|other| *other == stage);
+    let place = order(stage).cmp(&order(seen(job.stage)));
+    if job.state == JobState::Succeeded || place.is_lt() {
+        return (Status::Success, None);
+    }
+    let Some(failure) = Failure::of(job) else {
+        let status = if place.is_eq() { job.state.into() } else { Status::Init };
+        return (status, None);
+    };
+    // The others are not to blame, nor is the file for them.
+    let told = |words: &str| Failure { code: Code::Unknown, words: words.to_owned() };
+    let failure = match failed_at(job) {
+        Some(at) if at == stage => failure,
+        Some(_) if place.is_eq() => {
+            told("it was cut short: the content was refused before its end")
+        }
+        Some(_) | None => told("it was not begun: the job ended before"),
+    };
+    (Status::Fail, Some(failure))
+}
+
+/// The stage whose work a failed job came to nothing by. The inspection looks at what is there from the first bytes on, while the job
+/// is at an earlier stage.
+fn failed_at(job: &LongJob) -> Option<Stage> {
+    if Status::from(job.state) != Status::Fail {
+        return None;
+    }
+    Some(match (&job.result, seen(job.stage)) {
+        (
+            Some(JobResult::Error { reason: Reason::Content, .. }),
+            Stage::Receiving | Stage::Verifying | Stage::Inspecting,
+        ) => Stage::Inspecting,
+        (_, stage) => stage,
+    })
 }
 
 /// The id of a job, and the stage if one of its sub-jobs is meant.
@@ -356,10 +385,10 @@ fn current_task(job: &LongJob) -> String {
     format!("{TASK}:{what}")
 }
 
-/// The row of a running job waits for the first bytes until a step rewrites it.
+/// The row of a running job waits for the first bytes until a step rewrites it: its words count while it is known that none came.
 fn waits(job: &LongJob, received: Option<Received>) -> bool {
     match job.state {
-        JobState::Running => received.is_none_or(|received| received.offset.unwrap_or(0) == 0),
+        JobState::Running => received.and_then(|received| received.offset) == Some(0),
         JobState::Waiting | JobState::Suspended(_) | JobState::Canceling => true,
         JobState::Succeeded | JobState::Failed | JobState::Canceled => false,
     }
@@ -391,14 +420,13 @@ impl Failure {
         if Status::from(job.state) != Status::Fail {
             return None;
         }
-        let Some(JobResult::Error { detail, cause }) = &job.result else {
+        let Some(JobResult::Error { detail, reason, .. }) = &job.result else {
             return Some(Self { code: Code::Unknown, words: format!("the job is {}", job.state) });
         };
-        // Refused by a rule of the inspection it may be before all bytes are here.
-        let by_content =
-            matches!(job.stage, Stage::Verifying | Stage::Inspecting) || cause.contains(", rule ");
-        let of_file = job.state == JobState::Failed && by_content;
-        let code = if of_file { Code::File } else { Code::Unknown };
+        let code = match reason {
+            Reason::Content | Reason::Digests => Code::File,
+            Reason::NotTheFile => Code::Unknown,
+        };
         Some(Self { code, words: detail.clone() })
     }
 }

@@ -128,7 +128,7 @@ pub fn job_inventory(
 /// zstack.md 2.4: the event while it runs and after success, the failure otherwise.
 fn job_result(job: &LongJob, image: Option<&ImageInventory>) -> Option<String> {
     match (&job.result, job.state) {
-        (Some(JobResult::Error { detail, cause }), _) => {
+        (Some(JobResult::Error { detail, cause, .. }), _) => {
             serde_json::to_string(&JobFailure { detail, cause }).ok()
         }
         (Some(JobResult::Event), _) | (None, JobState::Running) => match image {

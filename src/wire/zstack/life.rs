@@ -7,7 +7,7 @@ use super::{image_inventory, job_inventory};
 use crate::domain::{
     ids::{AccountUuid, ApiId, ImageUuid, JobUuid, NodeUuid, StorageUuid, UploadUuid},
     image::{ImageRecord, ImageStatus, MediaType},
-    job::{ADD_IMAGE_JOB, JobResult, LongJob, Stage},
+    job::{ADD_IMAGE_JOB, JobResult, LongJob, Reason, Stage},
     job_state::{JobState, SuspendReason},
 };
 
@@ -87,6 +87,7 @@ fn a_job_over_its_life() {
     let interrupted = JobResult::Error {
         detail: "some error interrupt long job".to_owned(),
         cause: "uploading has been inactive more than 30 sec".to_owned(),
+        reason: Reason::NotTheFile,
     };
     let running = job();
     let suspended = LongJob {
@@ -113,7 +114,11 @@ fn a_job_over_its_life() {
     };
     let failed = LongJob {
         state: JobState::Failed,
-        result: Some(JobResult::Error { detail: "detail".to_owned(), cause: String::new() }),
+        result: Some(JobResult::Error {
+            detail: "detail".to_owned(),
+            cause: String::new(),
+            reason: Reason::NotTheFile,
+        }),
         waits_for: None,
         finished_ms: Some(FOUR_PM + 7999),
         ..job()

@@ -7,7 +7,7 @@ use longshore::{
         account::Scope,
         ids::{ImageUuid, JobUuid, NodeUuid},
         image::ImageStatus,
-        job::{JobResult, Stage, TaskProgress},
+        job::{JobResult, Reason, Stage, TaskProgress},
         job_state::{JobState, SuspendReason},
         upload::UploadFate,
     },
@@ -49,7 +49,8 @@ async fn exactly_one_of_many_racing_moves_wins(#[case] db: TestDb) {
 async fn a_move_writes_every_field(#[case] db: TestDb) {
     let new = recorded(&db).await;
     let node = NodeUuid::random();
-    let error = JobResult::Error { detail: "the disk is full".to_owned(), cause: "28".to_owned() };
+    let (detail, cause) = ("the disk is full".to_owned(), "28".to_owned());
+    let error = JobResult::Error { detail, cause, reason: Reason::Digests };
     let change = MoveJob {
         state: JobState::Suspended(SuspendReason::NoSpace),
         stage: Stage::Verifying,

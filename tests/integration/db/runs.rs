@@ -7,7 +7,7 @@ use longshore::{
         account::Scope,
         ids::{ApiId, ImageUuid, JobUuid, NodeUuid, UploadUuid},
         image::{ImageRecord, ImageStatus},
-        job::{JobResult, LongJob, Stage, TaskProgress},
+        job::{JobResult, LongJob, Reason, Stage, TaskProgress},
         job_state::{JobState, SuspendReason},
         upload::{UploadFate, UploadRecord},
     },
@@ -28,7 +28,11 @@ async fn canceled(db: &TestDb) -> NewUploadJob {
     let end = MoveJob {
         image: ImageChange::Remove,
         fate: Some(UploadFate::Discarded),
-        result: Some(JobResult::Error { detail: "canceled".to_owned(), cause: "so".to_owned() }),
+        result: Some(JobResult::Error {
+            detail: "canceled".to_owned(),
+            cause: "so".to_owned(),
+            reason: Reason::NotTheFile,
+        }),
         ..to(&new, 1, JobState::Canceled)
     };
     assert_eq!(db.db.move_job(end).await.unwrap(), Applied::Moved(2));

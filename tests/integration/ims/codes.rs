@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use longshore::wire::ims::Code;
+use longshore::{uploads::Party, wire::ims::Code};
 use serde_json::{Value, json};
 
 use super::Ims;
@@ -32,6 +32,17 @@ async fn of_fields(ims: &Ims, seen: &mut BTreeSet<String>) {
         (DATA, json!({"tags": "a"}), "IMG.0115"),
         (SYSTEM, json!({"os_type": "BeOS"}), "IMG.0122"),
         (SYSTEM, json!({"unknown": 1}), "IMG.0001"),
+        (SYSTEM, json!({"architecture": 7}), "IMG.0001"),
+        (SYSTEM, json!({"hw_firmware_type": true}), "IMG.0001"),
+        (SYSTEM, json!({"is_quick_import": "yes"}), "IMG.0001"),
+        (SYSTEM, json!({"is_quick_import": true}), "IMG.0105"),
+        (SYSTEM, json!({"max_ram": "1"}), "IMG.0055"),
+        (SYSTEM, json!({"instance_id": {}}), "IMG.0105"),
+        (SYSTEM, json!({"volume_id": 7}), "IMG.0105"),
+        (DATA, json!({"cmk_id": []}), "IMG.0105"),
+        (DATA, json!({"enterprise_project_id": 7}), "IMG.0001"),
+        (DATA, json!({"enterprise_project_id": "x"}), "IMG.0105"),
+        (DATA, json!({"os_version": "Debian"}), "IMG.0001"),
     ] {
         let answer = ims.post(path, &with(&more)).await;
         assert_eq!(answer.refusal(), (400, code), "{path} {more}");
@@ -91,5 +102,20 @@ async fn a_body_that_is_none_is_told() {
         assert_eq!(answer.status, status);
         assert!(answer.body["error"]["code"].as_str().unwrap().starts_with("IMG."));
     }
+    ims.stop().await;
+}
+
+/// More requests at once than one address may have are refused as flow control, and told when to come again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_many_requests_are_flow_control() {
+    let ims = Ims::start(&[("LONGSHORE_UPLOADS__REQUESTS_PER_ADDRESS_MAX", "1")]).await;
+    let party = Party::Address("127.0.0.1".parse().unwrap());
+    let held = ims.service.app.uploads.admit_request(party).unwrap();
+    let list = format!("/v1/{}/jobs", ims.account);
+    assert_eq!(ims.get(&list).await.refusal(), (503, "IMG.0060"));
+    let request = ims.http.get(ims.url(&list)).header("X-Auth-Token", &ims.token);
+    assert!(request.send().await.unwrap().headers().contains_key("retry-after"));
+    drop(held);
+    assert_eq!(ims.get(&list).await.status, 200);
     ims.stop().await;
 }

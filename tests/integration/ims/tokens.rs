@@ -107,3 +107,88 @@ async fn passwords_cannot_be_guessed_without_end() {
     }
     ims.stop().await;
 }
+
+/// The header that the SDKs sign with every call says in which project it is meant.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_is_meant_in_the_project_of_its_header() {
+    let ims = Ims::start(&[]).await;
+    let own = ims.account.to_string();
+    let admin = json!({"name": "admin", "password": crate::support::app::PASSWORD});
+    let admin = ims.log_in(&admin, &Value::Null).await;
+    let admins = admin.body["token"]["project"]["id"].as_str().unwrap().to_owned();
+    let admin = admin.subject_token.unwrap();
+    let create = async |token: &str, project: &str| {
+        let request =
+            ims.http.post(ims.url("/v2/cloudimages/action")).header("X-Auth-Token", token);
+        let body = json!({"name": "a", "min_disk": 40});
+        Answer::of(request.header("X-Project-Id", project).json(&body)).await
+    };
+    let ask = async |path: String, token: &str, project: &str| {
+        let request = ims.http.get(ims.url(&path)).header("X-Auth-Token", token);
+        Answer::of(request.header("X-Project-Id", project)).await
+    };
+    // An admin's call makes the job in the project that it names.
+    let made = create(&admin, &own).await;
+    assert_eq!(made.status, 200, "{made:?}");
+    let id = made.body["job_id"].as_str().unwrap();
+    assert_eq!(ims.get(&format!("/v1/{own}/jobs/{id}")).await.status, 200, "it is the user's");
+    assert_eq!(ims.get(&format!("/v1/{own}/jobs")).await.body["total"], 1);
+    let job = format!("/v1/cloudimages/job/{id}");
+    assert_eq!(ask(job.clone(), &admin, &own).await.status, 200);
+    assert_eq!(ask(job.clone(), &admin, &admins).await.refusal(), (404, "IMG.0023"));
+    // A user has one project.
+    let dashed = ims.account.0.hyphenated().to_string();
+    assert_eq!(create(&ims.token, &dashed).await.status, 200);
+    assert_eq!(create(&ims.token, &admins).await.refusal(), (400, "IMG.0030"));
+    for wrong in ["", "x"] {
+        assert_eq!(create(&ims.token, wrong).await.refusal(), (400, "IMG.0067"), "{wrong}");
+    }
+    // Path and header name the same.
+    let list = format!("/v1/{own}/jobs");
+    assert_eq!(ask(list.clone(), &admin, &own).await.body["total"], 2);
+    assert_eq!(ask(list.clone(), &admin, &admins).await.refusal(), (400, "IMG.0030"));
+    let twice = ims.http.get(ims.url(&list)).header("X-Auth-Token", &ims.token);
+    let twice = twice.header("X-Project-Id", &own).header("X-Project-Id", &own);
+    assert_eq!(Answer::of(twice).await.refusal(), (400, "IMG.0067"));
+    ims.stop().await;
+}
+
+/// A token can be ended by its user, which makes room for another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_can_be_ended() {
+    let ims = Ims::start(&[("LONGSHORE_SESSIONS__PER_ACCOUNT_MAX", "2")]).await;
+    let user = json!({"name": NAME, "password": PASSWORD});
+    let second = ims.log_in(&user, &Value::Null).await.subject_token.unwrap();
+    let full = {
+        let identity = json!({"methods": ["password"], "password": {"user": user}});
+        let request = ims.http.post(ims.url("/v3/auth/tokens"));
+        request.json(&json!({"auth": {"identity": identity}})).send().await.unwrap()
+    };
+    assert_eq!(full.status(), 429);
+    let after: u64 = full.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!(after > 0);
+
+    let end = async |token: &str, subjects: &[&str]| {
+        let request = ims.http.delete(ims.url("/v3/auth/tokens")).header("X-Auth-Token", token);
+        let request =
+            subjects.iter().fold(request, |r, subject| r.header("X-Subject-Token", *subject));
+        request.send().await.unwrap().status().as_u16()
+    };
+    ims.service.app.accounts.create_account("other", PASSWORD, false).await.unwrap();
+    let other = json!({"name": "other", "password": PASSWORD});
+    let other = ims.log_in(&other, &Value::Null).await.subject_token.unwrap();
+    assert_eq!(end(&other, &[&second]).await, 404, "of another account it is not there");
+    assert_eq!(end("none", &[&second]).await, 401);
+    assert_eq!(end(&ims.token, &[]).await, 400);
+    assert_eq!(end(&ims.token, &[&second, &second]).await, 400);
+    let jobs = ims.url(&format!("/v1/{}/jobs", ims.account));
+    let ask = async || Answer::of(ims.http.get(&jobs).header("X-Auth-Token", &second)).await;
+    assert_eq!(ask().await.status, 200, "it lives after all that");
+
+    assert_eq!(end(&ims.token, &[&second]).await, 204);
+    // Over the connection that it was used on a moment ago.
+    assert_eq!(ask().await.refusal(), (401, "APIGW.0301"));
+    assert_eq!(end(&ims.token, &[&second]).await, 404, "it has ended already");
+    assert_eq!(ims.log_in(&user, &Value::Null).await.status, 201, "there is room again");
+    ims.stop().await;
+}

@@ -1,5 +1,14 @@
 //! A job over its life, as both paths and the list show it.
 
+use longshore::{
+    domain::{
+        account::Caller,
+        add_image::AddImageRequest,
+        ids::{ApiId, ImageUuid},
+        upload::{Completion, ExpectedDigests},
+    },
+    jobs::NewJob,
+};
 use serde_json::Value;
 
 use super::Ims;
@@ -101,6 +110,8 @@ async fn both_paths_and_both_forms_of_ids_show_the_same() {
         let path = format!("/v1/{project}/jobs/{}", stage["job_id"].as_str().unwrap());
         assert_eq!(ims.get(&path).await.body, *stage, "{path}");
     }
+    let verify = ims.job(&format!("{}-verify", dashed(&id))).await;
+    assert_eq!(verify, stages[1]);
     ims.stop().await;
 }
 
@@ -118,12 +129,7 @@ async fn a_foreign_job_is_like_one_that_never_was() {
         jobs.query(theirs, &longshore::domain::query::Query::default()).await.unwrap()
     };
     assert!(foreign.rows.is_empty(), "nobody else sees the job of ims");
-    let token = ims.service.app.accounts.log_in_plain(
-        longshore::accounts::Login::Name("other"),
-        "a long password",
-        "127.0.0.1".parse().unwrap(),
-    );
-    let token = token.await.unwrap().session.token.to_string();
+    let token = token_of(&ims, "other").await;
     let ask = async |path: String| {
         let request = ims.http.get(ims.url(&path)).header("X-Auth-Token", &token);
         super::Answer::of(request).await
@@ -152,6 +158,8 @@ async fn a_list_has_pages_and_filters() {
     let mut ids = Vec::new();
     for _ in 0..5 {
         ids.push(ims.made().await);
+        // Of one millisecond none is the newer.
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
     ims.service.app.jobs.cancel(ims.caller(), ids[4].parse().unwrap()).await.unwrap();
     let list = async |query: &str| {
@@ -165,7 +173,8 @@ async fn a_list_has_pages_and_filters() {
         (ids, answer.body["total"].as_u64().unwrap())
     };
     let (all, total) = list("").await;
-    assert_eq!((all.len(), total), (5, 5));
+    assert_eq!(total, 5);
+    assert!(all.iter().eq(ids.iter().rev()), "the newest first: {all:?} of {ids:?}");
     let mut pages = Vec::new();
     for offset in [0, 2, 4, 6] {
         let (page, total) = list(&format!("?limit=2&offset={offset}")).await;
@@ -203,5 +212,98 @@ async fn an_admin_sees_the_project_that_it_names() {
     assert_eq!(ask(format!("/v1/{admin}/jobs/{id}")).await.refusal(), (404, "IMG.0023"));
     assert_eq!(ask(format!("/v1/{admin}/jobs")).await.body["total"], 0);
     assert_eq!(ask(format!("/v1/{}/jobs", ims.account)).await.body["total"], 1);
+    ims.stop().await;
+}
+
+async fn token_of(ims: &Ims, name: &str) -> String {
+    let logged_in = ims.service.app.accounts.log_in_plain(
+        longshore::accounts::Login::Name(name),
+        "a long password",
+        "127.0.0.1".parse().unwrap(),
+    );
+    logged_in.await.unwrap().session.token.to_string()
+}
+
+/// A job of ZStack's: `name` of the job, and of the image under this uuid.
+async fn submitted(ims: &Ims, caller: Caller, names: (&str, &str), image: ImageUuid) -> String {
+    let new = NewJob {
+        uuid: None,
+        name: Some(names.0.to_owned()),
+        description: None,
+        image: AddImageRequest {
+            url: Some("upload://a.raw".to_owned()),
+            name: Some(names.1.to_owned()),
+            format: Some("auto".to_owned()),
+            resource_uuid: Some(image.to_string()),
+            ..AddImageRequest::default()
+        },
+        system_tags: Vec::new(),
+        user_tags: Vec::new(),
+        api_id: ApiId::random(),
+        completion: Completion::ByLength,
+        expected: ExpectedDigests::default(),
+        length: None,
+        client_metadata: None,
+    };
+    ims.service.app.jobs.submit(caller, new).await.unwrap().job.uuid.to_string()
+}
+
+/// The uuid of an image that came to nothing is free: who takes it next is nobody's business.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_shows_no_image_but_its_own() {
+    let ims = Ims::start(&[]).await;
+    let jobs = &ims.service.app.jobs;
+    let other = ims.service.app.accounts.create_account("other", "a long password", false);
+    let theirs = Caller { account: other.await.unwrap().uuid, admin: false };
+    let image = ImageUuid::random();
+    let mine = submitted(&ims, ims.caller(), ("job", "mine"), image).await;
+    assert_eq!(
+        ims.job(&mine).await["entities"]["image_id"],
+        image.to_string(),
+        "while it is its own"
+    );
+    jobs.cancel(ims.caller(), mine.parse().unwrap()).await.unwrap();
+    let foreign = submitted(&ims, theirs, ("job", "secret"), image).await;
+    // Of the same account as well: it is not the image of this job.
+    let again = ImageUuid::random();
+    let before = submitted(&ims, ims.caller(), ("job", "first"), again).await;
+    jobs.cancel(ims.caller(), before.parse().unwrap()).await.unwrap();
+    let _ = submitted(&ims, ims.caller(), ("job", "second"), again).await;
+
+    for (id, name) in [(&mine, "mine"), (&before, "first")] {
+        let list = ims.get(&format!("/v1/{}/jobs?status=FAIL", ims.account)).await.body;
+        let listed = list["jobs"].as_array().unwrap().iter().find(|job| job["job_id"] == **id);
+        let listed = listed.unwrap().clone();
+        for job in [ims.job(id).await, listed] {
+            assert_eq!(job["entities"]["image_id"], Value::Null, "{job}");
+            assert_eq!(job["entities"]["image_name"], name, "{job}");
+            assert!(!job.to_string().contains("secret") && !job.to_string().contains("second"));
+        }
+    }
+    // Negative control: its owner sees it.
+    let token = token_of(&ims, "other").await;
+    let path = ims.url(&format!("/v1/cloudimages/job/{foreign}"));
+    let shown = super::Answer::of(ims.http.get(path).header("X-Auth-Token", &token)).await;
+    assert_eq!(shown.body["entities"]["image_name"], "secret");
+    ims.stop().await;
+}
+
+/// `name` looks for the job's name, which the answer shows beside the image's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_is_filtered_by_a_name_that_it_shows() {
+    let ims = Ims::start(&[]).await;
+    let names = ("the job", "the image");
+    let id = submitted(&ims, ims.caller(), names, ImageUuid::random()).await;
+    let list = async |name: &str| {
+        let answer = ims.get(&format!("/v1/{}/jobs?name={name}", ims.account)).await;
+        answer.body["jobs"].as_array().unwrap().clone()
+    };
+    for found in [list("the%20job").await, list("the+job").await] {
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0]["job_id"], id.as_str());
+        assert_eq!(found[0]["entities"]["job_name"], names.0);
+        assert_eq!(found[0]["entities"]["image_name"], names.1);
+    }
+    assert!(list("the%20image").await.is_empty());
     ims.stop().await;
 }

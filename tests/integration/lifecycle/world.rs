@@ -480,7 +480,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 /// Words of a job that was interrupted or failed.
 pub(crate) fn words(job: &LongJob) -> (String, String) {
     match &job.result {
-        Some(JobResult::Error { detail, cause }) => (detail.clone(), cause.clone()),
+        Some(JobResult::Error { detail, cause, .. }) => (detail.clone(), cause.clone()),
         other => panic!("no words but {other:?}"),
     }
 }

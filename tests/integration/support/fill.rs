@@ -10,7 +10,7 @@ use longshore::{
         clock::EpochMs,
         ids::{AccountUuid, ApiId, ImageUuid, JobUuid, NodeUuid, StorageUuid, UploadUuid},
         image::{ImageRecord, ImageStatus, MediaType},
-        job::{ADD_IMAGE_JOB, JobResult, LongJob, Stage},
+        job::{ADD_IMAGE_JOB, JobResult, LongJob, Reason, Stage},
         job_state::{JobState, SuspendReason},
         upload::{Completion, ExpectedDigests, UploadFate, UploadKind, UploadRecord},
     },
@@ -79,6 +79,7 @@ fn end_of(plan: &Plan, new: &NewUploadJob, number: usize) -> MoveJob {
         Some(JobResult::Error {
             detail: format!("some error interrupt long job[uuid:{}]: {cause}", new.job.uuid),
             cause: cause.to_owned(),
+            reason: Reason::NotTheFile,
         })
     };
     let none = ImageChange::Remove;

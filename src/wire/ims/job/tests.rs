@@ -28,7 +28,8 @@ fn long_job(state: JobState, at: Stage) -> LongJob {
         result: match state {
             JobState::Failed | JobState::Canceled => Some(JobResult::Error {
                 detail: "what happened".to_owned(),
-                cause: "why (unknown, rule 4)".to_owned(),
+                cause: "why".to_owned(),
+                reason: Reason::NotTheFile,
             }),
             JobState::Waiting
             | JobState::Running
@@ -160,23 +161,98 @@ fn stages_have_the_times_that_are_known() {
     );
 }
 
+fn failed_by(at: Stage, reason: Reason) -> LongJob {
+    // The words decide nothing, whatever they look like.
+    let (detail, cause) = ("what happened".to_owned(), "why (unknown, rule 4)".to_owned());
+    let result = Some(JobResult::Error { detail, cause, reason });
+    LongJob { result, ..long_job(JobState::Failed, at) }
+}
+
 #[test]
 fn why_a_job_failed_has_a_code() {
-    let code = |state, at, cause: &str| {
-        let mut long = long_job(state, at);
-        let (detail, cause) = ("what happened".to_owned(), cause.to_owned());
-        long.result = Some(JobResult::Error { detail, cause });
-        let job = job(shown(&long, None));
-        assert_eq!(job.fail_reason.as_deref(), Some("what happened"));
-        job.error_code.unwrap()
-    };
-    let early = "a backing file (backing_file, rule 6)";
-    assert_eq!(code(JobState::Failed, Stage::Receiving, early), "IMG.0057");
-    assert_eq!(code(JobState::Failed, Stage::Verifying, "md5"), "IMG.0057");
-    assert_eq!(code(JobState::Failed, Stage::Receiving, "no byte for 7 days"), "IMG.0061");
-    assert_eq!(code(JobState::Canceled, Stage::Inspecting, "canceled"), "IMG.0061");
+    for at in Stage::ALL {
+        for (reason, code) in [
+            (Reason::Content, "IMG.0057"),
+            (Reason::Digests, "IMG.0057"),
+            // The storage has lost the bytes, or they were kept for too long.
+            (Reason::NotTheFile, "IMG.0061"),
+        ] {
+            let long = failed_by(at, reason);
+            let job = job(shown(&long, None));
+            assert_eq!(job.fail_reason.as_deref(), Some("what happened"));
+            assert_eq!(job.error_code.as_deref(), Some(code), "{at:?} {reason:?}");
+        }
+    }
     let silent = LongJob { result: None, ..long_job(JobState::Failed, Stage::Receiving) };
     assert!(job(shown(&silent, None)).fail_reason.is_some());
+}
+
+/// The stage that the job came to nothing by has the reason, and no other has.
+#[test]
+fn a_stage_fails_by_its_own_fault() {
+    let told = |at, reason| {
+        let long = failed_by(at, reason);
+        let stages = STAGES.map(|stage| sub_job(shown(&long, Some(received(9, None))), stage));
+        stages.map(|stage| {
+            let words = stage.fail_reason.unwrap_or_default();
+            let words = words.split(':').next().unwrap_or_default().to_owned();
+            (words, stage.error_code, stage.end_time.is_some())
+        })
+    };
+    let done = |has_end| (String::new(), None, has_end);
+    let fault = |code: &str| ("what happened".to_owned(), Some(code.to_owned()), true);
+    let cut = ("it was cut short".to_owned(), Some("IMG.0061".to_owned()), true);
+    let never = ("it was not begun".to_owned(), Some("IMG.0061".to_owned()), false);
+    let early = [cut.clone(), never.clone(), fault("IMG.0057"), never.clone()];
+    assert_eq!(told(Stage::Receiving, Reason::Content), early);
+    let later = [done(true), cut, fault("IMG.0057"), never.clone()];
+    assert_eq!(told(Stage::Verifying, Reason::Content), later);
+    let inspected = [done(true), done(false), fault("IMG.0057"), never.clone()];
+    assert_eq!(told(Stage::Inspecting, Reason::Content), inspected);
+    let digests = [done(true), fault("IMG.0057"), never.clone(), never.clone()];
+    assert_eq!(told(Stage::Verifying, Reason::Digests), digests);
+    let lost = [fault("IMG.0061"), never.clone(), never.clone(), never];
+    assert_eq!(told(Stage::Receiving, Reason::NotTheFile), lost);
+}
+
+/// What was written down of a running job is shown while it is known to hold.
+#[test]
+fn a_job_waits_for_the_first_bytes_while_there_are_none() {
+    let long = long_job(JobState::Running, Stage::Receiving);
+    let waits = |received| job(shown(&long, received)).entities.waits_for;
+    assert_eq!(waits(Some(received(0, None))).as_deref(), Some("the first bytes"));
+    assert_eq!(waits(Some(received(1, None))), None);
+    assert_eq!(waits(Some(Received { offset: None, ..received(0, None) })), None);
+    assert_eq!(waits(None), None);
+}
+
+#[test]
+fn a_running_job_says_at_which_stage_it_is() {
+    for (at, word) in Stage::ALL.into_iter().zip([
+        "Receiving",
+        "Joining",
+        "Verifying",
+        "Inspecting",
+        "Publishing",
+    ]) {
+        let long = long_job(JobState::Running, at);
+        assert_eq!(job(shown(&long, None)).entities.current_task, format!("{TASK}:{word}"));
+    }
+}
+
+/// Each time is the one of its own event.
+#[test]
+fn times_are_those_that_were_written_down() {
+    let at = |secs: i64| time(BEGAN_MS + secs * 1000);
+    let times = |stage: SubJob| (stage.begin_time, stage.end_time);
+    let long = long_job(JobState::Succeeded, Stage::Publishing);
+    let there = Some(received(100, Some(100)));
+    let whole = job(shown(&long, there));
+    assert_eq!((whole.begin_time, whole.end_time), (at(0), at(5)));
+    assert_eq!(times(sub_job(shown(&long, there), Stage::Receiving)), (at(1), at(2)));
+    assert_eq!(times(sub_job(shown(&long, there), Stage::Publishing)), (None, at(5)));
+    let failed = long_job(JobState::Failed, Stage::Verifying);
+    assert_eq!(times(sub_job(shown(&failed, there), Stage::Verifying)), (None, at(5)));
 }
 
 #[test]

@@ -12,6 +12,17 @@ const IMS: [&str; 6] = [
     "401 gateway APIGW.0301: the signature does not fit the request: sign it with the secret of this access key, as it is sent",
     "401 gateway APIGW.0301: the request was signed more than 15 minutes from the time of this server: set the clock and sign it again",
 ];
+/// The same in Keystone's form.
+const KEYSTONE: [&str; 6] = [
+    "401 ?: nobody is known to ask: send X-Auth-Token with a token of POST /v3/auth/tokens, or sign the request with an access key (SDK-HMAC-SHA256)",
+    "401 ?: nobody is known to ask: send X-Auth-Token with a token of POST /v3/auth/tokens, or sign the request with an access key (SDK-HMAC-SHA256)",
+    "401 ?: the token does not exist or has ended: ask for a new one at POST /v3/auth/tokens",
+    "401 ?: the token does not exist or has ended: ask for a new one at POST /v3/auth/tokens",
+    "401 ?: the signature does not fit the request: sign it with the secret of this access key, as it is sent",
+    "401 ?: the request was signed more than 15 minutes from the time of this server: set the clock and sign it again",
+];
+const NO_TOKEN: &str =
+    "404 ?: there is no such token of this user, or it has ended already; nothing was changed";
 const NO_JOB: &str = "404 IMG.0023: there is no job {job}; ask for the list of jobs";
 const NO_STAGE: &str = "404 IMG.0023: there is no job {job}-receive; ask for the list of jobs";
 const OTHER_PROJECT: &str = "400 IMG.0030: the project in the path is not the one of this token or access key: give the account's own uuid";
@@ -80,5 +91,9 @@ pub(super) fn calls() -> Vec<Row> {
         row("POST /v3/auth/tokens", OPEN)
             .body(r#"{"auth":{"identity":{"methods":["password"],"password":{"user":{"name":"admin","domain":{"name":"default"},"password":"password"}}}}}"#)
             .everybody("201 token of admin"),
+        row("DELETE /v3/auth/tokens", KEYSTONE)
+            .header("X-Subject-Token", "00000000000040008000000000000000")
+            .other(NO_TOKEN)
+            .own(NO_TOKEN),
     ]
 }
