@@ -17,7 +17,7 @@ use crate::{
         ids::{ImageUuid, NodeUuid},
         query::{Condition, Query},
     },
-    uploads::{ImageFound, Pace, StoreFound, Uploads},
+    uploads::{AtWork, ImageFound, Pace, StoreFound, Uploads},
 };
 
 /// Images of the records that are asked for at once.
@@ -79,6 +79,9 @@ impl Store {
     }
 }
 
+/// Images of a kind that a person is shown.
+const SHOWN_MAX: usize = 100;
+
 /// An image that is not what it was.
 struct Damaged {
     image: ImageUuid,
@@ -102,7 +105,7 @@ impl Check {
             );
         }
         let (uploads, db) = open(&config, &shown).await?;
-        let found = uploads.check_store(self.repair).await?;
+        let found = uploads.check_store(self.repair, AtWork::Nobody).await?;
         let damaged = if self.digests { damaged(&uploads, &*db).await? } else { Vec::new() };
         if self.json {
             out::say_json(&told(&found, &damaged, self.repair));
@@ -172,7 +175,8 @@ async fn damaged(uploads: &Uploads, db: &dyn Database) -> Result<Vec<Damaged>> {
 fn code(found: &StoreFound, damaged: &[Damaged], repaired: bool) -> u8 {
     let lost = found.missing_images.count + found.wrong_lengths.count;
     let strays = found.leftovers + found.unknown_uploads;
-    let others = found.unknown_images.count > 0 || !found.missing_uploads.is_empty();
+    let others =
+        found.unknown_images.count > 0 || !found.missing_uploads.is_empty() || found.unreadable > 0;
     if lost > 0 || !damaged.is_empty() {
         exit::DAMAGED
     } else if others || (strays > 0 && !repaired) {
@@ -189,6 +193,12 @@ fn told(found: &StoreFound, damaged: &[Damaged], repaired: bool) -> Value {
         "leftovers": found.leftovers,
         "unknownUploads": found.unknown_uploads,
         "images": found.images,
+        "counts": {
+            "unknownImages": found.unknown_images.count,
+            "missingImages": found.missing_images.count,
+            "wrongLengths": found.wrong_lengths.count,
+        },
+        "unreadable": found.unreadable,
         "unknownImages": images(&found.unknown_images.first),
         "missingImages": images(&found.missing_images.first),
         "wrongLengths": images(&found.wrong_lengths.first),
@@ -218,11 +228,13 @@ fn say(found: &StoreFound, damaged: &[Damaged], repaired: bool) {
         (&found.wrong_lengths, "its file has another length: upload it again, or restore the file"),
         (&found.unknown_images, "a file without a record: left alone, it may be somebody's"),
     ] {
-        for image in &images.first {
+        let shown = images.first.iter().take(SHOWN_MAX);
+        let more = images.count - shown.len() as u64;
+        for image in shown {
             out::say(&format!("image {image}: {words}"));
         }
-        if images.count > images.first.len() as u64 {
-            out::say(&format!("... and {} more", images.count - images.first.len() as u64));
+        if more > 0 {
+            out::say(&format!("... and {more} more: --json names them"));
         }
     }
     for (job, _) in &found.missing_uploads {
@@ -230,6 +242,9 @@ fn say(found: &StoreFound, damaged: &[Damaged], repaired: bool) {
             "job {}: its bytes are gone; the service fails it in words when it starts",
             job.uuid
         ));
+    }
+    if found.unreadable > 0 {
+        out::say(&format!("{} could not be looked at: the log says why", found.unreadable));
     }
     for one in damaged {
         out::say(&format!("image {}: {}", one.image, one.words));

@@ -49,7 +49,7 @@ pub use open::{DbOptions, open};
 pub use partials::PartialRepository;
 pub use runs::{NewRun, RunBegun, RunTags};
 pub use schedule::{
-    BegunRun, DueFire, FireTaken, RunEnd, Runner, ScheduleChange, ScheduleChanged,
+    BegunRun, DueFire, DueFires, FireTaken, RunEnd, Runner, ScheduleChange, ScheduleChanged,
     ScheduleRepository, TakeFire,
 };
 pub use tags::{NewTag, TagCreated, TagDeleted, TagRepository};

@@ -111,12 +111,12 @@ fn fixed() -> Vec<(&'static str, Vec<Value>)> {
         (st::IMAGES_DELETED, values![time, time, text, 200_i64]),
         (st::SESSION_BY_TOKEN, values![text, time]),
         (st::PROGRESS_BY_ID, values![text]),
-        (st::IMAGES_TO_CHECK, values![time, time, text, 50_i64]),
+        (st::IMAGES_TO_CHECK, values![time, time, text, 50_i64, time]),
         (texts::BINDINGS_DUE, values![time, 1000_i64]),
         (texts::BINDING_MOVE, values![text, text, time, time, time, time]),
         (texts::JOB_BEGIN, values![text, time, true]),
         (texts::HISTORY_END, values![time, time, true, text]),
-        (texts::LEASES_RENEW, values![text, time]),
+        (texts::LEASES_RENEW, values![time, time, text]),
         (texts::HISTORY_PRUNE, values![time]),
     ]
 }

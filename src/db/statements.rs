@@ -273,11 +273,12 @@ pub(super) const IMAGES_DELETED: &str = concat!(
     " FROM image i WHERE i.status = 'Deleted' AND i.deleted_ms < $1 AND i.deleted_ms >= $2 \
      AND (i.deleted_ms > $2 OR i.uuid > $3) ORDER BY i.deleted_ms, i.uuid LIMIT $4"
 );
-/// The one that was not read again for longest first.
+/// The one that was not read again for longest first; and one that was read while a clock was ahead ($5 is now), which would not be
+/// looked at for years.
 pub(super) const IMAGES_TO_CHECK: &str = concat!(
     "SELECT ",
     image_columns!(),
-    ", i.checked_ms FROM image i WHERE i.status = 'Ready' AND i.checked_ms < $1 \
+    ", i.checked_ms FROM image i WHERE i.status = 'Ready' AND (i.checked_ms < $1 OR i.checked_ms > $5) \
      AND i.checked_ms >= $2 AND (i.checked_ms > $2 OR i.uuid > $3) \
      ORDER BY i.checked_ms, i.uuid LIMIT $4"
 );

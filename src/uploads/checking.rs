@@ -22,8 +22,8 @@ use crate::domain::{
 const READ_BYTES: u64 = 1 << 20;
 /// Images of the records that are looked at with one question.
 const PAGE: u64 = 1000;
-/// Images that a report names; the rest is counted.
-const NAMED_MAX: usize = 100;
+/// Images that a comparison names, so that all get their mark; the rest is counted. 1.6 MB at the most.
+const NAMED_MAX: usize = 100_000;
 /// Uploads without their bytes that one look answers.
 const MISSING_MAX: usize = 1000;
 
@@ -86,8 +86,19 @@ pub struct StoreFound {
     pub missing_images: Found,
     /// Ready images whose file has another length.
     pub wrong_lengths: Found,
-    /// Suspended jobs whose bytes are gone, with their uploads; at most a thousand.
+    /// Unfinished jobs whose bytes are gone, with their uploads; at most a thousand.
     pub missing_uploads: Vec<(LongJob, UploadRecord)>,
+    /// Uploads and images that could not be looked at or repaired: the log says why, and nothing is known of them.
+    pub unreadable: u64,
+}
+
+/// Who is at work on a store while it is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtWork {
+    /// This service: jobs that receive find out by themselves that their bytes are gone, and are left alone.
+    Service,
+    /// Nobody, whatever the rows say: after a crash they still name jobs as running.
+    Nobody,
 }
 
 /// So many images, the first of them by name.
@@ -95,7 +106,7 @@ pub struct StoreFound {
 pub struct Found {
     /// All of them.
     pub count: u64,
-    /// The first hundred.
+    /// The first hundred thousand.
     pub first: Vec<ImageUuid>,
 }
 
@@ -117,6 +128,7 @@ impl StoreFound {
             && self.missing_images.count == 0
             && self.wrong_lengths.count == 0
             && self.missing_uploads.is_empty()
+            && self.unreadable == 0
     }
 }
 
@@ -194,7 +206,12 @@ impl Uploads {
 
     /// Compares files and records. With `repair` what is safe is repaired: leftovers are removed, strays set aside, images that were
     /// not settled are. Nothing that may be somebody's image is ever touched.
-    pub async fn check_store(&self, repair: bool) -> Result<StoreFound, UploadError> {
+    /// What cannot be looked at is counted, and must not keep all others.
+    pub async fn check_store(
+        &self,
+        repair: bool,
+        at_work: AtWork,
+    ) -> Result<StoreFound, UploadError> {
         let strays = self.look_for_strays(repair).await?;
         if repair {
             self.reconcile_whole().await?;
@@ -203,15 +220,20 @@ impl Uploads {
             uploads: strays.entries,
             leftovers: strays.leftovers,
             unknown_uploads: strays.unknown,
+            unreadable: strays.failed,
             ..StoreFound::default()
         };
         self.look_for_unknown_images(&mut found).await?;
         self.look_for_missing_images(&mut found).await?;
-        self.look_for_missing_uploads(&mut found).await?;
+        self.look_for_missing_uploads(at_work, &mut found).await?;
         Ok(found)
     }
 
-    async fn look_for_missing_uploads(&self, found: &mut StoreFound) -> Result<(), UploadError> {
+    async fn look_for_missing_uploads(
+        &self,
+        at_work: AtWork,
+        found: &mut StoreFound,
+    ) -> Result<(), UploadError> {
         let mut after: Option<String> = None;
         loop {
             let page = self.db.unfinished_jobs(after.as_deref(), PAGE).await?;
@@ -220,13 +242,20 @@ impl Uploads {
             }
             after = page.last;
             for (job, upload) in page.jobs {
-                // Those at work find it out by themselves.
-                let waits = job.state.suspend_reason().is_some();
-                if waits
-                    && found.missing_uploads.len() < MISSING_MAX
-                    && self.has_lost(&upload).await?
-                {
-                    found.missing_uploads.push((job, upload));
+                let is_asked = match at_work {
+                    AtWork::Service => job.state.suspend_reason().is_some(),
+                    AtWork::Nobody => true,
+                };
+                if !is_asked || found.missing_uploads.len() >= MISSING_MAX {
+                    continue;
+                }
+                match self.has_lost(&upload).await {
+                    Ok(true) => found.missing_uploads.push((job, upload)),
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::error!(upload = %upload.uuid, %error, "an upload could not be looked at");
+                        found.unreadable += 1;
+                    }
                 }
             }
         }
@@ -252,8 +281,15 @@ impl Uploads {
                 known.into_iter().map(|image| image.uuid).collect();
             for image in uuids.into_iter().filter(|uuid| !known.contains(uuid)) {
                 // Its record goes after its file: one that was removed meanwhile is no stray.
-                if self.image_length(image).await?.is_some() && !self.making().contains(&image) {
-                    found.unknown_images.add(image);
+                match self.image_length(image).await {
+                    Ok(Some(_)) if !self.making().contains(&image) => {
+                        found.unknown_images.add(image);
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::error!(%image, %error, "an image file could not be looked at");
+                        found.unreadable += 1;
+                    }
                 }
             }
         }
@@ -270,7 +306,14 @@ impl Uploads {
         loop {
             let page = self.db.images(&query, Scope::All).await?.rows;
             for record in &page {
-                let length = self.image_length(record.uuid).await?;
+                let length = match self.image_length(record.uuid).await {
+                    Ok(length) => length,
+                    Err(error) => {
+                        tracing::error!(image = %record.uuid, %error, "an image could not be looked at");
+                        found.unreadable += 1;
+                        continue;
+                    }
+                };
                 if length == Some(record.actual_size) || !self.is_still(record).await? {
                     continue;
                 }

@@ -1,6 +1,6 @@
 //! The steps from the last byte to an image, and the steps back: each durable, each repeatable.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use longshore_storage::{Finished, ImageKey, Owned, StoreError, UploadKey, digest::DigestChoice};
 
@@ -162,8 +162,9 @@ impl Uploads {
     /// Staging entries that no open upload knows: those of ended uploads are removed, all others set aside. Never deletes what no
     /// record names.
     pub async fn reconcile_store(&self) -> Result<(), UploadError> {
-        self.look_for_strays(true).await?;
-        self.reconcile_whole().await
+        let strays = self.look_for_strays(true).await?;
+        self.reconcile_whole().await?;
+        strays.error.map_or(Ok(()), Err)
     }
 
     /// What [`reconcile_store`](Self::reconcile_store) does about staging entries, told in numbers; only told if not to `repair`.
@@ -173,8 +174,19 @@ impl Uploads {
             let uuids: Vec<_> = page.iter().map(|key| UploadUuid(key.0)).collect();
             found.entries += uuids.len() as u64;
             let known = self.db.known_open(uuids.clone()).await?;
-            for stray in uuids.into_iter().filter(|uuid| !known.contains(uuid)) {
-                self.clear_stray(stray, repair, &mut found).await?;
+            let strays: Vec<_> = uuids.into_iter().filter(|uuid| !known.contains(uuid)).collect();
+            if strays.is_empty() {
+                continue;
+            }
+            // Looked at after the records: an upload that was published or given up between the two looks is no stray.
+            let there: HashSet<_> = self.store.uploads().await?.into_iter().collect();
+            for stray in strays.into_iter().filter(|uuid| there.contains(&live::key(*uuid))) {
+                if let Err(error) = self.clear_stray(stray, repair, &mut found).await {
+                    // One must not keep all others.
+                    tracing::error!(upload = %stray, %error, "a staging entry could not be looked at or cleared; it will be tried again");
+                    found.failed += 1;
+                    found.error.get_or_insert(error);
+                }
             }
         }
         Ok(found)
@@ -227,7 +239,7 @@ impl Drop for Unwritten<'_> {
 }
 
 /// Staging entries, and those of them that no open upload knows.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct Strays {
     /// All of them.
     pub(super) entries: u64,
@@ -235,4 +247,8 @@ pub(super) struct Strays {
     pub(super) leftovers: u64,
     /// Without a record.
     pub(super) unknown: u64,
+    /// That could not be looked at or cleared.
+    pub(super) failed: u64,
+    /// The first reason why.
+    pub(super) error: Option<UploadError>,
 }

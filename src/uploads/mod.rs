@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use admission::{Admission, Party};
 pub use append::Append;
-pub use checking::{ImageFound, Pace, StoreFound};
+pub use checking::{AtWork, ImageFound, Pace, StoreFound};
 pub use error::{BodyError, UploadError};
 pub use health::Check;
 pub use inspection::{Inspection, Probed, Refusal};

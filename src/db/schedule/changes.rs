@@ -20,7 +20,7 @@ use crate::{
 
 fn job_changes(job: &ScheduledJob) -> Vec<Value> {
     let ScheduledJob { uuid, name, description, parameters, .. } = job;
-    values![*uuid, name, description, parameters.to_json(), job.enabled, job.last_op_ms]
+    values![*uuid, name, description, parameters.to_json(), job.last_op_ms]
 }
 
 fn trigger_changes(trigger: &Trigger) -> Vec<Value> {
@@ -46,8 +46,10 @@ impl Write for ScheduleChange {
                     insert_job(link, job).await
                 }
             }
-            Self::Job(job, bindings) => {
-                moved(link, st::JOB_UPDATE, job_changes(job), bindings).await
+            Self::Job(job) => moved(link, st::JOB_UPDATE, job_changes(job), &[]).await,
+            Self::JobState(job, bindings) => {
+                let values = values![job.uuid, job.enabled, job.last_op_ms];
+                moved(link, st::JOB_SWITCH, values, bindings).await
             }
             Self::DeleteJob(uuid) => {
                 link.execute(st::BINDINGS_OF_TARGET_DELETE, values![*uuid]).await?;
@@ -60,17 +62,26 @@ impl Write for ScheduleChange {
                     insert_trigger(link, trigger).await
                 }
             }
-            Self::Trigger(trigger, bindings) => {
+            Self::Trigger(trigger) => {
+                let Trigger { uuid, name, description, last_op_ms, .. } = trigger;
+                let values = values![*uuid, name, description, *last_op_ms];
+                moved(link, st::TRIGGER_RENAME, values, &[]).await
+            }
+            Self::TriggerTiming(trigger, bindings) => {
                 moved(link, st::TRIGGER_UPDATE, trigger_changes(trigger), bindings).await
             }
             Self::DeleteTrigger(uuid) => {
                 Ok(gone(link.execute(st::TRIGGER_DELETE, values![*uuid]).await?))
             }
             Self::NewGroup(group) => insert_group(link, group).await,
-            Self::Group(group, bindings) => {
-                let JobGroup { uuid, name, description, enabled, last_op_ms, .. } = group;
-                let values = values![*uuid, name, description, *enabled, *last_op_ms];
-                moved(link, st::GROUP_UPDATE, values, bindings).await
+            Self::Group(group) => {
+                let JobGroup { uuid, name, description, last_op_ms, .. } = group;
+                let values = values![*uuid, name, description, *last_op_ms];
+                moved(link, st::GROUP_UPDATE, values, &[]).await
+            }
+            Self::GroupState(group, bindings) => {
+                let values = values![group.uuid, group.enabled, group.last_op_ms];
+                moved(link, st::GROUP_SWITCH, values, bindings).await
             }
             Self::DeleteGroup(uuid) => {
                 link.execute(st::BINDINGS_OF_TARGET_DELETE, values![*uuid]).await?;

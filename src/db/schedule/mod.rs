@@ -17,7 +17,7 @@ use crate::domain::{
 };
 
 use super::{
-    Result,
+    DbError, Result,
     dialect::{Dialect, SqlText},
     query,
     query::{RUNS, SCHEDULED_JOB_GROUPS, SCHEDULED_JOBS, TRIGGERS},
@@ -41,20 +41,27 @@ pub enum ScheduleChange {
     },
     /// A new job.
     NewJob(ScheduledJob),
-    /// The job as it is from now on; those of its bindings that move with it.
-    Job(ScheduledJob, Vec<Binding>),
+    /// Name, description and parameters of the job as they are from now on; whether it is enabled stays as it is in the records, as
+    /// another process may have changed it since it was read.
+    Job(ScheduledJob),
+    /// The job is enabled or disabled; its bindings move with it.
+    JobState(ScheduledJob, Vec<Binding>),
     /// The job goes, with its bindings and its places in groups. A run goes on.
     DeleteJob(ScheduledJobUuid),
     /// A new trigger.
     NewTrigger(Trigger),
-    /// The trigger as it is from now on; its bindings move with it.
-    Trigger(Trigger, Vec<Binding>),
+    /// Name and description of the trigger as they are from now on; its timing stays as it is in the records.
+    Trigger(Trigger),
+    /// The trigger as it is from now on, with its timing; its bindings move with it.
+    TriggerTiming(Trigger, Vec<Binding>),
     /// The trigger goes, with its bindings. A run goes on.
     DeleteTrigger(TriggerUuid),
     /// A new group.
     NewGroup(JobGroup),
-    /// The group as it is from now on; those of its bindings that move with it.
-    Group(JobGroup, Vec<Binding>),
+    /// Name and description of the group as they are from now on; whether it is enabled stays as it is in the records.
+    Group(JobGroup),
+    /// The group is enabled or disabled; its bindings move with it.
+    GroupState(JobGroup, Vec<Binding>),
     /// The group goes, with its bindings; its jobs stay.
     DeleteGroup(JobGroupUuid),
     /// A trigger runs a job or a group from now on.
@@ -92,6 +99,15 @@ pub struct DueFire {
     pub binding: Binding,
     /// Its trigger.
     pub trigger: Trigger,
+}
+
+/// Fires that are due.
+#[derive(Debug, Clone, Default)]
+pub struct DueFires {
+    /// Those that can be read, the one that waits longest first.
+    pub fires: Vec<DueFire>,
+    /// Those that cannot: the uuid of the trigger, and what is wrong with the row. They must not keep the others.
+    pub unreadable: Vec<(String, DbError)>,
 }
 
 /// What is fired, and by whom.
@@ -169,8 +185,8 @@ pub trait ScheduleRepository: Send + Sync + 'static {
     async fn members(&self) -> Result<Vec<(JobGroupUuid, ScheduledJobUuid, EpochMs)>>;
     /// Changes what is scheduled.
     async fn change_schedule(&self, change: ScheduleChange) -> Result<ScheduleChanged>;
-    /// Fires that are due at `now_ms`, the one that waits longest first; at most `limit`.
-    async fn due_fires(&self, now_ms: EpochMs, limit: u64) -> Result<Vec<DueFire>>;
+    /// Fires that are due at `now_ms`, the one that waits longest first; at most `limit`. Those of a job that is at work are not.
+    async fn due_fires(&self, now_ms: EpochMs, limit: u64) -> Result<DueFires>;
     /// Takes a fire by compare-and-swap, and begins its runs in the same step: of all who try, one has it.
     async fn take_fire(&self, take: TakeFire) -> Result<FireTaken>;
     /// Begins a run of a job that somebody asked for, also of one that is disabled; `None` if it is at work or not there.
@@ -182,18 +198,20 @@ pub trait ScheduleRepository: Send + Sync + 'static {
     ) -> Result<Option<BegunRun>>;
     /// Ends a run; `false` if it had been ended: its process was taken for dead.
     async fn end_run(&self, id: i64, end: RunEnd) -> Result<bool>;
-    /// Keeps the runs of a process its own.
-    async fn renew_runs(&self, by: Runner) -> Result<u64>;
+    /// Keeps these runs, of a process, its own. By their numbers and not by the node: a run that was begun by a commit whose answer
+    /// was lost has a row, but nobody at work on it, and its lease has to end.
+    async fn renew_runs(&self, by: Runner, runs: Vec<i64>) -> Result<u64>;
     /// Ends runs whose lease is over, and at the start of `node` all of that one: nobody is at work on them. Answers how many.
     async fn close_dead_runs(&self, node: Option<NodeUuid>, end: RunEnd) -> Result<u64>;
     /// Removes runs that began before `before_ms` and have ended; answers how many.
     async fn prune_runs(&self, before_ms: EpochMs) -> Result<u64>;
     /// Ready images that were last read again before `before_ms`, the longest ago first; those behind `after`, the time and the uuid
-    /// of the last one of a page before. At most `limit`.
+    /// of the last one of a page before. At most `limit`. One that was read later than `now_ms` is among them: the clock was ahead.
     async fn images_to_check(
         &self,
         after: Option<(EpochMs, ImageUuid)>,
         before_ms: EpochMs,
+        now_ms: EpochMs,
         limit: u64,
     ) -> Result<Vec<(ImageRecord, EpochMs)>>;
     /// The image was read again at `now_ms`.
@@ -230,12 +248,17 @@ impl<D: Dialect> ScheduleRepository for SqlDatabase<D> {
         self.write(change).await
     }
 
-    async fn due_fires(&self, now_ms: EpochMs, limit: u64) -> Result<Vec<DueFire>> {
+    async fn due_fires(&self, now_ms: EpochMs, limit: u64) -> Result<DueFires> {
         let values = values![now_ms, rows_max(limit)];
-        self.read_all(SqlText::Fixed(texts::BINDINGS_DUE), values, |row| {
-            Ok(DueFire { binding: rows::binding(row)?, trigger: rows::trigger(row)? })
-        })
-        .await
+        let read = |row: &D::Row| Ok((rows::key_of_binding(row)?, rows::due(row)));
+        let mut due = DueFires::default();
+        for (key, read) in self.read_all(SqlText::Fixed(texts::BINDINGS_DUE), values, read).await? {
+            match read {
+                Ok(fire) => due.fires.push(fire),
+                Err(error) => due.unreadable.push((key, error)),
+            }
+        }
+        Ok(due)
     }
 
     async fn take_fire(&self, take: TakeFire) -> Result<FireTaken> {
@@ -255,8 +278,8 @@ impl<D: Dialect> ScheduleRepository for SqlDatabase<D> {
         self.write(runs::EndRun { id, end }).await
     }
 
-    async fn renew_runs(&self, by: Runner) -> Result<u64> {
-        self.write(runs::RenewRuns(by)).await
+    async fn renew_runs(&self, by: Runner, runs: Vec<i64>) -> Result<u64> {
+        self.write(runs::RenewRuns { by, runs }).await
     }
 
     async fn close_dead_runs(&self, node: Option<NodeUuid>, end: RunEnd) -> Result<u64> {
@@ -271,10 +294,11 @@ impl<D: Dialect> ScheduleRepository for SqlDatabase<D> {
         &self,
         after: Option<(EpochMs, ImageUuid)>,
         before_ms: EpochMs,
+        now_ms: EpochMs,
         limit: u64,
     ) -> Result<Vec<(ImageRecord, EpochMs)>> {
         let (from_ms, uuid) = after.unwrap_or((i64::MIN, ImageUuid::NIL));
-        let values = values![before_ms, from_ms, uuid, rows_max(limit)];
+        let values = values![before_ms, from_ms, uuid, rows_max(limit), now_ms];
         self.read_all(SqlText::Fixed(st::IMAGES_TO_CHECK), values, |row| {
             Ok((all_rows::image(row)?, all_rows::image_checked_ms(row)?))
         })

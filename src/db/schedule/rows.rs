@@ -7,6 +7,7 @@ use crate::domain::{
     },
 };
 
+use super::DueFire;
 use crate::db::{Result, dialect::Fields, rows::RowOf};
 
 pub(super) fn job(row: &impl Fields) -> Result<ScheduledJob> {
@@ -82,6 +83,15 @@ pub(super) fn binding(row: &impl Fields) -> Result<Binding> {
         moved_ms: row.int("moved_ms")?,
         generation: row.int("generation")?,
     })
+}
+
+/// The trigger of a binding, as text: it can be told also where nothing else of the row can be read.
+pub(super) fn key_of_binding(row: &impl Fields) -> Result<String> {
+    RowOf::new(row, "scheduler_binding", "trigger_uuid").text("trigger_uuid")
+}
+
+pub(super) fn due(row: &impl Fields) -> Result<DueFire> {
+    Ok(DueFire { binding: binding(row)?, trigger: trigger(row)? })
 }
 
 pub(super) fn member(row: &impl Fields) -> Result<(JobGroupUuid, ScheduledJobUuid, i64)> {

@@ -145,13 +145,22 @@ impl Write for EndRun {
     }
 }
 
-pub(super) struct RenewRuns(pub(super) Runner);
+pub(super) struct RenewRuns {
+    pub(super) by: Runner,
+    /// As many as jobs at the most: a job has one run at once.
+    pub(super) runs: Vec<i64>,
+}
 
 impl Write for RenewRuns {
     type Answer = u64;
 
     async fn run<D: Dialect>(&self, link: &mut Link<'_, D>) -> Result<u64> {
-        link.execute(st::LEASES_RENEW, values![self.0.node, self.0.until_ms]).await
+        let mut renewed = 0;
+        for id in &self.runs {
+            let values = values![*id, self.by.until_ms, self.by.node];
+            renewed += link.execute(st::LEASES_RENEW, values).await?;
+        }
+        Ok(renewed)
     }
 }
 

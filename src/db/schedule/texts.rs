@@ -60,13 +60,16 @@ pub(super) const BINDINGS: &str = concat!(
 );
 pub(super) const MEMBERS: &str = "SELECT group_uuid, job_uuid, created_ms FROM scheduler_group_job \
      ORDER BY group_uuid, created_ms, job_uuid";
+/// Not those of a job that is at work: each try would undo the writes of all others that share its transaction.
 pub(in crate::db) const BINDINGS_DUE: &str = concat!(
     "SELECT ",
     binding_columns!(),
     ", ",
     trigger_columns!(),
     " FROM scheduler_binding b JOIN scheduler_trigger r ON r.uuid = b.trigger_uuid \
-     WHERE b.next_fire_ms <= $1 ORDER BY b.next_fire_ms, b.trigger_uuid, b.target_uuid LIMIT $2"
+     WHERE b.next_fire_ms <= $1 AND NOT EXISTS (SELECT 1 FROM scheduler_job j \
+     WHERE j.uuid = b.target_uuid AND j.running_id IS NOT NULL) \
+     ORDER BY b.next_fire_ms, b.trigger_uuid, b.target_uuid LIMIT $2"
 );
 
 pub(super) const JOBS_ALL_COUNT: &str = "SELECT COUNT(*) AS n FROM scheduler_job";
@@ -79,7 +82,9 @@ pub(super) const JOB_INSERT: &str = "INSERT INTO scheduler_job (uuid, account_uu
      description, job_type, target_uuid, parameters, enabled, created_ms, last_op_ms) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
 pub(super) const JOB_UPDATE: &str = "UPDATE scheduler_job SET name = $2, description = $3, \
-     parameters = $4, enabled = $5, last_op_ms = $6 WHERE uuid = $1";
+     parameters = $4, last_op_ms = $5 WHERE uuid = $1";
+pub(super) const JOB_SWITCH: &str =
+    "UPDATE scheduler_job SET enabled = $2, last_op_ms = $3 WHERE uuid = $1";
 pub(super) const JOB_DELETE: &str = "DELETE FROM scheduler_job WHERE uuid = $1";
 pub(super) const TRIGGER_INSERT: &str = "INSERT INTO scheduler_trigger (uuid, account_uuid, name, \
      description, kind, start_ms, interval_secs, repeat_count, cron, created_ms, last_op_ms) \
@@ -87,13 +92,17 @@ pub(super) const TRIGGER_INSERT: &str = "INSERT INTO scheduler_trigger (uuid, ac
 pub(super) const TRIGGER_UPDATE: &str = "UPDATE scheduler_trigger SET name = $2, description = $3, \
      kind = $4, start_ms = $5, interval_secs = $6, repeat_count = $7, cron = $8, last_op_ms = $9 \
      WHERE uuid = $1";
+pub(super) const TRIGGER_RENAME: &str = "UPDATE scheduler_trigger SET name = $2, description = $3, \
+     last_op_ms = $4 WHERE uuid = $1";
 /// Its bindings go with it by their foreign key; runs that it fired go on.
 pub(super) const TRIGGER_DELETE: &str = "DELETE FROM scheduler_trigger WHERE uuid = $1";
 pub(super) const GROUP_INSERT: &str = "INSERT INTO scheduler_job_group (uuid, account_uuid, name, \
      description, job_type, enabled, created_ms, last_op_ms) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
 pub(super) const GROUP_UPDATE: &str = "UPDATE scheduler_job_group SET name = $2, description = $3, \
-     enabled = $4, last_op_ms = $5 WHERE uuid = $1";
+     last_op_ms = $4 WHERE uuid = $1";
+pub(super) const GROUP_SWITCH: &str =
+    "UPDATE scheduler_job_group SET enabled = $2, last_op_ms = $3 WHERE uuid = $1";
 pub(super) const GROUP_DELETE: &str = "DELETE FROM scheduler_job_group WHERE uuid = $1";
 pub(super) const BINDINGS_OF_TARGET_DELETE: &str =
     "DELETE FROM scheduler_binding WHERE target_uuid = $1";
@@ -147,7 +156,7 @@ pub(super) const JOBS_FREE: &str = "UPDATE scheduler_job SET running_id = NULL \
      WHERE running_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM scheduler_history h \
      WHERE h.id = scheduler_job.running_id AND h.ended_ms IS NULL)";
 pub(in crate::db) const LEASES_RENEW: &str = "UPDATE scheduler_history SET lease_until_ms = $2 \
-     WHERE ended_ms IS NULL AND node_uuid = $1";
+     WHERE id = $1 AND ended_ms IS NULL AND node_uuid = $3";
 pub(in crate::db) const HISTORY_PRUNE: &str =
     "DELETE FROM scheduler_history WHERE started_ms < $1 AND ended_ms IS NOT NULL";
 

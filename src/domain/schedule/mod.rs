@@ -137,10 +137,17 @@ pub struct Binding {
 }
 
 impl Binding {
-    /// Newly bound at `now_ms`. `next_fire_ms` is the first fire that is not in the past, `None` if `enabled` is not.
+    /// Newly bound at `now_ms`. `next_fire_ms` is the first fire, `None` if `enabled` is not. Fires of a simple trigger between its
+    /// start and now are missed ones, which run once, now: a client's "now" is past when the binding comes, and a trigger that fires
+    /// once would never fire.
     pub fn new(trigger: &Trigger, target: Target, enabled: bool, now_ms: EpochMs) -> Self {
         let anchor_ms = trigger.timing.start_ms().unwrap_or(now_ms);
-        let next_fire_ms = trigger.timing.next_after(anchor_ms, now_ms - 1);
+        let has_missed = matches!(trigger.timing, Timing::Simple { .. }) && anchor_ms < now_ms;
+        let next_fire_ms = if has_missed {
+            Some(now_ms)
+        } else {
+            trigger.timing.next_after(anchor_ms, now_ms - 1)
+        };
         Self {
             trigger: trigger.uuid,
             target,
@@ -160,10 +167,24 @@ impl Binding {
         Self { anchor_ms, next_fire_ms, moved_ms: now_ms, ..self }
     }
 
-    /// Whether the clock was set back so far since it last moved that it would sleep for long. Ten minutes are none: processes need
-    /// not agree to the second.
-    pub fn is_ahead_of(&self, now_ms: EpochMs) -> bool {
-        self.next_fire_ms.is_some() && self.moved_ms.saturating_sub(now_ms) > CLOCK_SLACK_MS
+    /// After the timing of its trigger was changed: the first fire after now. Where the new grid, counted from the old beginning, is
+    /// over, it is counted from now, as if it were newly bound: whoever changes a trigger wants it to fire.
+    #[must_use]
+    pub fn retimed(self, trigger: &Trigger, enabled: bool, now_ms: EpochMs) -> Self {
+        let moved = self.moved(&trigger.timing, true, now_ms);
+        let moved = if moved.next_fire_ms.is_none() {
+            let anew = Self::new(trigger, self.target, true, now_ms);
+            Self { generation: self.generation, ..anew }
+        } else {
+            moved
+        };
+        Self { next_fire_ms: moved.next_fire_ms.filter(|_| enabled), ..moved }
+    }
+
+    /// Whether the clock was set back so far since it last moved that it would sleep for long, or for ever: a clock that was ahead
+    /// for a minute takes fires of years to come. Ten minutes are none: processes need not agree to the second.
+    pub const fn is_ahead_of(&self, now_ms: EpochMs) -> bool {
+        self.moved_ms.saturating_sub(now_ms) > CLOCK_SLACK_MS
     }
 }
 
@@ -209,5 +230,58 @@ impl RunRecord {
     /// Whole seconds that it took; `None` while it runs.
     pub fn execute_secs(&self) -> Option<i64> {
         self.ended_ms.map(|ended| (ended.saturating_sub(self.started_ms) / 1000).max(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_MS: EpochMs = 1_795_222_923_456;
+
+    fn trigger(start_ms: Option<EpochMs>, secs: i64, repeats: i64) -> Trigger {
+        Trigger {
+            uuid: TriggerUuid::random(),
+            account: AccountUuid::random(),
+            name: "t".to_owned(),
+            description: None,
+            timing: Timing::simple(start_ms, secs, repeats).unwrap(),
+            created_ms: NOW_MS,
+            last_op_ms: NOW_MS,
+        }
+    }
+
+    fn target() -> Target {
+        Target::Job(ScheduledJobUuid::random())
+    }
+
+    #[test]
+    fn a_start_that_has_just_passed_fires_once_and_then_on_its_grid() {
+        for (repeats, then) in [(0, Some(NOW_MS + 59_000)), (1, None), (3, Some(NOW_MS + 59_000))] {
+            let trigger = trigger(Some(NOW_MS - 1000), 60, repeats);
+            let bound = Binding::new(&trigger, target(), true, NOW_MS);
+            assert_eq!(bound.next_fire_ms, Some(NOW_MS), "repeatCount {repeats}");
+            let after = bound.moved(&trigger.timing, true, NOW_MS);
+            assert_eq!(after.next_fire_ms, then, "repeatCount {repeats}");
+            assert_eq!(Binding::new(&trigger, target(), false, NOW_MS).next_fire_ms, None);
+        }
+        let later = trigger(Some(NOW_MS + 5), 60, 1);
+        assert_eq!(Binding::new(&later, target(), true, NOW_MS).next_fire_ms, Some(NOW_MS + 5));
+    }
+
+    #[test]
+    fn a_changed_timing_whose_grid_is_over_counts_from_now() {
+        let hourly = trigger(None, 3600, 10);
+        let bound = Binding::new(&hourly, target(), true, NOW_MS - 3_600_000);
+        let minutely = trigger(None, 60, 10);
+        let changed = bound.retimed(&minutely, true, NOW_MS);
+        assert_eq!((changed.next_fire_ms, changed.anchor_ms), (Some(NOW_MS), NOW_MS));
+        assert_eq!(changed.generation, bound.generation);
+        // Asleep it keeps its new beginning, and has fires when it is enabled.
+        let asleep = bound.retimed(&minutely, false, NOW_MS);
+        assert_eq!((asleep.next_fire_ms, asleep.anchor_ms), (None, NOW_MS));
+        // A grid that is not over is gone on with.
+        let half = bound.retimed(&trigger(None, 1800, 10), true, NOW_MS);
+        assert_eq!(half.next_fire_ms, Some(NOW_MS + 1_800_000));
     }
 }

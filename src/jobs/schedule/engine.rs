@@ -10,7 +10,7 @@ use futures::FutureExt;
 
 use super::{LEASE, ScheduleError, Scheduler, work::Outcome};
 use crate::{
-    db::{BegunRun, DueFire, FireTaken, RunEnd, Runner, ScheduleChange, TakeFire},
+    db::{BegunRun, DbError, DueFire, FireTaken, RunEnd, Runner, ScheduleChange, TakeFire},
     domain::{clock::EpochMs, schedule::BINDINGS_MAX},
     jobs::{
         locked, millis,
@@ -39,19 +39,28 @@ impl Scheduler {
         let scheduler = Arc::clone(self);
         let work = async move {
             let stopping = scheduler.jobs.parts.stopping.clone();
-            stopping.run_until_cancelled(scheduler.watch()).await;
+            stopping.run_until_cancelled(scheduler.watch_always()).await;
         };
         let parts = &self.jobs.parts;
         parts.tasks.spawn_on(work, &parts.runtime);
     }
 
-    async fn watch(&self) {
+    /// A panic in one round must not end all housekeeping.
+    async fn watch_always(&self) {
         let mut tick = self.jobs.ticks();
-        let (mut lease, mut clock) = (Every::new(LEASE_EVERY), Every::new(CLOCK_EVERY));
         while let Err(error) = self.close_own().await {
             tracing::error!(%error, "runs of the process before this one could not be ended; it will try again");
             tick.tick().await;
         }
+        while AssertUnwindSafe(self.watch()).catch_unwind().await.is_err() {
+            tracing::error!("the scheduler crashed, which is a defect of the service; it goes on");
+            tick.tick().await;
+        }
+    }
+
+    async fn watch(&self) {
+        let mut tick = self.jobs.ticks();
+        let (mut lease, mut clock) = (Every::new(LEASE_EVERY), Every::new(CLOCK_EVERY));
         loop {
             tick.tick().await;
             let now_ms = self.jobs.looked_at_clock();
@@ -79,7 +88,8 @@ impl Scheduler {
     /// Keeps the runs of this process its own, and ends those whose process has died.
     pub async fn keep_runs(&self, now_ms: EpochMs) -> Result<(), ScheduleError> {
         let db = &self.jobs.parts.db;
-        db.renew_runs(self.runner(now_ms)).await?;
+        let runs = locked(&self.at_work).iter().copied().collect();
+        db.renew_runs(self.runner(now_ms), runs).await?;
         let closed = db.close_dead_runs(None, Outcome::failed(DIED).end(now_ms)).await?;
         if closed > 0 {
             tracing::warn!(runs = closed, "runs whose process has died were ended as failed");
@@ -92,7 +102,18 @@ impl Scheduler {
         let db = &self.jobs.parts.db;
         let ahead = db.bindings().await?.into_iter().filter(|one| one.is_ahead_of(now_ms));
         for binding in ahead {
-            let Some(trigger) = self.find_trigger(binding.trigger).await? else { continue };
+            let trigger = match self.find_trigger(binding.trigger).await {
+                Ok(Some(trigger)) => trigger,
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::error!(trigger = %binding.trigger, %error, "a trigger cannot be read; it does not fire");
+                    continue;
+                }
+            };
+            // Of what is disabled the bindings sleep; they move when it is enabled.
+            if binding.next_fire_ms.is_none() && !self.is_enabled(binding.target).await? {
+                continue;
+            }
             let moved = binding.moved(&trigger.timing, true, now_ms);
             tracing::warn!(trigger = %binding.trigger, "the clock was set back; a trigger counts from what it shows now");
             // Whoever came between has moved it.
@@ -108,7 +129,9 @@ impl Scheduler {
     /// Takes the fires that are due and starts their runs; answers how many it started. Fires that were missed are one.
     pub async fn fire_due(&self, now_ms: EpochMs) -> Result<usize, ScheduleError> {
         let mut started = 0;
-        for due in self.jobs.parts.db.due_fires(now_ms, BINDINGS_MAX).await? {
+        let due = self.jobs.parts.db.due_fires(now_ms, BINDINGS_MAX).await?;
+        self.tell_unreadable(&due.unreadable);
+        for due in due.fires {
             let key = (due.binding.trigger, due.binding.target);
             let waits = |until: &Instant| *until > Instant::now();
             if locked(&self.waiting).get(&key).is_some_and(waits) {
@@ -130,11 +153,27 @@ impl Scheduler {
                 Ok(FireTaken::Lost) => {}
                 Err(error) => {
                     // One that cannot be taken must not keep all others.
-                    tracing::error!(trigger = %due.trigger.uuid, %error, "a fire could not be taken; it will be tried again");
+                    tracing::error!(trigger = %due.trigger.uuid, %error, "a fire could not be taken; it will be tried again, or, if its run has begun after all, be told as failed");
                 }
             }
         }
         Ok(started)
+    }
+
+    /// Once in a minute for each process: they stay unreadable, and a tick is a second.
+    fn tell_unreadable(&self, unreadable: &[(String, DbError)]) {
+        if unreadable.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let mut told = locked(&self.told_unreadable);
+        if told.is_some_and(|told| now.duration_since(told) < CLOCK_EVERY) {
+            return;
+        }
+        *told = Some(now);
+        for (trigger, error) in unreadable {
+            tracing::error!(%trigger, %error, "a trigger cannot be read and does not fire; delete it, and make it again");
+        }
     }
 
     async fn take(&self, due: &DueFire, now_ms: EpochMs) -> Result<FireTaken, ScheduleError> {
@@ -161,7 +200,12 @@ impl Scheduler {
         // Only while the process is being taken down is there nobody left: the next one ends the run as failed.
         let Some(scheduler) = self.myself.upgrade() else { return };
         let parts = &self.jobs.parts;
-        let work = async move { scheduler.run_to_end(run).await };
+        let id = run.id;
+        locked(&self.at_work).insert(id);
+        let work = async move {
+            scheduler.run_to_end(run).await;
+            locked(&scheduler.at_work).remove(&id);
+        };
         parts.tasks.spawn_on(work, &parts.runtime);
     }
 

@@ -71,7 +71,7 @@ impl Scheduler {
             last_op_ms: self.jobs.parts.clock.now_ms(),
             ..before
         };
-        let change = ScheduleChange::Group(group.clone(), Vec::new());
+        let change = ScheduleChange::Group(group.clone());
         self.change(change, GROUPS, || no_group(&uuid)).await?;
         Ok(self.links().await?.group(group))
     }

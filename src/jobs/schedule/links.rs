@@ -8,9 +8,7 @@ use crate::{
         clock::EpochMs,
         ids::{JobGroupUuid, ScheduledJobUuid, TriggerUuid},
         query::{Condition, Operator, Page, Query},
-        schedule::{
-            BINDINGS_MAX, Binding, JobGroup, RunRecord, ScheduledJob, Target, Timing, Trigger,
-        },
+        schedule::{BINDINGS_MAX, Binding, JobGroup, RunRecord, ScheduledJob, Target, Trigger},
     },
 };
 
@@ -84,21 +82,6 @@ impl Links {
     pub(super) fn jobs_of(&self, group: JobGroupUuid) -> Vec<ScheduledJobUuid> {
         let members = self.members.iter().filter(|(of, _, _)| *of == group);
         members.map(|(_, job, _)| *job).collect()
-    }
-
-    /// The bindings of a target after it was enabled or disabled.
-    pub(super) fn switched(
-        &self,
-        target: Target,
-        enabled: bool,
-        timing_of: impl Fn(TriggerUuid) -> Option<Timing>,
-        now_ms: EpochMs,
-    ) -> Vec<Binding> {
-        let moved = self.of(target).filter_map(|binding| {
-            let timing = timing_of(binding.trigger)?;
-            Some(binding.moved(&timing, enabled, now_ms))
-        });
-        moved.collect()
     }
 }
 
@@ -194,12 +177,6 @@ impl Scheduler {
     ) -> Result<Option<JobGroup>, ScheduleError> {
         let page = self.jobs.parts.db.job_groups(&named(&uuid), Scope::All).await?;
         Ok(page.rows.into_iter().next())
-    }
-
-    /// The timings of all triggers.
-    pub(super) async fn timings(&self) -> Result<Vec<(TriggerUuid, Timing)>, ScheduleError> {
-        let page = self.jobs.parts.db.triggers(&Query::default(), Scope::All).await?;
-        Ok(page.rows.into_iter().map(|trigger| (trigger.uuid, trigger.timing)).collect())
     }
 }
 

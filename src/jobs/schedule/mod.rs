@@ -17,7 +17,7 @@ mod verbs;
 mod work;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, Weak},
     time::{Duration, Instant},
 };
@@ -51,6 +51,10 @@ pub struct Scheduler {
     long: Semaphore,
     /// Fires whose jobs are at work, and when they are tried again.
     waiting: Mutex<HashMap<(TriggerUuid, Target), Instant>>,
+    /// Numbers of the runs that this process is at work on. No other row is renewed: it ends with its lease.
+    at_work: Mutex<HashSet<i64>>,
+    /// When triggers that cannot be read were last told.
+    told_unreadable: Mutex<Option<Instant>>,
 }
 
 impl Scheduler {
@@ -63,6 +67,8 @@ impl Scheduler {
             short: Semaphore::new(SHORT_AT_ONCE),
             long: Semaphore::new(LONG_AT_ONCE),
             waiting: Mutex::default(),
+            at_work: Mutex::default(),
+            told_unreadable: Mutex::default(),
         })
     }
 

@@ -1,13 +1,16 @@
 //! Files against records.
 
 use super::{Scheduler, work::Outcome};
-use crate::{jobs::JobError, uploads::StoreFound};
+use crate::{
+    jobs::JobError,
+    uploads::{AtWork, StoreFound},
+};
 
 impl Scheduler {
     /// Compares the files of the store with the records. With `repair`: leftovers go, strays are set aside, images without their bytes
     /// get their mark, and jobs whose bytes are lost fail in words.
     pub(super) async fn reconcile(&self, repair: bool) -> Result<Outcome, JobError> {
-        let found = self.jobs.parts.uploads.check_store(repair).await?;
+        let mut found = self.jobs.parts.uploads.check_store(repair, AtWork::Service).await?;
         if repair {
             for (images, what) in
                 [(&found.missing_images, "missing"), (&found.wrong_lengths, "length")]
@@ -18,7 +21,11 @@ impl Scheduler {
                 }
             }
             for (job, upload) in &found.missing_uploads {
-                self.jobs.recover_one(job, upload).await?;
+                // One must not keep all others: it may have been canceled meanwhile.
+                if let Err(error) = self.jobs.recover_one(job, upload).await {
+                    tracing::error!(job = %job.uuid, %error, "a job whose bytes are gone could not be ended; it will be tried again");
+                    found.unreadable += 1;
+                }
             }
         }
         for image in &found.unknown_images.first {
@@ -34,13 +41,15 @@ fn outcome(found: &StoreFound, repair: bool) -> Outcome {
     let strays = found.leftovers + found.unknown_uploads;
     let words = format!(
         "{} uploads and {} image files were compared with the records: {strays} staging entries without an open upload{}, \
-         {} image files without a record (left alone), {lost} images without their bytes, {missing} jobs without their bytes",
+         {} image files without a record (left alone), {lost} images without their bytes, {missing} jobs without their bytes, \
+         {} could not be looked at",
         found.uploads,
         found.images,
         if repair { " (cleared)" } else { "" },
         found.unknown_images.count,
+        found.unreadable,
     );
-    let wrong = lost > 0 || missing > 0 || (strays > 0 && !repair);
+    let wrong = lost > 0 || missing > 0 || found.unreadable > 0 || (strays > 0 && !repair);
     let images = found.missing_images.first.iter().chain(&found.wrong_lengths.first);
     let images = images.chain(&found.unknown_images.first).copied().collect();
     Outcome { success: !wrong, words, images, ..Outcome::default() }
@@ -52,4 +61,5 @@ fn outcome(found: &StoreFound, repair: bool) -> Outcome {
         .counting("missingImages", found.missing_images.count)
         .counting("wrongLengths", found.wrong_lengths.count)
         .counting("missingUploads", missing)
+        .counting("unreadable", found.unreadable)
 }

@@ -152,7 +152,7 @@ impl Scheduler {
             last_op_ms: self.jobs.parts.clock.now_ms(),
             ..before
         };
-        self.change(ScheduleChange::Job(job.clone(), Vec::new()), JOBS, || no_job(&uuid)).await?;
+        self.change(ScheduleChange::Job(job.clone()), JOBS, || no_job(&uuid)).await?;
         Ok(self.links().await?.job(job))
     }
 
@@ -198,7 +198,8 @@ impl Scheduler {
         let now_ms = self.jobs.parts.clock.now_ms();
         let moved = self.switched(Target::Job(job.uuid), enabled, now_ms).await?;
         let job = ScheduledJob { enabled, last_op_ms: now_ms, ..job };
-        self.change(ScheduleChange::Job(job.clone(), moved), JOBS, || no_job(&job.uuid)).await?;
+        self.change(ScheduleChange::JobState(job.clone(), moved), JOBS, || no_job(&job.uuid))
+            .await?;
         Ok(self.links().await?.job(job))
     }
 
@@ -210,7 +211,7 @@ impl Scheduler {
         let now_ms = self.jobs.parts.clock.now_ms();
         let moved = self.switched(Target::Group(group.uuid), enabled, now_ms).await?;
         let group = JobGroup { enabled, last_op_ms: now_ms, ..group };
-        let change = ScheduleChange::Group(group.clone(), moved);
+        let change = ScheduleChange::GroupState(group.clone(), moved);
         self.change(change, JOBS, || no_group(&group.uuid)).await?;
         Ok(self.links().await?.group(group))
     }
@@ -221,12 +222,15 @@ impl Scheduler {
         enabled: bool,
         now_ms: EpochMs,
     ) -> Result<Vec<Binding>, ScheduleError> {
-        let timings = self.timings().await?;
-        let timing_of = |trigger| {
-            let found = timings.iter().find(|(uuid, _)| *uuid == trigger);
-            found.map(|(_, timing)| timing.clone())
-        };
-        Ok(self.links().await?.switched(target, enabled, timing_of, now_ms))
+        let links = self.links().await?;
+        let mut moved = Vec::new();
+        // Of its own triggers alone: the row of another one may be unreadable.
+        for binding in links.of(target) {
+            if let Some(trigger) = self.find_trigger(binding.trigger).await? {
+                moved.push(binding.moved(&trigger.timing, enabled, now_ms));
+            }
+        }
+        Ok(moved)
     }
 
     /// Makes a trigger. It fires what is bound to it.
@@ -280,9 +284,13 @@ impl Scheduler {
         let bound = links.bindings.iter().filter(|one| one.trigger == uuid && is_new_timing);
         for binding in bound {
             let enabled = self.is_enabled(binding.target).await?;
-            moved.push(binding.moved(&trigger.timing, enabled, now_ms));
+            moved.push(binding.retimed(&trigger, enabled, now_ms));
         }
-        let change = ScheduleChange::Trigger(trigger.clone(), moved);
+        let change = if is_new_timing {
+            ScheduleChange::TriggerTiming(trigger.clone(), moved)
+        } else {
+            ScheduleChange::Trigger(trigger.clone())
+        };
         self.change(change, TRIGGERS, || no_trigger(&uuid)).await?;
         Ok(links.trigger(trigger))
     }
@@ -297,7 +305,7 @@ impl Scheduler {
         self.change(ScheduleChange::DeleteTrigger(uuid), TRIGGERS, || no_trigger(&uuid)).await
     }
 
-    async fn is_enabled(&self, target: Target) -> Result<bool, ScheduleError> {
+    pub(super) async fn is_enabled(&self, target: Target) -> Result<bool, ScheduleError> {
         Ok(match target {
             Target::Job(uuid) => self.find_job(uuid).await?.is_some_and(|job| job.enabled),
             Target::Group(uuid) => self.find_group(uuid).await?.is_some_and(|group| group.enabled),
@@ -320,7 +328,12 @@ impl Scheduler {
             Target::Group(uuid) => no_group(&uuid),
         };
         let enabled = self.is_enabled(target).await?;
-        let binding = Binding::new(&found, target, enabled, self.jobs.parts.clock.now_ms());
+        let now_ms = self.jobs.parts.clock.now_ms();
+        let mut binding = Binding::new(&found, target, enabled, now_ms);
+        if at_once {
+            // The run below is the fire that is due now: taken as well it would be a second one.
+            binding = binding.moved(&found.timing, enabled, now_ms);
+        }
         if self.links().await?.of(target).all(|bound| bound.trigger != trigger) {
             self.change(ScheduleChange::Bind(binding), JOINED, missing).await?;
         }

@@ -17,7 +17,7 @@ use crate::{
         tag::{Resource, TAGS_OF_RESOURCE_MAX, TagKind},
     },
     jobs::JobError,
-    uploads::{ImageFound, Pace},
+    uploads::{ImageFound, Pace, StoreError, UploadError},
 };
 
 /// Images that are asked for at once.
@@ -138,7 +138,9 @@ impl Scheduler {
         let mut scrubbed = Scrubbed::default();
         let (mut after, mut is_over) = (None, false);
         while !is_over {
-            let oldest = self.jobs.parts.db.images_to_check(after, before_ms, PAGE).await?;
+            // What this run has looked at is not ahead of a clock that is read anew.
+            let (db, now_ms) = (&self.jobs.parts.db, self.jobs.parts.clock.now_ms());
+            let oldest = db.images_to_check(after, before_ms, now_ms, PAGE).await?;
             after = oldest.last().map(|(image, checked_ms)| (*checked_ms, image.uuid));
             is_over = (oldest.len() as u64) < PAGE;
             for (image, _) in oldest {
@@ -175,8 +177,21 @@ impl Scheduler {
         pace: Pace,
         scrubbed: &mut Scrubbed,
     ) -> Result<(), JobError> {
-        let found = match self.jobs.parts.uploads.check_image(image, pace).await {
+        let uploads = &self.jobs.parts.uploads;
+        let mut looked = uploads.check_image(image, pace).await;
+        if matches!(looked, Err(UploadError::Store(StoreError::Io { .. }))) {
+            tracing::warn!(image = %image.uuid, ?looked, "an image could not be read; it is tried once more");
+            looked = uploads.check_image(image, pace).await;
+        }
+        let found = match looked {
             Ok(found) => found,
+            // The commonest form of rot: the disk itself says so, and says it again.
+            Err(UploadError::Store(error @ StoreError::Io { .. })) => {
+                tracing::error!(image = %image.uuid, %error, "an image is damaged: its bytes cannot be read; upload it again, or restore its file");
+                scrubbed.damaged += 1;
+                scrubbed.images.push(image.uuid);
+                return self.mark_damaged(image.uuid, "unreadable").await;
+            }
             Err(error) => {
                 // One that cannot be read must not keep all others; and it stays the first of the next run.
                 tracing::error!(image = %image.uuid, %error, "an image could not be read again; it will be tried again");

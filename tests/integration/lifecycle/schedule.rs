@@ -48,7 +48,7 @@ fn asked(conditions: &[&str]) -> Query {
     Query { conditions, ..Query::default() }
 }
 
-async fn runs(scheduler: &Scheduler, conditions: &[&str]) -> Vec<RunRecord> {
+pub(super) async fn runs(scheduler: &Scheduler, conditions: &[&str]) -> Vec<RunRecord> {
     scheduler.query_runs(admin(), &asked(conditions)).await.unwrap().rows
 }
 
@@ -65,7 +65,7 @@ pub(super) async fn ended(scheduler: &Scheduler, conditions: &[&str]) -> Vec<Run
     }
 }
 
-fn result(run: &RunRecord) -> Value {
+pub(super) fn result(run: &RunRecord) -> Value {
     serde_json::from_str(run.result.as_deref().unwrap()).unwrap()
 }
 
@@ -99,12 +99,12 @@ pub(super) async fn trigger(scheduler: &Scheduler, secs: i64, repeats: i64) -> T
 }
 
 /// Runs a job to its end.
-async fn run(scheduler: &Scheduler, job: ScheduledJobUuid) -> RunRecord {
+pub(super) async fn run(scheduler: &Scheduler, job: ScheduledJobUuid) -> RunRecord {
     let id = scheduler.run_job(admin(), job).await.unwrap();
     ended(scheduler, &[&format!("id={id}")]).await.remove(0)
 }
 
-async fn image(world: &World, bytes: &[u8]) -> JobView {
+pub(super) async fn image(world: &World, bytes: &[u8]) -> JobView {
     let job = world.submit(Some(bytes.len())).await;
     world.send(&job, 0, bytes).await.unwrap();
     world.assert_ready(&job, bytes).await;

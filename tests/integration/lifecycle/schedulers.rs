@@ -1,17 +1,30 @@
 //! Several schedulers over one set of records, and changes that cross.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use longshore::{
-    db::{ScheduleChange, ScheduleChanged},
-    domain::{clock::Clock, schedule::Target},
-    jobs::Scheduler,
+    db::{Runner, ScheduleChange, ScheduleChanged},
+    domain::{
+        account::Scope,
+        clock::Clock,
+        query::{Condition, Query},
+        schedule::Target,
+        tag::TagKind,
+    },
+    jobs::{NewTrigger, Scheduler},
+    uploads::{AtWork, StoreError},
 };
+use longshore_storage::{Owned, UploadKey};
 use serde_json::json;
 
 use super::{
-    schedule::{admin, ended, job, trigger},
-    world::{Backing, World},
+    bodies::content,
+    rigged::{Op, Side},
+    schedule::{admin, ended, image, job, result, run, runs, trigger},
+    world::{Backing, Settings, World, upload_of},
 };
 
 /// The whole path of two processes with clocks of their own, over one set of records.
@@ -50,4 +63,121 @@ async fn a_change_that_was_overtaken_changes_nothing() {
     assert_eq!(moved, ScheduleChanged::Stale);
     assert_ne!(world.db.bindings().await.unwrap()[0].next_fire_ms, before.next_fire_ms);
     ended(&scheduler, &[]).await;
+}
+
+/// A commit whose answer was lost: the row is there, and nobody is at work on it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_nobody_does_ends_with_its_lease_and_one_at_work_does_not() {
+    let world = World::new(Backing::Memory).await;
+    let scheduler = world.scheduler();
+    let image = image(&world, &content(4_000, 1)).await.job.image;
+    let living = job(&scheduler, "verifyImage", Some(image), json!({})).await;
+    let hold = world.rig.hold(Op::ReadImage, Side::Before);
+    scheduler.run_job(admin(), living).await.unwrap();
+    hold.reached().await;
+    let lost = job(&scheduler, "pruneRecords", None, json!({})).await;
+    let now_ms = world.clock.now_ms();
+    let by = Runner { node: world.node, until_ms: now_ms + 60_000, now_ms };
+    world.db.begin_run_now(lost, None, by).await.unwrap().unwrap();
+    for after_ms in [15_000, 50_000, 75_000] {
+        scheduler.keep_runs(now_ms + after_ms).await.unwrap();
+        let all = runs(&scheduler, &[]).await;
+        let open: Vec<_> =
+            all.iter().filter(|run| run.ended_ms.is_none()).map(|run| run.job).collect();
+        let expected = if after_ms < 60_000 { vec![living, lost] } else { vec![living] };
+        assert_eq!(open, expected, "after {after_ms} ms");
+    }
+    world.rig.release_all();
+    assert_eq!(run(&scheduler, lost).await.success, Some(true), "it runs without a restart");
+    assert_eq!(ended(&scheduler, &[]).await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_run_when_it_is_bound_is_not_run_twice() {
+    let world = World::new(Backing::Memory).await;
+    let scheduler = world.scheduler();
+    for repeats in [0, 1] {
+        let job = job(&scheduler, "pruneRecords", None, json!({})).await;
+        let minutely = trigger(&scheduler, 60, repeats).await;
+        scheduler.bind(admin(), minutely, Target::Job(job), true).await.unwrap();
+        let of = format!("schedulerJobUuid={job}");
+        ended(&scheduler, &[&of]).await;
+        assert_eq!(scheduler.fire_due(world.clock.now_ms()).await.unwrap(), 0);
+        assert_eq!(ended(&scheduler, &[&of]).await.len(), 1, "repeatCount {repeats}");
+    }
+}
+
+/// Its only fire, of tomorrow, was taken by a clock that was a year ahead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_was_ahead_takes_no_fire_for_good() {
+    let mut settings = Settings::default();
+    settings.jobs.tick = Duration::from_millis(10);
+    let world = World::with(Backing::Memory, settings).await;
+    let scheduler = world.scheduler();
+    let job = job(&scheduler, "pruneRecords", None, json!({})).await;
+    let (day_ms, tomorrow_ms) = (86_400_000, world.clock.now_ms() + 86_400_000);
+    let new = NewTrigger {
+        name: Some("tomorrow".to_owned()),
+        kind: Some("simple".to_owned()),
+        repeat_count: Some(1),
+        start_time: Some(tomorrow_ms),
+        ..NewTrigger::default()
+    };
+    let once = scheduler.create_trigger(admin(), new).await.unwrap().trigger.uuid;
+    scheduler.bind(admin(), once, Target::Job(job), false).await.unwrap();
+    world.clock.advance_ms(365 * day_ms);
+    assert_eq!(scheduler.fire_due(world.clock.now_ms()).await.unwrap(), 1);
+    ended(&scheduler, &[]).await;
+    world.clock.advance_ms(-365 * day_ms);
+    assert_eq!(world.db.bindings().await.unwrap()[0].next_fire_ms, None);
+    scheduler.spawn();
+    let begun = Instant::now();
+    while world.db.bindings().await.unwrap()[0].next_fire_ms != Some(tomorrow_ms) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it sleeps for ever");
+        world.clock.advance_ms(1_000);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// After kill -9 the rows still name jobs as running, and nobody is at work on them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_upload_whose_bytes_are_gone_is_told_when_nobody_is_at_work() {
+    let world = World::new(Backing::Memory).await;
+    let upload = world.submit(Some(20)).await;
+    world.send(&upload, 0, b"abc").await.unwrap();
+    assert!(world.state(&upload).await.suspend_reason().is_none(), "it is at work");
+    let looked = world.uploads().check_store(false, AtWork::Nobody).await.unwrap();
+    assert!(looked.agrees(), "the control: {looked:?}");
+    let owned = Owned { key: UploadKey(upload_of(&upload).0), epoch: u64::MAX };
+    world.store().discard(owned).await.unwrap();
+    let looked = world.uploads().check_store(false, AtWork::Service).await.unwrap();
+    assert!(looked.agrees(), "whoever is at work on it finds it out: {looked:?}");
+    let looked = world.uploads().check_store(false, AtWork::Nobody).await.unwrap();
+    assert_eq!((looked.agrees(), looked.missing_uploads.len()), (false, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_that_cannot_be_read_twice_is_marked_and_one_of_a_clock_ahead_is_looked_at() {
+    let world = World::new(Backing::Memory).await;
+    let scheduler = world.scheduler();
+    let image = image(&world, &content(4_000, 7)).await.job.image;
+    let ahead_ms = world.clock.now_ms() + 10 * 365 * 86_400_000;
+    world.db.image_was_checked(image, ahead_ms).await.unwrap();
+    let scrub = job(&scheduler, "scrubImages", None, json!({"mebibytesPerSec": 100_000})).await;
+    let marks = || async {
+        let marked = Condition::parse("tag=imageDamaged::unreadable").unwrap();
+        let marked = Query { conditions: vec![marked], ..Query::default() };
+        world.db.tags(TagKind::System, &marked, Scope::All).await.unwrap().rows.len()
+    };
+    for (times, damaged) in [(2, 1), (1, 0)] {
+        let error = StoreError::Io { action: "read", message: "Input/output error".to_owned() };
+        world.rig.fail(Op::ReadImage, times, error);
+        let counts = result(&run(&scheduler, scrub).await)["counts"].clone();
+        let told = (&counts["damaged"], &counts["sound"]);
+        assert_eq!(told, (&json!(damaged), &json!(1 - damaged)), "{counts}");
+        assert_eq!(marks().await, damaged, "after {times} errors");
+    }
+    // It was looked at, and by the clock of now.
+    let again = result(&run(&scheduler, scrub).await)["counts"].clone();
+    assert_eq!(again["sound"], 0, "{again}");
 }
