@@ -89,6 +89,18 @@ fn the_page_is_less_than_100_kib_packed() {
     assert!(packed < 100 << 10, "{packed} bytes");
 }
 
+/// Pausing, resuming, comparing and retrying with stand-ins for worker, session and server: every order of events is cheap there.
+#[test]
+#[ignore = "needs node"]
+fn what_an_upload_decides() {
+    let script = root().join("tests/web/scripts/logic.mjs");
+    let output = Command::new(node()).arg(script).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    let last: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert!(last["checks"].as_u64().unwrap() > 0, "nothing was checked");
+}
+
 macro_rules! cases {
     ($($(#[$doc:meta])* $name:ident,)*) => {$(
         $(#[$doc])*

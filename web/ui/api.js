@@ -5,6 +5,8 @@ import { t } from './i18n.js';
 
 const KEPT = 'longshore.session';
 const POLL_MS_MAX = 1000;
+/** Polls of one call that may get lost one after another. */
+const LOST_POLLS_MAX = 20;
 /** Renewed when less than this is left. */
 const RENEW_BELOW_MS = 30 * 60_000;
 const RENEW_SECS = 7200;
@@ -115,10 +117,19 @@ export async function act(method, path, body, signal) {
   const begun = await request(method, path, { body, signal });
   if (begun.answer.status !== 202) return begun.body;
   const place = new URL(begun.body.location).pathname;
+  let lost = 0;
   for (let wait = 40; ; wait = Math.min(POLL_MS_MAX, wait * 1.6)) {
-    await new Promise((resolve) => setTimeout(resolve, wait));
-    const polled = await request('GET', place, { signal });
-    if (polled.answer.status === 200) return polled.body;
+    await new Promise((resolve) => setTimeout(resolve, wait * (1 + Math.random() / 4)));
+    try {
+      const polled = await request('GET', place, { signal });
+      if (polled.answer.status === 200) return polled.body;
+      lost = 0;
+    } catch (error) {
+      // The call goes on though nobody heard this answer.
+      const passes = error.isNetwork || error.status === 408 || error.status === 429;
+      lost += 1;
+      if (!passes || lost > LOST_POLLS_MAX) throw error;
+    }
   }
 }
 

@@ -31,6 +31,9 @@ let preparing = Promise.resolve();
 let reading = null;
 let failures = 0;
 let mismatches = 0;
+/** Another client suspended the job: whether it runs again is looked at. */
+let isHeldByOthers = false;
+const OTHERS_POLL_MS = 2000;
 
 const tell = (kind, more = {}) => postMessage({ kind, ...more });
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -56,6 +59,8 @@ const nudge = new Signal();
 const orders = {
   async identify({ file: given }) {
     file = given;
+    // Made once: a second instance would replace one that has absorbed bytes already.
+    sha = await createSHA256();
     const [imageId, format] = await Promise.all([imageIdOf(file), formatOf(file)]);
     tell('identified', { imageId, format });
   },
@@ -63,16 +68,19 @@ const orders = {
     tell('sampled', { digests: await sampleDigest(file, ranges) });
   },
   async send({ path: given, slices }) {
+    // One sender to a worker: two of them would share the plan and the digest.
+    if (path) return;
     path = given;
     width = slices;
-    const state = await stateFor();
+    // Before the state is asked for: a pause that comes meanwhile stays.
+    held = false;
+    const state = await stateFor({ waitsWhileHeld: true });
     if (!state) return;
     if (state.length && state.length !== file.size) {
       tell('failed', { code: 'other_size', length: state.length });
       return;
     }
     plan = new Plan(file.size, state);
-    held = false;
     const beat = setInterval(progress, TELL_MS);
     const hashing = hashAll();
     hashing.catch(() => {});
@@ -87,6 +95,7 @@ const orders = {
   },
   async hold() {
     held = true;
+    isHeldByOthers = false;
     nudge.fire();
     const drained = Promise.allSettled([...running].map((slice) => slice.ended));
     await Promise.race([drained, pause(DRAIN_MS)]);
@@ -98,6 +107,7 @@ const orders = {
   async go() {
     failures = 0;
     held = false;
+    isHeldByOthers = false;
     nudge.fire();
     turn.fire();
   },
@@ -138,8 +148,10 @@ function progress() {
 }
 
 /** The state, asked until the server answers; null once the upload is gone. */
-async function stateFor() {
+async function stateFor({ waitsWhileHeld = false } = {}) {
   for (let tries = 0; !stopped; tries += 1) {
+    while (waitsWhileHeld && held && !stopped) await turn.wait();
+    if (stopped) return null;
     const asked = await stateOf(path);
     if (asked.state) {
       if (tries > 0) tell('reached');
@@ -203,6 +215,7 @@ async function send(slice) {
 async function settle(slice, outcome) {
   if (outcome.state) {
     failures = 0;
+    mismatches = 0;
     plan.done(slice, outcome);
     tell('reached');
     return;
@@ -212,6 +225,8 @@ async function settle(slice, outcome) {
   switch (outcome.code) {
     case 'gone':
     case 'not_found':
+      fail(await whyGone(outcome));
+      return;
     case 'unsafe_image':
     case 'failed':
     case 'quota':
@@ -219,12 +234,15 @@ async function settle(slice, outcome) {
       fail(outcome);
       return;
     case 'suspended':
+      if (held) return;
       held = true;
       tell('suspended');
+      awaitOthers().catch((error) => fail(broken(error)));
       return;
     case 'checksum_mismatch':
       mismatches += 1;
       if (mismatches >= 5) fail({ ...outcome, code: 'changed' });
+      else if (!held) await wait(outcome, mismatches - 1);
       return;
     case 'chunk_too_large':
       plan.atMost(outcome.suggestedBytes);
@@ -236,6 +254,8 @@ async function settle(slice, outcome) {
     return;
   }
   plan.smaller();
+  // Somebody waits for the pause; what is stored is asked for when it goes on.
+  if (held) return;
   failures += 1;
   // A refusal that does not pass is no weather.
   if (outcome.status === 400 && failures > 8) {
@@ -248,16 +268,41 @@ async function settle(slice, outcome) {
   if (asked.state) plan.learn(asked.state);
 }
 
+/** Other slices that were under way may have heard the true reason, and the state tells it. */
+async function whyGone(outcome) {
+  const { state } = await stateOf(path);
+  if (state?.state === 'Canceled') return { ...outcome, code: 'canceled' };
+  if (state?.state === 'Failed' && state.detail) return { ...outcome, code: 'failed', words: state.detail };
+  return outcome;
+}
+
+/** Whoever suspended the job may let it run again: then it goes on here by itself. */
+async function awaitOthers() {
+  isHeldByOthers = true;
+  while (isHeldByOthers && !stopped) {
+    await pause(OTHERS_POLL_MS);
+    const { state, ...refused } = await stateOf(path);
+    if (!isHeldByOthers || stopped) return;
+    if (refused.status === 404 || refused.status === 410) fail({ ...refused, code: 'gone' });
+    if (isFinal(state?.state) && state.state !== 'Succeeded') fail({ code: state.state === 'Canceled' ? 'canceled' : 'failed', words: state.detail ?? '' });
+    if (state?.state !== 'Running') continue;
+    isHeldByOthers = false;
+    held = false;
+    tell('resumed');
+    turn.fire();
+  }
+}
+
 /** The CRC-32C of a slice. Bytes at the end of what is hashed go into the digest of the whole in the same reading. */
 async function prepared(slice) {
   if (slice.checksum !== undefined) return slice.checksum;
   const mine = preparing.then(async () => {
-    sha ??= await createSHA256();
     const crc = await createCRC32(CASTAGNOLI);
     crc.init();
     reading = slice;
     for (let at = slice.start; at < slice.end; ) {
       const bytes = await readAt(file, at, Math.min(slice.end, at + PIECE_BYTES));
+      if (bytes.length === 0) throw new DOMException('the file has become shorter', 'NotReadableError');
       crc.update(bytes);
       absorb(at, bytes);
       at += bytes.length;
@@ -279,7 +324,6 @@ function absorb(at, bytes) {
 
 /** Hashes what the slices do not: what was sent before this page, and what came out of order. */
 async function hashAll() {
-  sha ??= await createSHA256();
   while (!stopped && hashed < file.size) {
     // The next slices bring these bytes by themselves.
     if (plan.willSend(hashed) || (reading && reading.start <= hashed && hashed < reading.end)) {
@@ -288,6 +332,7 @@ async function hashAll() {
     }
     const at = hashed;
     const bytes = await readAt(file, at, Math.min(file.size, plan.nextToSend(at), at + PIECE_BYTES));
+    if (bytes.length === 0) throw new DOMException('the file has become shorter', 'NotReadableError');
     absorb(at, bytes);
     // Sending goes first.
     await pause(held ? 5 : 0);
@@ -311,8 +356,9 @@ async function finish(hashing) {
     tell('finishing', { state });
     if (state.state === 'Succeeded') {
       if (!digest) tell('comparing');
-      await hashing;
-      const same = !state.sha256 || state.sha256 === digest;
+      // The image is there: a file that cannot be read any more takes nothing from it, there is only nothing to compare.
+      await hashing.catch(() => {});
+      const same = !state.sha256 || !digest || state.sha256 === digest;
       tell(same ? 'ready' : 'failed', same ? { state, sha256: digest } : { code: 'digest', words: state.sha256, sha256: digest });
       stopped = true;
       return;
@@ -324,6 +370,7 @@ async function finish(hashing) {
     if (state.state === 'Suspended' && !held) {
       held = true;
       tell('suspended', { words: state.waitsFor });
+      awaitOthers().catch((error) => fail(broken(error)));
     }
     await pause(FINISH_POLL_MS);
   }

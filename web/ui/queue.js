@@ -1,6 +1,6 @@
 // The uploads of this page: which run, which wait for their turn, and what people may do with each.
 
-import { ApiError, act, get, sessionEvents, uploadPath } from './api.js';
+import { ApiError, act, currentSession, get, sessionEvents, uploadPath } from './api.js';
 import { forgetHandle, keepHandle } from './handles.js';
 import { t } from './i18n.js';
 import { Upload } from './upload.js';
@@ -25,7 +25,11 @@ class Queue extends EventTarget {
       event.returnValue = '';
     });
     document.addEventListener('visibilitychange', () => this.#holdScreen());
-    sessionEvents.addEventListener('signedin', () => this.#pump());
+    sessionEvents.addEventListener('signedin', () => {
+      this.#keepOwn();
+      this.#each((upload) => upload.sessionBack());
+      this.#pump();
+    });
   }
 
   /** Takes files up. `expected` is the unfinished upload that they are to go on with, if one was named. Tells how many were left out. */
@@ -34,6 +38,7 @@ class Queue extends EventTarget {
     const taken = files.slice(0, room);
     taken.forEach((file, index) => {
       const upload = new Upload(file, { expected, handle: handles[index] ?? null, jobs: this });
+      upload.account = currentSession()?.accountUuid ?? null;
       upload.addEventListener('change', () => this.#changed(upload));
       this.uploads.push(upload);
     });
@@ -76,13 +81,16 @@ class Queue extends EventTarget {
     this.#each((upload) => upload.isUnfinished && upload.cancel());
   }
 
-  /** The job for this file: the one that is under way, by whichever client, or a new one. */
-  async jobFor(upload) {
+  /** The upload of this file that is under way, by whichever client; null if there is none. */
+  async existingOf(upload) {
     const found = await existing(upload.imageId);
-    if (found) {
-      if (found.longJobState === 'Suspended') await this.resumeJob(found.longJobUuid);
-      return { job: found.longJobUuid, image: found.imageUuid, path: uploadPath(found.imageUploadUrl), offset: found.offset };
-    }
+    if (!found) return null;
+    const { longJobUuid: job, imageUuid: image, offset, longJobState: state } = found;
+    return { job, image, path: uploadPath(found.imageUploadUrl), offset, state };
+  }
+
+  /** A new job for this file. */
+  async newJob(upload) {
     const { name, size } = upload.file;
     const iso = upload.format === 'iso';
     const jobData = {
@@ -101,14 +109,14 @@ class Queue extends EventTarget {
     return { job: inventory.uuid, image: inventory.targetResourceUuid, path, offset: 0 };
   }
 
-  /** The job of an unfinished upload that was named. */
-  async jobOf({ job, image, path, offset, state }) {
-    if (state === 'Suspended') await this.resumeJob(job);
-    return { job, image, path, offset };
-  }
-
-  samplesOf(image) {
-    return get(`/v1/images/${image}/samples`);
+  /** Digests of what is stored of an upload; none where the server has nothing of it any more. */
+  async samplesOf({ image }) {
+    try {
+      return (await get(`/v1/images/${image}/samples`)).samples;
+    } catch (error) {
+      if (error.status === 404 || error.status === 410) return [];
+      throw error;
+    }
   }
 
   suspendJob(job) {
@@ -141,18 +149,26 @@ class Queue extends EventTarget {
   }
 
   #changed(upload) {
-    if (upload && (upload.hasEnded || upload.isStopped)) this.#pump();
+    if (upload && (upload.hasEnded || upload.isStopped || upload.phase === 'queued')) this.#pump();
     this.#holdScreen();
     this.dispatchEvent(new CustomEvent('change', { detail: upload }));
   }
 
+  /** Somebody else logged in: what another person chose is not sent into this account. Jobs on the server stay as they are. */
+  #keepOwn() {
+    const account = currentSession()?.accountUuid;
+    const isOwn = (upload) => !upload.account || !account || upload.account === account;
+    for (const upload of this.uploads) if (!isOwn(upload)) upload.end();
+    this.uploads = this.uploads.filter(isOwn);
+    this.#changed(null);
+  }
+
   #pump() {
-    const waiting = this.uploads.filter((upload) => upload.phase === 'queued');
-    let free = FILES_AT_ONCE - this.active().length;
-    for (const upload of waiting) {
-      if (free <= 0) break;
-      free -= 1;
-      upload.start();
+    // Looked up each time: what starts may end at once, and then the next has started already.
+    while (this.active().length < FILES_AT_ONCE) {
+      const next = this.uploads.find((upload) => upload.phase === 'queued');
+      if (!next) break;
+      next.start();
     }
     const active = this.active();
     const width = Math.max(1, Math.floor(SLICES_AT_ONCE / Math.max(1, active.length)));

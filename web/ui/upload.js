@@ -1,6 +1,6 @@
 // One upload as the page sees it: its worker, its job on the server, its phase, and what to tell about it.
 
-import { ApiError } from './api.js';
+import { ApiError, currentSession } from './api.js';
 import { bytes } from './format.js';
 import { t } from './i18n.js';
 import { Meter } from './meter.js';
@@ -9,6 +9,9 @@ import { Meter } from './meter.js';
 const ACTIVE = new Set(['checking', 'starting', 'sending', 'waiting', 'verifying', 'inspecting', 'publishing', 'comparing', 'pausing']);
 const ENDED = new Set(['ready', 'failed', 'canceled']);
 const STAGES = { receiving: 'sending', verifying: 'verifying', inspecting: 'inspecting', publishing: 'publishing' };
+/** Back-off of what the control plane did not answer: doubled from the first to the last, with jitter. */
+const RETRY_MS_MIN = 1000;
+const RETRY_MS_MAX = 30_000;
 let count = 0;
 
 export class Upload extends EventTarget {
@@ -38,6 +41,16 @@ export class Upload extends EventTarget {
     this.waitsFor = null;
     this.resumedAt = 0;
     this.pausedBy = null;
+    /** What people want, apart from the phase that is shown: a word from the worker must not undo a pause. */
+    this.wanted = 'run';
+    this.wasOpened = false;
+    this.wasCut = false;
+    /** Where the upload is that this file goes on with; null until it is found or made. */
+    this.place = null;
+    this.isCompared = false;
+    this.next = null;
+    this.tries = 0;
+    this.#calm();
   }
 
   get isActive() { return ACTIVE.has(this.phase); }
@@ -64,6 +77,12 @@ export class Upload extends EventTarget {
       this.#fail({ words: t('err.empty'), final: true });
       return;
     }
+    this.account ??= currentSession()?.accountUuid ?? null;
+    if (this.worker && this.wasOpened) {
+      this.#to('starting', { waitsFor: null });
+      this.#step('go');
+      return;
+    }
     this.#to('checking', { problem: null, waitsFor: null });
     this.worker?.terminate();
     this.worker = new Worker('/ui/engine.js', { type: 'module', name: `upload ${this.id}` });
@@ -87,14 +106,20 @@ export class Upload extends EventTarget {
       case 'reached':
         if (this.phase === 'waiting') this.#to('sending', { waitsFor: null });
         return;
+      case 'resumed':
+        if (this.phase === 'paused' && this.pausedBy === 'other') this.#to('sending', { waitsFor: null, pausedBy: null });
+        return;
       case 'waiting': return this.#waits(data);
       case 'suspended':
-        return this.#to('paused', { pausedBy: 'other', waitsFor: data.words ?? null });
+        if (this.wanted === 'run') this.#to('paused', { pausedBy: 'other', waitsFor: data.words ?? null });
+        return;
       case 'held': return this.#held();
       case 'hashed':
         this.sha256 = data.sha256;
         return this.#to(this.phase);
-      case 'comparing': return this.#to('comparing');
+      case 'comparing':
+        this.wanted = 'run';
+        return this.#to('comparing');
       case 'finishing': return this.#finishing(data.state);
       case 'ready': return this.#ready(data);
       case 'failed': return this.#failed(data);
@@ -110,43 +135,115 @@ export class Upload extends EventTarget {
       this.#fail({ words: wrong, final: true, wrongFile: true });
       return;
     }
-    this.#to('starting');
-    if (isForeign(this.expected)) await this.#compare();
-    else await this.#open();
+    if (this.phase !== 'pausing') this.#to('starting');
+    await this.#step('find');
   }
 
-  /** The other client's name for the file says nothing about its content: samples of what is stored do. */
+  /** One step on the control plane. What fails and passes is done again later: this step, not one after it. */
+  async #step(name) {
+    this.next = name;
+    const { worker } = this;
+    try {
+      if (this.wanted === 'pause') {
+        await this.#rest();
+        return;
+      }
+      await { find: () => this.#find(), compare: () => this.#compare(), open: () => this.#open(), go: () => this.#go() }[name]();
+    } catch (error) {
+      if (this.worker === worker && !this.hasEnded) await this.#refused(error);
+    }
+  }
+
+  /** The upload that was named, or the one that the server has of this file. */
+  async #find() {
+    const { worker } = this;
+    const place = this.expected ?? await this.jobs.existingOf(this);
+    if (this.worker !== worker || this.hasEnded) return;
+    this.place = place;
+    this.tries = 0;
+    await this.#step(place ? 'compare' : 'open');
+  }
+
+  /** A name says little about the content, and a disk changes between two sittings: samples of what is stored are compared first. */
   async #compare() {
-    const { samples } = await this.jobs.samplesOf(this.expected.image);
+    const { worker } = this;
+    const samples = await this.jobs.samplesOf(this.place);
+    if (this.worker !== worker || this.hasEnded) return;
+    this.tries = 0;
+    if (samples.length === 0 && this.place.stored > 0 && isForeign(this.expected)) {
+      this.#fail({ words: t('err.noSamples', { name: this.expected.name }) });
+      return;
+    }
     this.samples = samples;
-    this.worker?.postMessage({ order: 'sample', ranges: samples });
+    worker?.postMessage({ order: 'sample', ranges: samples });
   }
 
   async #sampled(digests) {
-    const differs = this.samples.some(({ sha256 }, index) => sha256 !== digests[index]);
+    const differs = this.samples.length !== digests.length || this.samples.some(({ sha256 }, index) => sha256 !== digests[index]);
     if (differs) {
-      this.#fail({ words: t('err.wrongContent', { name: this.expected.name, file: this.file.name }), final: true, wrongFile: true });
+      const name = this.expected?.name ?? this.file.name;
+      this.#fail({ words: t('err.wrongContent', { name, file: this.file.name }), final: Boolean(this.expected), wrongFile: true });
       return;
     }
-    await this.#open();
+    this.isCompared = true;
+    await this.#step('open');
   }
 
   async #open() {
     const { worker } = this;
-    const place = await (isForeign(this.expected) ? this.jobs.jobOf(this.expected) : this.jobs.jobFor(this));
-    if (this.worker !== worker || this.phase === 'canceled') return;
+    const isNew = !this.place;
+    if (!isNew && !this.isCompared) throw new Error('an upload was to go on without a comparison');
+    const place = isNew ? await this.jobs.newJob(this) : this.place;
+    if (isNew && this.phase === 'canceled') {
+      // It was canceled while the job was made: nobody would ever send to it.
+      await this.jobs.cancelJob(place.job).catch(() => {});
+      return;
+    }
+    if (this.worker !== worker || this.hasEnded) return;
+    // Kept before anything else may fail, so that no second job is made of the same file.
+    this.place = place;
+    this.isCompared = true;
     Object.assign(this, { job: place.job, image: place.image, path: place.path, resumedAt: place.offset });
+    if (place.state === 'Suspended') await this.jobs.resumeJob(place.job);
+    if (this.worker !== worker || this.hasEnded) return;
+    this.tries = 0;
     this.jobs.keepHandle(this);
-    if (this.wantsPause) {
-      this.wantsPause = false;
-      await this.jobs.suspendJob(this.job);
-      this.#to('paused', { pausedBy: 'me', wasOpened: false });
+    if (this.wanted === 'pause') {
+      await this.#rest();
       return;
     }
     this.meter.clear();
     this.wasOpened = true;
     worker.postMessage({ order: 'send', path: this.path, slices: this.width ?? 2 });
-    this.#to('sending');
+    this.#to('sending', { waitsFor: null, pausedBy: null });
+  }
+
+  /** The sender is there and held: it goes on. */
+  async #go() {
+    const { worker } = this;
+    await this.jobs.resumeJob(this.job);
+    if (this.worker !== worker || this.hasEnded) return;
+    this.tries = 0;
+    if (this.wanted === 'pause') {
+      await this.#held();
+      return;
+    }
+    this.meter.clear();
+    worker.postMessage({ order: 'go' });
+    this.#to('sending', { waitsFor: null, pausedBy: null });
+  }
+
+  /** A pause before a byte was sent. The next start finds the job again. */
+  async #rest() {
+    this.#calm();
+    const { worker, job } = this;
+    if (job) await this.jobs.suspendJob(job).catch(() => {});
+    if (this.worker !== worker || this.hasEnded) return;
+    if (!this.wasOpened) {
+      this.end();
+      Object.assign(this, { place: null, isCompared: false });
+    }
+    this.#to('paused', { pausedBy: 'me', waitsFor: null });
   }
 
   #progressed({ stored, sent, hashed, missing, sliceBytes }) {
@@ -157,7 +254,7 @@ export class Upload extends EventTarget {
   }
 
   #waits({ status, code, words, requestId, ms }) {
-    if (this.phase === 'paused') return;
+    if (this.wanted === 'pause' || this.phase !== 'sending' && this.phase !== 'waiting') return;
     let told = words;
     if (!navigator.onLine) told = t('wait.offline');
     else if (status === 0) told = t('wait.server');
@@ -171,9 +268,17 @@ export class Upload extends EventTarget {
     this.sent = this.stored;
     this.missing = state.missing;
     this.stagePercent = state.stagePercent;
+    // A wish that is under way decides, not a state that may be older.
+    if (['pausing', 'queued', 'starting'].includes(this.phase)) return;
+    if (state.state === 'Suspended') {
+      this.#to('paused', { pausedBy: this.wanted === 'pause' ? 'me' : 'other', waitsFor: null });
+      return;
+    }
     const phase = STAGES[state.stage];
-    if (state.state === 'Running' && phase && phase !== 'sending') this.#to(phase, { waitsFor: state.waitsFor ?? null });
-    else if (state.state === 'Running') this.#to('verifying');
+    if (state.state !== 'Running' || (this.wanted === 'pause' && phase === 'sending')) return;
+    this.wanted = 'run';
+    if (phase && phase !== 'sending') this.#to(phase, { waitsFor: state.waitsFor ?? null });
+    else this.#to('verifying');
   }
 
   #ready({ state, sha256 }) {
@@ -201,27 +306,57 @@ export class Upload extends EventTarget {
     this.#fail({ words: known ? known() : data.words || t('err.unknown'), requestId: data.requestId, code: data.code });
   }
 
-  #refused(error) {
-    if (!(error instanceof ApiError)) throw error;
-    if (error.isNetwork || error.status === 401 || error.code === 'ID.1001') {
-      // The control plane is away, or asks who this is: that passes, and the file need not be chosen again.
-      this.#to('waiting', { waitsFor: error.isNetwork ? error.words : t('wait.session'), retryAt: Date.now() + 3000 });
-      setTimeout(() => {
-        if (this.phase === 'waiting' && this.worker) this.#open().catch((again) => this.#refused(again));
-      }, 3000);
+  async #refused(error) {
+    if (!(error instanceof ApiError)) {
+      this.#fail({ words: t('err.unknown') });
+      throw error;
+    }
+    if (!passes(error)) {
+      this.#fail({ words: error.words, requestId: error.requestId, code: error.code });
       return;
     }
-    this.#fail({ words: error.words, requestId: error.requestId, code: error.code });
+    if (this.wanted === 'pause') {
+      await this.#rest();
+      return;
+    }
+    // The answer was lost, the job may be made all the same: it is looked for before another is.
+    if (this.next === 'open' && !this.place) this.next = 'find';
+    const asksWho = isSession(error);
+    const told = asksWho ? t('wait.session') : error.words;
+    // Whoever logs in says when; asking before that only makes noise. With a new session already there it is asked once more.
+    if (asksWho && !currentSession()) {
+      this.waitsForSession = true;
+      this.#to('waiting', { waitsFor: told, retryAt: null, requestId: null });
+      return;
+    }
+    const backOff = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(this.tries, 10));
+    this.tries += 1;
+    const ms = Math.max(error.retryAfterMs ?? 0, backOff) * (1 + Math.random() / 4);
+    this.timer = setTimeout(() => this.#step(this.next), ms);
+    this.#to('waiting', { waitsFor: told, retryAt: Date.now() + ms, requestId: error.requestId });
+  }
+
+  /** Nothing is asked again by itself any more. */
+  #calm() {
+    clearTimeout(this.timer);
+    this.timer = null;
+    this.waitsForSession = false;
+  }
+
+  sessionBack() {
+    if (!this.waitsForSession) return;
+    this.#calm();
+    this.#step(this.next);
   }
 
   #fail(problem) {
-    this.worker?.terminate();
-    this.worker = null;
+    this.end();
     this.#to('failed', { problem });
   }
 
   /** Ends the worker; the job on the server stays as it is. */
   end() {
+    this.#calm();
     this.worker?.terminate();
     this.worker = null;
   }
@@ -234,46 +369,37 @@ export class Upload extends EventTarget {
 
   async pause() {
     if (!this.canPause) return;
-    if (this.phase === 'queued') {
-      this.#to('paused', { pausedBy: 'me', wasOpened: false });
-      return;
-    }
-    if (!this.wasOpened) {
-      this.wantsPause = true;
-      this.#to('pausing');
+    const { phase } = this;
+    this.wanted = 'pause';
+    if (phase === 'queued') {
+      this.#to('paused', { pausedBy: 'me' });
       return;
     }
     this.#to('pausing');
-    this.worker?.postMessage({ order: 'hold' });
+    const isAsking = this.timer !== null || this.waitsForSession;
+    // Between two tries there is nothing to wait for; a step that is under way sees the wish at its end.
+    if (isAsking) await this.#rest();
+    else if (this.wasOpened && phase !== 'starting') this.worker?.postMessage({ order: 'hold' });
   }
 
   async #held() {
     if (this.phase !== 'pausing') return;
     // A job that could not be suspended suspends by itself when no byte comes; the pause holds all the same.
     await this.jobs.suspendJob(this.job).catch(() => {});
-    this.#to('paused', { pausedBy: 'me', waitsFor: null });
+    if (this.phase === 'pausing') this.#to('paused', { pausedBy: 'me', waitsFor: null });
   }
 
-  async resume() {
+  /** It goes on when it is its turn: the queue decides, so that no more are sent at once than the browser has connections for. */
+  resume() {
     if (!this.canResume) return;
-    if (!this.worker) {
-      this.#to('queued');
-      return;
-    }
-    try {
-      await this.jobs.resumeJob(this.job);
-      this.meter.clear();
-      if (this.wasOpened) this.worker.postMessage({ order: 'go' });
-      else await this.#open();
-      this.#to('sending', { waitsFor: null, pausedBy: null });
-    } catch (error) {
-      this.#refused(error);
-    }
+    this.wanted = 'run';
+    this.#to('queued', { pausedBy: null, waitsFor: null });
   }
 
   retry() {
+    // An upload that is gone cannot be gone on with: the file is sent anew.
+    if (this.problem?.code === 'gone') this.expected = null;
     this.end();
-    this.wasOpened = false;
     this.reset();
     this.#to('queued');
   }
@@ -303,8 +429,20 @@ export class Upload extends EventTarget {
   networkBack() {
     if (!this.wasCut) return;
     this.wasCut = false;
-    if (this.isActive) this.worker?.postMessage({ order: 'go' });
+    if (this.isActive && this.wanted === 'run' && this.wasOpened) this.worker?.postMessage({ order: 'go' });
   }
+}
+
+const isSession = (error) => error.status === 401 || error.code === 'ID.1001';
+
+/** ZStack answers every refusal with 503: by the code they are told apart. These two pass: a timeout, and a server that is busy. */
+const PASSING = ['SYS.1001', 'SYS.1012'];
+const isRefusal = ({ code }) => /^[A-Z_]+\.\d+$/.test(code) && !PASSING.includes(code);
+
+/** Whether it passes by itself: the network, a session, a server that drains or is busy. */
+function passes(error) {
+  if (error.isNetwork || isSession(error)) return true;
+  return !isRefusal(error) && ([408, 425, 429].includes(error.status) || error.status >= 500);
 }
 
 /** Whether an upload was begun by a client that names files in another way. */

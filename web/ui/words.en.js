@@ -24,7 +24,7 @@ export default {
   'act.delete': 'Delete', 'act.download': 'Download', 'act.rerun': 'Run again', 'act.cancelTitle': 'Cancel this upload?', 'act.cancelSure': '{bytes} of {name} were sent already and are removed from the server.',
   'card.progress': 'Progress of {name}', 'card.details': 'Details', 'card.of': '{sent} of {size}', 'card.hash': 'digest {percent}', 'card.queued': 'Two files are sent at a time; this one starts by itself.',
   'card.paused': 'Paused. What was sent is kept.', 'card.pausedByOther': 'Paused by another client. Resume it here, or there.', 'card.same': 'The server holds exactly your file: SHA-256 is equal.',
-  'card.resumed': 'Went on at {bytes}: that much was stored already.',
+  'card.notCompared': 'The server has every byte of it. There was no SHA-256 to compare.', 'card.resumed': 'Went on at {bytes}: that much was stored already.',
   'fact.image': 'Image', 'fact.job': 'Job', 'fact.cli': 'Go on in a terminal', 'fact.format': 'Format',
 
   'left.title': 'Unfinished uploads', 'left.words': 'The server keeps what has come. Choose the same file again, here or on any machine, to go on.',
@@ -40,7 +40,7 @@ export default {
   'err.otherSize': 'The upload was begun with {theirs}, this file has {ours}. Cancel the job, then send the file anew.', 'err.changed': 'The bytes that arrive are not those that were read: the file changes while it is sent, or the network damages it. Close what writes to the file, then try again.',
   'err.unreadable': 'The file cannot be read any more: it was changed, moved or taken away. Choose it again; what was sent is kept.',
   'err.digest': 'The stored image is not your file: SHA-256 is {server} there and {own} here. The file changed while it was sent. Delete the image and send it again.',
-  'err.canceled': 'The job was canceled by another client.', 'err.gone': 'The upload is gone from the server: it was canceled, has expired or was started anew. Try again to send it from the beginning.', 'err.unknown': 'It failed for a reason that the server did not tell. Look at its job.',
+  'err.noSamples': 'Whether this file is the one of {name} cannot be told: the server gives no samples of what is stored. Nothing was sent.', 'err.canceled': 'The job was canceled by another client.', 'err.gone': 'The upload is gone from the server: it was canceled, has expired or was started anew. Try again to send it from the beginning.', 'err.unknown': 'It failed for a reason that the server did not tell. Look at its job.',
   'err.cancel': 'The server could not be told: {words} The job suspends by itself.',
   'err.wrongSize': 'This is another file. The upload of {name} has {theirs}, {file} has {ours}. Nothing was sent.', 'err.wrongContent': 'This is another file: it is as long as {name}, but its sampled blocks differ. Nothing was sent. Choose the file that the upload was begun with.',
 

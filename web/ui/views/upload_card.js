@@ -83,7 +83,11 @@ const sure = (upload) => upload.stored < 16 << 20
 function numbersOf(upload) {
   const { size } = upload.file;
   const { phase, sent } = upload;
-  if (phase === 'ready') return upload.sha256 ? `${bytes(size)} · ${t('card.same')}` : bytes(size);
+  if (phase === 'ready') {
+    // Said only where two digests were compared: the server's may be switched off.
+    const isSame = Boolean(upload.sha256) && upload.serverDigests?.sha256 === upload.sha256;
+    return `${bytes(size)} · ${t(isSame ? 'card.same' : 'card.notCompared')}`;
+  }
   const parts = [];
   if (['verifying', 'inspecting', 'publishing'].includes(phase)) parts.push(`${upload.stagePercent} %`, bytes(size));
   else if (phase === 'comparing') parts.push(t('card.hash', { percent: percent(upload.hashed, size) }));
