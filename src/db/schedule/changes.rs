@@ -40,11 +40,8 @@ impl Write for ScheduleChange {
                 defaults(link, jobs, triggers, bindings).await
             }
             Self::NewJob(job) => {
-                if is_full(link, st::JOBS_ALL_COUNT, JOBS_MAX).await? {
-                    Ok(TooMany)
-                } else {
-                    insert_job(link, job).await
-                }
+                let is_full = is_full(link, st::JOBS_ALL_COUNT, JOBS_MAX).await?;
+                if is_full { Ok(TooMany) } else { insert_job(link, job).await }
             }
             Self::Job(job) => moved(link, st::JOB_UPDATE, job_changes(job), &[]).await,
             Self::JobState(job, bindings) => {
@@ -56,11 +53,8 @@ impl Write for ScheduleChange {
                 Ok(gone(link.execute(st::JOB_DELETE, values![*uuid]).await?))
             }
             Self::NewTrigger(trigger) => {
-                if is_full(link, st::TRIGGERS_ALL_COUNT, JOBS_MAX).await? {
-                    Ok(TooMany)
-                } else {
-                    insert_trigger(link, trigger).await
-                }
+                let is_full = is_full(link, st::TRIGGERS_ALL_COUNT, JOBS_MAX).await?;
+                if is_full { Ok(TooMany) } else { insert_trigger(link, trigger).await }
             }
             Self::Trigger(trigger) => {
                 let Trigger { uuid, name, description, last_op_ms, .. } = trigger;
@@ -100,11 +94,8 @@ impl Write for ScheduleChange {
                 Ok(Done)
             }
             Self::Move(binding) => {
-                if move_binding(link, binding).await? {
-                    Ok(Done)
-                } else {
-                    Ok(Stale)
-                }
+                let is_moved = move_binding(link, binding).await?;
+                Ok(if is_moved { Done } else { Stale })
             }
         }
     }
