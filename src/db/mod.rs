@@ -46,7 +46,7 @@ use async_trait::async_trait;
 pub use error::DbError;
 pub use identity::{AccessKeyRepository, AccountRepository, SessionRepository};
 pub use open::{DbOptions, open};
-pub use partials::PartialRepository;
+pub use partials::{PartialRepository, PartialsPage};
 pub use runs::{NewRun, RunBegun, RunTags};
 pub use schedule::{
     BegunRun, DueFire, DueFires, FireTaken, RunEnd, Runner, ScheduleChange, ScheduleChanged,

@@ -9,15 +9,26 @@ use crate::domain::{
 };
 
 use super::{
-    Created, Result,
+    Created, DbError, Result,
     dialect::{Dialect, Link, SqlText},
     jobs::upload_values,
-    rows,
+    rows::{self, RowOf},
     sql::SqlDatabase,
     statements as st,
     values::{rows_max, values},
     write::Write,
 };
+
+/// A page of partial uploads.
+#[derive(Debug, Clone, Default)]
+pub struct PartialsPage {
+    /// Those that can be read, in order of uuid.
+    pub uploads: Vec<UploadRecord>,
+    /// Of those that cannot: which row it is, and what is wrong with it.
+    pub unreadable: Vec<DbError>,
+    /// Key of the last row, to go on after; `None` on an empty page, the end.
+    pub last: Option<String>,
+}
 
 /// Partial uploads. All else about them is as with any other upload ([`UploadRepository`](super::UploadRepository)).
 #[async_trait]
@@ -32,7 +43,8 @@ pub trait PartialRepository: Send + Sync + 'static {
         also_taken: bool,
     ) -> Result<bool>;
     /// Partial uploads, whatever has become of them, in order of uuid: at most `limit` after `after`.
-    async fn partials(&self, after: Option<UploadUuid>, limit: u64) -> Result<Vec<UploadRecord>>;
+    /// A row that cannot be read keeps no other from being answered.
+    async fn partials(&self, after: Option<&str>, limit: u64) -> Result<PartialsPage>;
     /// Deletes the records of partial uploads that ended before `before_ms`; answers how many.
     async fn forget_partials(&self, before_ms: EpochMs) -> Result<u64>;
 }
@@ -52,10 +64,21 @@ impl<D: Dialect> PartialRepository for SqlDatabase<D> {
         self.write(EndPartial { uuid, fate, also_taken }).await
     }
 
-    async fn partials(&self, after: Option<UploadUuid>, limit: u64) -> Result<Vec<UploadRecord>> {
-        let after = after.map(|after| after.to_string()).unwrap_or_default();
-        let values = values![after, rows_max(limit)];
-        self.read_all(SqlText::Fixed(st::PARTIALS), values, rows::upload).await
+    async fn partials(&self, after: Option<&str>, limit: u64) -> Result<PartialsPage> {
+        let values = values![after.unwrap_or_default(), rows_max(limit)];
+        let read = |row: &D::Row| {
+            let key = RowOf::new(row, "upload", "u_uuid").text("u_uuid")?;
+            Ok((key, rows::upload(row)))
+        };
+        let mut page = PartialsPage::default();
+        for (key, read) in self.read_all(SqlText::Fixed(st::PARTIALS), values, read).await? {
+            page.last = Some(key);
+            match read {
+                Ok(upload) => page.uploads.push(upload),
+                Err(error) => page.unreadable.push(error),
+            }
+        }
+        Ok(page)
     }
 
     async fn forget_partials(&self, before_ms: EpochMs) -> Result<u64> {

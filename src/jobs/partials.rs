@@ -1,15 +1,17 @@
 //! Partial uploads from their creation to their end, and the job that is made of them.
 
+use std::sync::Arc;
+
 use super::{JobError, Jobs, NewJob, submit::Records};
 use crate::{
-    db::Created,
+    db::{Created, PartialsPage},
     domain::{
         account::Caller,
         clock::EpochMs,
         ids::{ImageUuid, JobUuid, UploadUuid},
         upload::{Completion, ExpectedDigests, UploadFate, UploadKind, UploadRecord},
     },
-    uploads::{DigestChoice, PartFault, Parts, UploadError},
+    uploads::{DigestChoice, PartFault, Parts, StoreError, UploadError},
 };
 
 /// Records that one look reads.
@@ -90,16 +92,36 @@ impl Jobs {
         parts: Vec<UploadUuid>,
     ) -> Result<UploadRecord, JobError> {
         self.whole(move |jobs| async move {
-            let length = match jobs.parts.uploads.check_parts(caller.account, &parts).await? {
-                Parts::Whole { length } => length,
-                Parts::Joined(record) => return Ok(*record),
+            let metadata = new.client_metadata.clone();
+            let refused = match jobs.join_parts(caller, new, &parts).await {
+                Ok(upload) => return Ok(upload),
+                Err(error) => error,
             };
-            let new = NewJob { length: Some(length), ..new };
-            let Records { upload, .. } = jobs.submit_parts(caller, new, parts).await?;
-            drop(jobs.begin_finishing(upload.run()));
-            Ok(upload)
+            // Asked twice at the same time, for the same: the other one may have taken the parts, or their room and their place.
+            let uploads = &jobs.parts.uploads;
+            match uploads.check_parts(caller.account, &parts, metadata.as_deref()).await {
+                Ok(Parts::Joined(record)) => Ok(*record),
+                Ok(Parts::Whole { .. }) | Err(_) => Err(refused),
+            }
         })
         .await
+    }
+
+    async fn join_parts(
+        self: &Arc<Self>,
+        caller: Caller,
+        new: NewJob,
+        parts: &[UploadUuid],
+    ) -> Result<UploadRecord, JobError> {
+        let metadata = new.client_metadata.as_deref();
+        let length = match self.parts.uploads.check_parts(caller.account, parts, metadata).await? {
+            Parts::Whole { length } => length,
+            Parts::Joined(record) => return Ok(*record),
+        };
+        let new = NewJob { length: Some(length), ..new };
+        let Records { upload, .. } = self.submit_parts(caller, new, parts.to_vec()).await?;
+        drop(Arc::clone(self).begin_finishing(upload.run()));
+        Ok(upload)
     }
 
     /// Removes a partial upload. `PartInUse` where it is a part of an upload: it goes with that.
@@ -110,6 +132,9 @@ impl Jobs {
                 return Ok(());
             }
             let now = jobs.parts.db.upload(record.uuid).await?.ok_or(UploadError::NotFound)?;
+            if jobs.parts.uploads.is_in_kept_upload(&now).await? {
+                return Err(UploadError::PartInUse.into());
+            }
             Err(match now.fate {
                 UploadFate::Open => UploadError::PartInUse.into(),
                 fate @ (UploadFate::Published | UploadFate::Discarded | UploadFate::Expired) => {
@@ -159,20 +184,38 @@ impl Jobs {
             }
             after = Some(last);
         }
-        let before_ms = now_ms - super::millis(self.parts.limits.expire);
-        self.parts.db.forget_partials(before_ms).await?;
+        if self.remove_again().await {
+            let before_ms = now_ms - super::millis(self.parts.limits.expire);
+            self.parts.db.forget_partials(before_ms).await?;
+        }
         Ok(())
+    }
+
+    /// Removes what has ended and could not be removed then. Answers whether nothing of that kind is left: as long as there is, no
+    /// record is forgotten, or what it names would be a stray after the next start.
+    async fn remove_again(&self) -> bool {
+        let uploads = &self.parts.uploads;
+        for record in uploads.unremoved() {
+            if let Err(error) = uploads.discard(&record).await {
+                tracing::error!(upload = %record.uuid, %error, "a partial upload that has ended could not be removed; it will be tried again");
+            }
+        }
+        uploads.unremoved().is_empty()
     }
 
     /// Those of the next records that are open, and the last of them all; `None` where there are no more.
     async fn open_partials(
         &self,
-        after: Option<UploadUuid>,
-    ) -> Result<Option<(UploadUuid, Vec<UploadRecord>)>, JobError> {
-        let mut page = self.parts.db.partials(after, PAGE).await?;
-        let Some(last) = page.last().map(|last| last.uuid) else { return Ok(None) };
-        page.retain(|record| record.fate == UploadFate::Open);
-        Ok(Some((last, page)))
+        after: Option<String>,
+    ) -> Result<Option<(String, Vec<UploadRecord>)>, JobError> {
+        let PartialsPage { mut uploads, unreadable, last } =
+            self.parts.db.partials(after.as_deref(), PAGE).await?;
+        for error in unreadable {
+            // The others are not to wait for it.
+            tracing::error!(%error, "the record of a partial upload cannot be read; it is left as it is with its bytes: mend the row");
+        }
+        uploads.retain(|record| record.fate == UploadFate::Open);
+        Ok(last.map(|last| (last, uploads)))
     }
 
     async fn remove_used(&self, record: &UploadRecord, taker: UploadUuid) -> Result<(), JobError> {
@@ -190,19 +233,56 @@ impl Jobs {
     }
 
     async fn expire_partial(&self, record: &UploadRecord, now_ms: EpochMs) -> Result<(), JobError> {
-        let touched = self.parts.uploads.touched(record.uuid);
-        let last = touched.and_then(|live| live.last_byte_ms()).or(record.last_byte_ms);
-        let limits = &self.parts.limits;
-        let (since_ms, kept) = match last {
-            Some(last) => (last, limits.expire),
-            None => (record.created_ms, limits.idle_fail),
-        };
-        if now_ms - since_ms > super::millis(kept)
-            && (last.is_some() || !self.parts.uploads.find_bytes(record).await?)
-        {
-            self.end_partial(record, UploadFate::Expired).await?;
+        if !self.is_too_old(record, now_ms) {
+            return Ok(());
         }
-        Ok(())
+        let uploads = &self.parts.uploads;
+        match uploads.shut(record).await {
+            Ok(())
+            | Err(UploadError::Store(StoreError::NotFound { .. } | StoreError::Damaged { .. })) => {
+            }
+            Err(error) => return Err(error.into()),
+        }
+        // From here on no byte is acknowledged; one that was until then keeps the upload.
+        let ended = match self.has_come_to_life(record, now_ms).await {
+            Ok(true) => Ok(false),
+            Ok(false) => {
+                let end = self.parts.db.end_partial(record.uuid, UploadFate::Expired, false);
+                end.await.map_err(JobError::from)
+            }
+            Err(error) => Err(error),
+        };
+        match ended {
+            Ok(true) => Ok(uploads.discard(record).await?),
+            Ok(false) => Ok(uploads.reopen(record).await?),
+            Err(error) => {
+                uploads.reopen(record).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether a byte has come since an upload was found too old, or ever to one whose record knows of none.
+    async fn has_come_to_life(
+        &self,
+        record: &UploadRecord,
+        now_ms: EpochMs,
+    ) -> Result<bool, JobError> {
+        if !self.is_too_old(record, now_ms) {
+            return Ok(true);
+        }
+        Ok(record.last_byte_ms.is_none() && self.parts.uploads.find_bytes(record).await?)
+    }
+
+    fn is_too_old(&self, record: &UploadRecord, now_ms: EpochMs) -> bool {
+        let touched = self.parts.uploads.touched(record.uuid);
+        let limits = &self.parts.limits;
+        let (since_ms, kept) =
+            match touched.and_then(|live| live.last_byte_ms()).or(record.last_byte_ms) {
+                Some(last) => (last, limits.expire),
+                None => (record.created_ms, limits.idle_fail),
+            };
+        now_ms - since_ms > super::millis(kept)
     }
 }
 

@@ -6,7 +6,7 @@ use longshore_storage::StoreError;
 
 use super::{
     BodyError, Found, Live, Party, Refusal, Slice, Takeover, UploadError, Uploads, Written,
-    place::Holding,
+    place::Holding, write::Stored,
 };
 use crate::domain::{
     ids::UploadUuid,
@@ -99,7 +99,7 @@ impl Uploads {
         slice: &Slice,
         body: &mut B,
         holding: &Holding,
-    ) -> Result<bool, UploadError>
+    ) -> Result<Stored, UploadError>
     where
         B: Stream<Item = Result<Bytes, BodyError>> + Unpin,
     {

@@ -2,7 +2,7 @@
 
 use longshore_storage::StoreError;
 
-use super::{Live, UploadError, Uploads, space::AHEAD_BYTES};
+use super::{Live, UploadError, Uploads, Verdict, space::AHEAD_BYTES};
 
 /// Bytes of one body after which the promise of room is told of them.
 const PROMISE_STEP_BYTES: u64 = 1 << 20;
@@ -41,14 +41,19 @@ impl Default for Course {
 
 impl Uploads {
     /// More bytes of a body have been handed to the store. Answers whether its image is refused by now.
-    pub(super) async fn advance(&self, live: &Live, course: &mut Course, bytes: usize) -> bool {
+    pub(super) async fn advance(
+        &self,
+        live: &Live,
+        course: &mut Course,
+        bytes: usize,
+    ) -> Option<Verdict> {
         course.received += bytes as u64;
         if course.received - course.told >= PROMISE_STEP_BYTES {
             self.has_written(live, course.received - course.told);
             course.told = course.received;
         }
         if course.received < course.look_at {
-            return false;
+            return None;
         }
         course.look_at = course.received.saturating_mul(2);
         self.is_refused_midway(live).await

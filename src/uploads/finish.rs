@@ -79,10 +79,15 @@ impl Uploads {
         if let Some(live) = self.touched(record.uuid) {
             live.close_gate();
         }
-        match self.store.discard(self.owned(record)).await {
-            Ok(()) | Err(StoreError::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
+        let removed = match self.store.discard(self.owned(record)).await {
+            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if record.kind == UploadKind::Partial {
+            // Of all others the job knows.
+            self.note_removal(record, removed.is_ok());
         }
+        removed?;
         self.forget(record.uuid);
         if record.kind == UploadKind::Joined {
             Box::pin(self.discard_parts(record)).await;

@@ -156,15 +156,18 @@ impl Uploads {
     }
 
     /// [`refuse_early`](Self::refuse_early) while a body is still on its way, as far as it is durable by now.
-    pub(super) async fn is_refused_midway(&self, live: &Live) -> bool {
+    pub(super) async fn is_refused_midway(&self, live: &Live) -> Option<Verdict> {
         // A part of an image is no image.
         if live.record().kind != UploadKind::Whole {
-            return false;
+            return None;
         }
-        let Ok(state) = self.store.state(live.owned.key).await else { return false };
+        let state = self.store.state(live.owned.key).await.ok()?;
         live.acknowledged(state.offset, state.stored_bytes());
         // Asked again at the end of the body, whatever keeps us from knowing now.
-        state.offset > 0 && matches!(self.refuse_early(live).await, Ok(Some(_)))
+        if state.offset == 0 {
+            return None;
+        }
+        self.refuse_early(live).await.ok().flatten()
     }
 
     /// Shows the inspector what it wants, as far as that lies below `offset`.

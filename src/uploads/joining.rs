@@ -1,5 +1,10 @@
 //! Putting partial uploads together. The bytes go from file to file; the digests of the whole are made once, behind them.
 
+use std::{
+    collections::HashMap,
+    sync::{MutexGuard, PoisonError},
+};
+
 use longshore_storage::StoreError;
 
 use super::{Live, UploadError, Uploads, live};
@@ -55,11 +60,13 @@ pub(crate) enum Parts {
 }
 
 impl Uploads {
-    /// Looks whether these uploads of one account can be joined.
+    /// Looks whether these uploads of one account can be joined, to one with this metadata: what is asked with another declares
+    /// something else, and is no repetition.
     pub(crate) async fn check_parts(
         &self,
         account: AccountUuid,
         parts: &[UploadUuid],
+        metadata: Option<&str>,
     ) -> Result<Parts, UploadError> {
         if parts.len() > PARTS_MAX {
             return Err(UploadError::TooManyParts { max: PARTS_MAX });
@@ -79,7 +86,7 @@ impl Uploads {
             }
             records.push(record);
         }
-        if let Some(joined) = self.joined_already(parts, &records).await? {
+        if let Some(joined) = self.joined_already(parts, &records, metadata).await? {
             return Ok(Parts::Joined(Box::new(joined)));
         }
         let mut length = 0_u64;
@@ -96,13 +103,16 @@ impl Uploads {
         &self,
         parts: &[UploadUuid],
         records: &[UploadRecord],
+        metadata: Option<&str>,
     ) -> Result<Option<UploadRecord>, UploadError> {
         let Some(taker) = records.first().and_then(|first| first.taken_by) else {
             return Ok(None);
         };
         let joined = self.db.upload(taker).await?;
         let is_meant = |joined: &UploadRecord| {
-            joined.parts == parts && matches!(joined.fate, UploadFate::Open | UploadFate::Published)
+            joined.parts == parts
+                && joined.client_metadata.as_deref() == metadata
+                && matches!(joined.fate, UploadFate::Open | UploadFate::Published)
         };
         Ok(joined.filter(is_meant))
     }
@@ -117,7 +127,16 @@ impl Uploads {
         if record.fate != UploadFate::Open {
             return Ok(Err(PartFault::Gone { fate: record.fate }));
         }
-        let state = self.store.state(live::key(record.uuid)).await?;
+        let state = match self.store.state(live::key(record.uuid)).await {
+            Ok(state) => state,
+            Err(lost @ (StoreError::NotFound { .. } | StoreError::Damaged { .. })) => {
+                return match self.explain_partial(record.uuid, lost.into()).await {
+                    UploadError::Gone { fate } => Ok(Err(PartFault::Gone { fate })),
+                    error => Err(error),
+                };
+            }
+            Err(error) => return Err(error.into()),
+        };
         Ok(if state.is_complete() {
             Ok(state.offset)
         } else {
@@ -130,20 +149,52 @@ impl Uploads {
     pub(crate) async fn join(&self, live: &Live) -> Result<(), UploadError> {
         let record = live.record();
         if !self.is_complete(record.uuid).await? {
+            let lengths = self.part_lengths(&record).await?;
             let mut at = 0;
-            for part in &record.parts {
-                at += self.copy_part(live, at, *part).await?;
-            }
-            if record.declared_length != Some(at) {
-                return Err(StoreError::Incomplete { offset: at }.into());
+            for (part, length) in record.parts.iter().zip(lengths) {
+                self.copy_part(live, at, *part, length).await?;
+                at += length;
             }
         }
         self.discard_parts(&record).await;
         Ok(())
     }
 
-    async fn copy_part(&self, live: &Live, at: u64, part: UploadUuid) -> Result<u64, UploadError> {
-        let length = self.store.state(live::key(part)).await?.offset;
+    /// The lengths of all parts, before the first byte is copied: behind a part that is shorter than it was, all others would be
+    /// durable at wrong positions, for ever.
+    async fn part_lengths(&self, record: &UploadRecord) -> Result<Vec<u64>, UploadError> {
+        let damaged = |part: &UploadUuid, message: String| StoreError::Damaged {
+            what: format!("the partial upload {part}"),
+            message,
+        };
+        let (mut lengths, mut together) = (Vec::with_capacity(record.parts.len()), 0_u64);
+        for part in &record.parts {
+            let state = self.store.state(live::key(*part)).await?;
+            if !state.is_complete() {
+                let words = format!("it had all its bytes and now ends at {}", state.offset);
+                return Err(damaged(part, words).into());
+            }
+            together = together.saturating_add(state.offset);
+            lengths.push(state.offset);
+        }
+        match record.parts.last() {
+            Some(last) if record.declared_length != Some(together) => {
+                let words = format!(
+                    "it and those before it have {together} bytes together, and had others when they were joined"
+                );
+                Err(damaged(last, words).into())
+            }
+            Some(_) | None => Ok(lengths),
+        }
+    }
+
+    async fn copy_part(
+        &self,
+        live: &Live,
+        at: u64,
+        part: UploadUuid,
+        length: u64,
+    ) -> Result<(), UploadError> {
         let mut done = 0;
         while done < length {
             let end = length.min(done + STEP_BYTES);
@@ -153,15 +204,15 @@ impl Uploads {
             self.keep_promise(live);
             done = end;
         }
-        Ok(length)
+        Ok(())
     }
 
-    /// Removes the parts of an upload that has their bytes, or that has ended. What cannot be removed now is removed at the next
-    /// look for strays: it is recorded as ended.
+    /// Removes the parts of an upload that has their bytes, or that has ended. What cannot be removed now is tried again by
+    /// whoever looks after partial uploads ([`unremoved`](Self::unremoved)).
     pub(crate) async fn discard_parts(&self, joined: &UploadRecord) {
         for part in &joined.parts {
             if let Err(error) = self.discard_part(*part).await {
-                tracing::warn!(upload = %joined.uuid, %part, %error, "a partial upload that was joined could not be removed");
+                tracing::warn!(upload = %joined.uuid, %part, %error, "a partial upload that was joined could not be removed; it will be tried again");
             }
         }
     }
@@ -173,5 +224,24 @@ impl Uploads {
             self.db.end_partial(part, UploadFate::Discarded, true).await?;
         }
         self.discard(&record).await
+    }
+
+    /// Partial uploads that are recorded as ended and whose bytes could not be removed since the start.
+    pub(crate) fn unremoved(&self) -> Vec<UploadRecord> {
+        self.lock_unremoved().values().cloned().collect()
+    }
+
+    /// Remembers whether the removal of one has come to nothing.
+    pub(super) fn note_removal(&self, record: &UploadRecord, is_removed: bool) {
+        let mut unremoved = self.lock_unremoved();
+        if is_removed {
+            unremoved.remove(&record.uuid);
+        } else {
+            unremoved.insert(record.uuid, record.clone());
+        }
+    }
+
+    fn lock_unremoved(&self) -> MutexGuard<'_, HashMap<UploadUuid, UploadRecord>> {
+        self.unremoved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -156,6 +156,8 @@ pub struct Uploads {
     creating: Mutex<HashSet<UploadUuid>>,
     /// The same for images that are made without an upload.
     making: Mutex<HashSet<ImageUuid>>,
+    /// Partial uploads that have ended and whose bytes are still there, because removing them failed.
+    unremoved: Mutex<HashMap<UploadUuid, UploadRecord>>,
     /// Places in memory for bodies of such images.
     held: Arc<tokio::sync::Semaphore>,
     space: SpaceLedger,
@@ -189,6 +191,7 @@ impl Uploads {
             live: RwLock::default(),
             creating: Mutex::default(),
             making: Mutex::default(),
+            unremoved: Mutex::default(),
             held: Arc::new(whole::places()),
             space: SpaceLedger::default(),
             writing_down: tokio::sync::Mutex::default(),

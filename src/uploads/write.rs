@@ -39,7 +39,17 @@ enum BodyEnd {
     /// A body of unknown length has outgrown its bounds.
     Outgrown(UploadError),
     /// What is stored of it proves that its image will not be taken: its job has failed, and who sent it is told so.
-    Judged,
+    Judged(Verdict),
+}
+
+/// What has become of a body that was taken.
+pub(super) enum Stored {
+    /// It is stored now.
+    Now,
+    /// All of it had been stored before.
+    Before,
+    /// What came of it has ended its upload.
+    Judged(Verdict),
 }
 
 impl Uploads {
@@ -95,14 +105,19 @@ impl Uploads {
         &self,
         live: &Live,
         slice: &Slice,
-        outcome: Result<bool, UploadError>,
+        outcome: Result<Stored, UploadError>,
         body: &mut B,
     ) -> Result<Written, UploadError>
     where
         B: Stream<Item = Result<Bytes, BodyError>> + Unpin,
     {
         let duplicate = match outcome {
-            Ok(duplicate) => duplicate,
+            Ok(Stored::Now) => false,
+            Ok(Stored::Before) => true,
+            // Not asked again: who sent the bytes is told what they have shown, whoever looks at the upload now.
+            Ok(Stored::Judged(verdict)) => {
+                return self.written(live.record().uuid, false, Some(verdict)).await;
+            }
             Err(error) if self.is_image_now(live, &error).await? => {
                 self.drain(None, body).await?;
                 let record = live.record();
@@ -167,14 +182,14 @@ impl Uploads {
         Ok(perhaps && self.is_publishing(&live.record()).await?)
     }
 
-    /// Claims, reads, acknowledges. Answers whether everything had been stored before.
+    /// Claims, reads, acknowledges.
     pub(super) async fn store_body<B>(
         &self,
         live: &Live,
         slice: &Slice,
         body: &mut B,
         holding: Option<&Holding>,
-    ) -> Result<bool, UploadError>
+    ) -> Result<Stored, UploadError>
     where
         B: Stream<Item = Result<Bytes, BodyError>> + Unpin,
     {
@@ -182,7 +197,7 @@ impl Uploads {
             if slice.is_whole {
                 self.declare_end(live, slice.offset).await?;
             }
-            return Ok(false);
+            return Ok(Stored::Now);
         }
         let chunk = Chunk { offset: slice.offset, length: slice.length, checksum: slice.checksum };
         let mut claimed = self.store.write(live.owned, chunk.clone()).await;
@@ -213,23 +228,26 @@ impl Uploads {
                 if let (true, Some(length)) = (slice.is_whole, slice.length) {
                     self.declare_end(live, slice.offset + length).await?;
                 }
-                return Ok(true);
+                return Ok(Stored::Before);
             }
         };
         let ahead =
             slice.length.is_none().then(|| Ahead::new(slice.offset, live.record().declared_length));
         let end = self.pump(live, writer.as_mut(), body, ahead, holding).await;
-        if matches!(end, BodyEnd::Judged) {
-            drop(writer.interrupt().await);
-            return Ok(false);
-        }
+        let end = match end {
+            BodyEnd::Judged(verdict) => {
+                drop(writer.interrupt().await);
+                return Ok(Stored::Judged(verdict));
+            }
+            end => end,
+        };
         let acknowledged = self.settle(live, writer, end).await?;
         note(live, &acknowledged.state);
         self.keep_promise(live);
         if slice.is_whole {
             self.declare_end(live, slice.offset + acknowledged.counted_bytes).await?;
         }
-        Ok(false)
+        Ok(Stored::Now)
     }
 
     /// Moves bytes from the body to the writer until one of them ends.
@@ -286,8 +304,10 @@ impl Uploads {
                     }
                     unflushed = true;
                     let appended = writer.append(&bytes).await;
-                    if appended.is_ok() && self.advance(live, &mut course, bytes.len()).await {
-                        return BodyEnd::Judged;
+                    if appended.is_ok()
+                        && let Some(verdict) = self.advance(live, &mut course, bytes.len()).await
+                    {
+                        return BodyEnd::Judged(verdict);
                     }
                     appended
                 }
@@ -345,7 +365,7 @@ impl Uploads {
                 self.keep_promise(live);
                 return Err(error);
             }
-            BodyEnd::Judged => return Err(StoreError::Revoked { key: live.owned.key }.into()),
+            BodyEnd::Judged(_) => return Err(StoreError::Revoked { key: live.owned.key }.into()),
             BodyEnd::Broken(error) => Some(error),
             BodyEnd::Stopped(ended) => {
                 let kept = writer.interrupt().await?;

@@ -135,9 +135,16 @@ impl DiskFile for OsFile {
                 match copy_file_range(descriptor, read_at, &self.file, write_at, wanted) {
                     Ok(1..) | Err(Errno::INTR) => {}
                     // Nothing where bytes are: some file systems answer so instead of refusing. Reading tells what is there.
-                    Ok(0) | Err(Errno::XDEV | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => {
-                        break;
-                    }
+                    // EPERM: a container whose list of system calls is older than this one.
+                    Ok(0)
+                    | Err(
+                        Errno::XDEV
+                        | Errno::NOSYS
+                        | Errno::OPNOTSUPP
+                        | Errno::INVAL
+                        | Errno::PERM
+                        | Errno::TXTBSY,
+                    ) => break,
                     Err(error) => return Err(error.into()),
                 }
             }
