@@ -29,6 +29,16 @@ fn trigger_changes(trigger: &Trigger) -> Vec<Value> {
     values![*uuid, name, description, kind, start_ms, secs, repeats, cron, *last_op_ms]
 }
 
+fn trigger_names(trigger: &Trigger) -> Vec<Value> {
+    let Trigger { uuid, name, description, last_op_ms, .. } = trigger;
+    values![*uuid, name, description, *last_op_ms]
+}
+
+fn group_names(group: &JobGroup) -> Vec<Value> {
+    let JobGroup { uuid, name, description, last_op_ms, .. } = group;
+    values![*uuid, name, description, *last_op_ms]
+}
+
 use ScheduleChanged::{Done, Missing, Stale, Taken, TooMany};
 
 impl Write for ScheduleChange {
@@ -63,9 +73,7 @@ impl Write for ScheduleChange {
                 }
             }
             Self::Trigger(trigger) => {
-                let Trigger { uuid, name, description, last_op_ms, .. } = trigger;
-                let values = values![*uuid, name, description, *last_op_ms];
-                moved(link, st::TRIGGER_RENAME, values, &[]).await
+                moved(link, st::TRIGGER_RENAME, trigger_names(trigger), &[]).await
             }
             Self::TriggerTiming(trigger, bindings) => {
                 moved(link, st::TRIGGER_UPDATE, trigger_changes(trigger), bindings).await
@@ -74,11 +82,7 @@ impl Write for ScheduleChange {
                 Ok(gone(link.execute(st::TRIGGER_DELETE, values![*uuid]).await?))
             }
             Self::NewGroup(group) => insert_group(link, group).await,
-            Self::Group(group) => {
-                let JobGroup { uuid, name, description, last_op_ms, .. } = group;
-                let values = values![*uuid, name, description, *last_op_ms];
-                moved(link, st::GROUP_UPDATE, values, &[]).await
-            }
+            Self::Group(group) => moved(link, st::GROUP_UPDATE, group_names(group), &[]).await,
             Self::GroupState(group, bindings) => {
                 let values = values![group.uuid, group.enabled, group.last_op_ms];
                 moved(link, st::GROUP_SWITCH, values, bindings).await
