@@ -32,23 +32,18 @@ on_all! {
     of_two_that_join_the_same_parts_one_does
     asked_twice_at_once_for_the_same_one_is_made
     asked_again_with_other_metadata_is_another_wish
-    what_could_not_be_removed_is_removed_later
-    a_byte_at_the_hour_of_expiry_is_kept
-    what_the_store_has_lost_ends
-    a_part_that_has_become_shorter_ends_the_job
-    a_partial_row_that_cannot_be_read_keeps_nobody_from_starting
     a_partial_upload_is_continued_where_it_stands
     partial_uploads_expire_and_are_forgotten
     partial_uploads_hold_room_and_a_place
 }
 
-const A_MINUTE: Duration = Duration::from_secs(61);
+pub(super) const A_MINUTE: Duration = Duration::from_secs(61);
 
-async fn partial(world: &World, length: usize) -> UploadRecord {
+pub(super) async fn partial(world: &World, length: usize) -> UploadRecord {
     world.jobs().create_partial(world.caller, Some(length as u64), None).await.unwrap()
 }
 
-async fn append(
+pub(super) async fn append(
     world: &World,
     part: &UploadRecord,
     offset: usize,
@@ -63,7 +58,7 @@ async fn append(
 }
 
 /// Three parts that are these bytes, one of them empty.
-async fn parts_of(world: &World, bytes: &[u8]) -> Vec<UploadRecord> {
+pub(super) async fn parts_of(world: &World, bytes: &[u8]) -> Vec<UploadRecord> {
     let middle = bytes.len() / 3;
     let mut parts = Vec::new();
     for piece in [&bytes[..middle], &[], &bytes[middle..]] {
@@ -79,14 +74,14 @@ fn uuids(parts: &[UploadRecord]) -> Vec<UploadUuid> {
     parts.iter().map(|part| part.uuid).collect()
 }
 
-async fn join(world: &World, parts: &[UploadRecord]) -> Result<JobView, JobError> {
+pub(super) async fn join(world: &World, parts: &[UploadRecord]) -> Result<JobView, JobError> {
     let new = longshore::jobs::NewJob { uuid: None, ..new_job(None) };
     let record = world.jobs().submit_joined(world.caller, new, uuids(parts)).await?;
     world.jobs().job(world.caller, record.job).await
 }
 
 /// Nothing is left of the parts, and no room is held for them. Their end comes a moment before or after that of the job.
-async fn are_gone(world: &World, parts: &[UploadRecord]) {
+pub(super) async fn are_gone(world: &World, parts: &[UploadRecord]) {
     let begun = std::time::Instant::now();
     for part in parts {
         let key = UploadKey(part.uuid.0);
@@ -108,7 +103,7 @@ async fn are_gone(world: &World, parts: &[UploadRecord]) {
 }
 
 /// Whoever has lost the answer finds nothing missing in any part, and takes none away.
-async fn are_told_as_whole(world: &World, parts: &[UploadRecord]) {
+pub(super) async fn are_told_as_whole(world: &World, parts: &[UploadRecord]) {
     for part in parts {
         let length = part.declared_length.unwrap();
         let status = world.uploads().settled_partial(part.uuid).await.unwrap();
@@ -249,7 +244,7 @@ async fn canceled_while_joining_leaves_nothing(backing: Backing) {
     assert_eq!(fault(again), PartFault::Taken, "they went with it");
 }
 
-fn fault(refused: Result<JobView, JobError>) -> PartFault {
+pub(super) fn fault(refused: Result<JobView, JobError>) -> PartFault {
     match refused {
         Err(JobError::Upload(UploadError::Part { fault, .. })) => fault,
         other => panic!("not refused for a part: {other:?}"),
@@ -342,151 +337,6 @@ async fn asked_again_with_other_metadata_is_another_wish(backing: Backing) {
     assert_eq!(refused.unwrap_err().to_string(), taken);
     assert_eq!(join(&world, &parts).await.unwrap().job.uuid, job.job.uuid);
     world.until(&job, JobState::Succeeded).await;
-}
-
-async fn what_could_not_be_removed_is_removed_later(backing: Backing) {
-    let world = World::new(backing).await;
-    let bytes = content(30_000, 13);
-    let io = StoreError::Io { action: "remove", message: "bad sector".to_owned() };
-    let is_stored = async |part: &UploadRecord| {
-        let key = UploadKey(part.uuid.0);
-        world.store().state(key).await.is_ok()
-    };
-    // By its client.
-    let part = partial(&world, 10).await;
-    world.rig.fail(Op::Discard, 1, io.clone());
-    assert!(world.jobs().discard_partial(&part).await.is_err());
-    assert!(is_stored(&part).await);
-    world.pass(A_MINUTE).await;
-    assert!(!is_stored(&part).await, "nobody has tried it again");
-    // By the end of the joining: the job has its image all the same.
-    let parts = parts_of(&world, &bytes).await;
-    world.rig.fail(Op::Discard, parts.len(), io);
-    let job = join(&world, &parts).await.unwrap();
-    world.until(&job, JobState::Succeeded).await;
-    world.assert_ready(&job, &bytes).await;
-    for part in &parts {
-        assert!(is_stored(part).await);
-    }
-    world.pass(A_MINUTE).await;
-    are_gone(&world, &parts).await;
-    are_told_as_whole(&world, &parts).await;
-}
-
-async fn a_byte_at_the_hour_of_expiry_is_kept(backing: Backing) {
-    let world = World::new(backing).await;
-    let part = partial(&world, 1_000).await;
-    let idle = partial(&world, 1_000).await;
-    world.pass(world.settings.jobs.idle_fail - A_MINUTE).await;
-    let held = world.rig.hold(Op::Revoke, Side::Before);
-    tokio::join!(world.pass(A_MINUTE * 2), async {
-        held.reached().await;
-        assert_eq!(append(&world, &part, 0, &[7; 10]).await.unwrap().offset, 10);
-        held.release();
-    });
-    let status = world.uploads().settled_partial(part.uuid).await.unwrap();
-    assert_eq!(status.offset, 10);
-    let status = world.uploads().settled_partial(idle.uuid).await;
-    assert!(matches!(status, Err(UploadError::Gone { .. })), "{status:?}");
-    // And it goes on.
-    assert_eq!(append(&world, &part, 10, &[7; 990]).await.unwrap().offset, 1_000);
-    world.rig.release_all();
-
-    // One that meets the look itself is to come again: nothing has ended yet.
-    let shut = partial(&world, 1_000).await;
-    append(&world, &shut, 0, &[]).await.unwrap();
-    world.pass(world.settings.jobs.idle_fail - A_MINUTE).await;
-    let held = world.rig.hold(Op::Revoke, Side::After);
-    tokio::join!(world.pass(A_MINUTE * 2), async {
-        held.reached().await;
-        let busy = append(&world, &shut, 0, &[7; 10]).await;
-        assert!(matches!(busy, Err(UploadError::Store(StoreError::Busy { .. }))), "{busy:?}");
-        held.release();
-    });
-}
-
-async fn what_the_store_has_lost_ends(backing: Backing) {
-    let world = World::new(backing).await;
-    let io = |part: &UploadRecord| StoreError::Damaged {
-        what: format!("upload {}", part.uuid),
-        message: "rotten".to_owned(),
-    };
-    let gone =
-        |error: &UploadError| matches!(error, UploadError::Gone { fate: UploadFate::Discarded });
-    // Asked for.
-    let part = partial(&world, 1_000).await;
-    world.rig.fail(Op::State, 1, io(&part));
-    let status = world.uploads().settled_partial(part.uuid).await;
-    assert!(status.as_ref().is_err_and(gone), "{status:?}");
-    // Continued.
-    let second = partial(&world, 1_000).await;
-    world.rig.fail(Op::State, 1, io(&second));
-    let status = append(&world, &second, 0, &[7; 10]).await;
-    assert!(status.as_ref().is_err_and(gone), "{status:?}");
-    // Joined.
-    let parts = parts_of(&world, &content(3_000, 14)).await;
-    world.rig.fail(Op::State, 1, io(&parts[0]));
-    let refused = fault(join(&world, &parts).await);
-    assert_eq!(refused, PartFault::Gone { fate: UploadFate::Discarded });
-    for part in [&part, &second, &parts[0]] {
-        assert!(world.store().state(UploadKey(part.uuid.0)).await.is_err());
-    }
-    for part in &parts[1..] {
-        world.jobs().discard_partial(part).await.unwrap();
-    }
-    assert_eq!(world.uploads().promised_bytes(), 0);
-    assert!(world.store().uploads().await.unwrap().is_empty());
-}
-
-async fn a_part_that_has_become_shorter_ends_the_job(backing: Backing) {
-    let world = World::new(backing).await;
-    let parts = parts_of(&world, &content(30_000, 15)).await;
-    let held = world.rig.hold(Op::Copy, Side::Before);
-    let job = join(&world, &parts).await.unwrap();
-    held.reached().await;
-    world.jobs().suspend(world.caller, job.job.uuid).await.unwrap();
-    held.release();
-    world.until(&job, JobState::Suspended(SuspendReason::User)).await;
-    world.rig.release_all();
-    // The storage begins the last part anew.
-    let last = parts.last().unwrap();
-    let key = UploadKey(last.uuid.0);
-    let owned = longshore_storage::Owned { key, epoch: last.owner_epoch };
-    world.store().discard(owned).await.unwrap();
-    let again = longshore_storage::UploadSpec {
-        declared_length: last.declared_length,
-        digests: longshore::uploads::DigestChoice { md5: false, sha256: false },
-    };
-    world.store().create(owned, again).await.unwrap();
-    world.jobs().resume(world.caller, job.job.uuid).await.unwrap();
-    world.until(&job, JobState::Failed).await;
-    world.assert_nothing_left(&job).await;
-}
-
-async fn a_partial_row_that_cannot_be_read_keeps_nobody_from_starting(backing: Backing) {
-    let mut world = World::new(backing).await;
-    let mut parts = Vec::new();
-    for _ in 0..3 {
-        let part = partial(&world, 1_000).await;
-        append(&world, &part, 0, &[7; 10]).await.unwrap();
-        parts.push(part);
-    }
-    world.uploads().write_down().await.unwrap();
-    for broken in [0, 2] {
-        let uuid = parts[broken].uuid;
-        let sql = format!("UPDATE upload SET parts = 'no uuid' WHERE uuid = '{uuid}'");
-        world.test_db.sabotage(&sql).await;
-    }
-    world.crash().await;
-    assert_eq!(world.uploads().promised_bytes(), 990, "the room of the one between is held");
-    for _ in 0..9 {
-        world.pass(Duration::from_hours(23)).await;
-        world.uploads().renew_leases(world.clock.now_ms()).await.unwrap();
-    }
-    let status = world.uploads().settled_partial(parts[1].uuid).await;
-    assert!(matches!(status, Err(UploadError::Gone { .. })), "it has expired: {status:?}");
-    let kept = world.store().uploads().await.unwrap();
-    assert_eq!(kept.len(), 2, "bytes of a row that cannot be read are kept");
 }
 
 async fn a_partial_upload_is_continued_where_it_stands(backing: Backing) {

@@ -11,6 +11,7 @@ mod idle;
 mod images;
 mod inspection;
 mod joining;
+mod joining_faults;
 mod many;
 mod races;
 mod rerun;

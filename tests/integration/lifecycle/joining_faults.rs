@@ -1,0 +1,173 @@
+//! Partial uploads, and the jobs that need them, where the storage or the records fail.
+
+use std::time::Duration;
+
+use longshore::{
+    domain::{
+        clock::Clock as _,
+        job_state::{JobState, SuspendReason},
+        upload::{UploadFate, UploadRecord},
+    },
+    uploads::{PartFault, StoreError, UploadError, UploadKey},
+};
+
+use super::{
+    bodies::content,
+    joining::{A_MINUTE, append, are_gone, are_told_as_whole, fault, join, partial, parts_of},
+    on_all,
+    rigged::{Op, Side},
+    world::{Backing, World},
+};
+
+on_all! {
+    what_could_not_be_removed_is_removed_later
+    a_byte_at_the_hour_of_expiry_is_kept
+    what_the_store_has_lost_ends
+    a_part_that_has_become_shorter_ends_the_job
+    a_partial_row_that_cannot_be_read_keeps_nobody_from_starting
+}
+
+async fn what_could_not_be_removed_is_removed_later(backing: Backing) {
+    let world = World::new(backing).await;
+    let bytes = content(30_000, 13);
+    let io = StoreError::Io { action: "remove", message: "bad sector".to_owned() };
+    let is_stored = async |part: &UploadRecord| {
+        let key = UploadKey(part.uuid.0);
+        world.store().state(key).await.is_ok()
+    };
+    // By its client.
+    let part = partial(&world, 10).await;
+    world.rig.fail(Op::Discard, 1, io.clone());
+    assert!(world.jobs().discard_partial(&part).await.is_err());
+    assert!(is_stored(&part).await);
+    world.pass(A_MINUTE).await;
+    assert!(!is_stored(&part).await, "nobody has tried it again");
+    // By the end of the joining: the job has its image all the same.
+    let parts = parts_of(&world, &bytes).await;
+    world.rig.fail(Op::Discard, parts.len(), io);
+    let job = join(&world, &parts).await.unwrap();
+    world.until(&job, JobState::Succeeded).await;
+    world.assert_ready(&job, &bytes).await;
+    for part in &parts {
+        assert!(is_stored(part).await);
+    }
+    world.pass(A_MINUTE).await;
+    are_gone(&world, &parts).await;
+    are_told_as_whole(&world, &parts).await;
+}
+
+async fn a_byte_at_the_hour_of_expiry_is_kept(backing: Backing) {
+    let world = World::new(backing).await;
+    let part = partial(&world, 1_000).await;
+    let idle = partial(&world, 1_000).await;
+    world.pass(world.settings.jobs.idle_fail - A_MINUTE).await;
+    let held = world.rig.hold(Op::Revoke, Side::Before);
+    tokio::join!(world.pass(A_MINUTE * 2), async {
+        held.reached().await;
+        assert_eq!(append(&world, &part, 0, &[7; 10]).await.unwrap().offset, 10);
+        held.release();
+    });
+    let status = world.uploads().settled_partial(part.uuid).await.unwrap();
+    assert_eq!(status.offset, 10);
+    let status = world.uploads().settled_partial(idle.uuid).await;
+    assert!(matches!(status, Err(UploadError::Gone { .. })), "{status:?}");
+    // And it goes on.
+    assert_eq!(append(&world, &part, 10, &[7; 990]).await.unwrap().offset, 1_000);
+    world.rig.release_all();
+
+    // One that meets the look itself is to come again: nothing has ended yet.
+    let shut = partial(&world, 1_000).await;
+    append(&world, &shut, 0, &[]).await.unwrap();
+    world.pass(world.settings.jobs.idle_fail - A_MINUTE).await;
+    let held = world.rig.hold(Op::Revoke, Side::After);
+    tokio::join!(world.pass(A_MINUTE * 2), async {
+        held.reached().await;
+        let busy = append(&world, &shut, 0, &[7; 10]).await;
+        assert!(matches!(busy, Err(UploadError::Store(StoreError::Busy { .. }))), "{busy:?}");
+        held.release();
+    });
+}
+
+async fn what_the_store_has_lost_ends(backing: Backing) {
+    let world = World::new(backing).await;
+    let io = |part: &UploadRecord| StoreError::Damaged {
+        what: format!("upload {}", part.uuid),
+        message: "rotten".to_owned(),
+    };
+    let gone =
+        |error: &UploadError| matches!(error, UploadError::Gone { fate: UploadFate::Discarded });
+    // Asked for.
+    let part = partial(&world, 1_000).await;
+    world.rig.fail(Op::State, 1, io(&part));
+    let status = world.uploads().settled_partial(part.uuid).await;
+    assert!(status.as_ref().is_err_and(gone), "{status:?}");
+    // Continued.
+    let second = partial(&world, 1_000).await;
+    world.rig.fail(Op::State, 1, io(&second));
+    let status = append(&world, &second, 0, &[7; 10]).await;
+    assert!(status.as_ref().is_err_and(gone), "{status:?}");
+    // Joined.
+    let parts = parts_of(&world, &content(3_000, 14)).await;
+    world.rig.fail(Op::State, 1, io(&parts[0]));
+    let refused = fault(join(&world, &parts).await);
+    assert_eq!(refused, PartFault::Gone { fate: UploadFate::Discarded });
+    for part in [&part, &second, &parts[0]] {
+        assert!(world.store().state(UploadKey(part.uuid.0)).await.is_err());
+    }
+    for part in &parts[1..] {
+        world.jobs().discard_partial(part).await.unwrap();
+    }
+    assert_eq!(world.uploads().promised_bytes(), 0);
+    assert!(world.store().uploads().await.unwrap().is_empty());
+}
+
+async fn a_part_that_has_become_shorter_ends_the_job(backing: Backing) {
+    let world = World::new(backing).await;
+    let parts = parts_of(&world, &content(30_000, 15)).await;
+    let held = world.rig.hold(Op::Copy, Side::Before);
+    let job = join(&world, &parts).await.unwrap();
+    held.reached().await;
+    world.jobs().suspend(world.caller, job.job.uuid).await.unwrap();
+    held.release();
+    world.until(&job, JobState::Suspended(SuspendReason::User)).await;
+    world.rig.release_all();
+    // The storage begins the last part anew.
+    let last = parts.last().unwrap();
+    let key = UploadKey(last.uuid.0);
+    let owned = longshore_storage::Owned { key, epoch: last.owner_epoch };
+    world.store().discard(owned).await.unwrap();
+    let again = longshore_storage::UploadSpec {
+        declared_length: last.declared_length,
+        digests: longshore::uploads::DigestChoice { md5: false, sha256: false },
+    };
+    world.store().create(owned, again).await.unwrap();
+    world.jobs().resume(world.caller, job.job.uuid).await.unwrap();
+    world.until(&job, JobState::Failed).await;
+    world.assert_nothing_left(&job).await;
+}
+
+async fn a_partial_row_that_cannot_be_read_keeps_nobody_from_starting(backing: Backing) {
+    let mut world = World::new(backing).await;
+    let mut parts = Vec::new();
+    for _ in 0..3 {
+        let part = partial(&world, 1_000).await;
+        append(&world, &part, 0, &[7; 10]).await.unwrap();
+        parts.push(part);
+    }
+    world.uploads().write_down().await.unwrap();
+    for broken in [0, 2] {
+        let uuid = parts[broken].uuid;
+        let sql = format!("UPDATE upload SET parts = 'no uuid' WHERE uuid = '{uuid}'");
+        world.test_db.sabotage(&sql).await;
+    }
+    world.crash().await;
+    assert_eq!(world.uploads().promised_bytes(), 990, "the room of the one between is held");
+    for _ in 0..9 {
+        world.pass(Duration::from_hours(23)).await;
+        world.uploads().renew_leases(world.clock.now_ms()).await.unwrap();
+    }
+    let status = world.uploads().settled_partial(parts[1].uuid).await;
+    assert!(matches!(status, Err(UploadError::Gone { .. })), "it has expired: {status:?}");
+    let kept = world.store().uploads().await.unwrap();
+    assert_eq!(kept.len(), 2, "bytes of a row that cannot be read are kept");
+}
