@@ -60,7 +60,7 @@ async fn a_byte_at_the_hour_of_expiry_is_kept(backing: Backing) {
     let world = World::new(backing).await;
     let part = partial(&world, 1_000).await;
     let idle = partial(&world, 1_000).await;
-    world.pass(world.settings.jobs.idle_fail - A_MINUTE).await;
+    world.pass(world.settings.jobs.idle_fail.saturating_sub(A_MINUTE)).await;
     let held = world.rig.hold(Op::Revoke, Side::Before);
     tokio::join!(world.pass(A_MINUTE * 2), async {
         held.reached().await;
@@ -78,7 +78,7 @@ async fn a_byte_at_the_hour_of_expiry_is_kept(backing: Backing) {
     // One that meets the look itself is to come again: nothing has ended yet.
     let shut = partial(&world, 1_000).await;
     append(&world, &shut, 0, &[]).await.unwrap();
-    world.pass(world.settings.jobs.idle_fail - A_MINUTE).await;
+    world.pass(world.settings.jobs.idle_fail.saturating_sub(A_MINUTE)).await;
     let held = world.rig.hold(Op::Revoke, Side::After);
     tokio::join!(world.pass(A_MINUTE * 2), async {
         held.reached().await;
