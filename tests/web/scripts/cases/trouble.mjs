@@ -76,7 +76,8 @@ export async function throttled({ atEnd }) {
   const { numbers } = (await cards(page))[0];
   const shown = /([\d.]+)\s(KiB|MiB)\/s/.exec(numbers);
   const rate = Number(shown?.[1]) * (shown?.[2] === 'KiB' ? 1 / 1024 : 1);
-  check(rate > 0.4 && rate < 2.5, `${numbers} on a line of 1 MiB/s`);
+  // The line never takes more than 1 MiB/s; on a busy machine it takes less, and what is shown is what was taken.
+  check(rate > 0.1 && rate < 2.5, `${numbers} on a line of 1 MiB/s`);
   check(/left/.test(numbers), numbers);
   line.rate = Infinity;
   await phaseIs(page, 'ready', 60);
