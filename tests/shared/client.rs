@@ -238,14 +238,26 @@ impl Session {
 
     /// Every job.
     pub(crate) async fn jobs(&self) -> Vec<Value> {
-        let answer = self.get("/zstack/v1/longjobs").await.unwrap();
-        answer["inventories"].as_array().cloned().expect("inventories")
+        self.inventories("/zstack/v1/longjobs").await.unwrap()
     }
 
     /// Every image.
     pub(crate) async fn images(&self) -> Result<Vec<Value>> {
-        let answer = self.get("/zstack/v1/images").await?;
-        answer["inventories"].as_array().cloned().context("no inventories")
+        self.inventories("/zstack/v1/images").await
+    }
+
+    /// Every row of a query: one answer has 1,000 at most.
+    async fn inventories(&self, path: &str) -> Result<Vec<Value>> {
+        let mut all = Vec::new();
+        loop {
+            let start = all.len();
+            let answer = self.get(&format!("{path}?sort=%2Buuid&start={start}&limit=1000")).await?;
+            let page = answer["inventories"].as_array().context("no inventories")?;
+            all.extend_from_slice(page);
+            if page.len() < 1000 {
+                return Ok(all);
+            }
+        }
     }
 
     /// The image with this name.
