@@ -35,7 +35,7 @@ async fn until(world: &World, path: &str, told: impl Fn(&Value) -> bool) -> Valu
         if told(&answer) {
             return answer;
         }
-        assert!(begun.elapsed() < Duration::from_mins(1), "{path}: {answer}");
+        assert!(begun.elapsed() < Duration::from_secs(20), "{path}: {answer}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -157,11 +157,9 @@ async fn a_group_runs_all_of_its_jobs() {
         assert!(ran, "{told}");
     }
     let shown = get(&world, &format!("jobgroups/{group}")).await["inventories"][0].clone();
-    assert_eq!(shown["triggersUuid"], json!([trigger]));
-    let mut members: Vec<_> = shown["jobsUuid"].as_array().unwrap().iter().collect();
-    members.sort_by_key(|uuid| uuid.as_str());
+    // Those that joined by one call are told by their identifiers.
     jobs.sort();
-    assert_eq!(json!(members), json!(jobs));
+    assert_eq!((&shown["jobsUuid"], &shown["triggersUuid"]), (&json!(jobs), &json!([trigger])));
     assert_eq!(
         get(&world, &format!("jobs/{}", jobs[0])).await["inventories"][0]["schedulerJobGroupUuids"],
         json!([group])
