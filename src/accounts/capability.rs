@@ -1,10 +1,6 @@
 //! Upload capabilities: whoever has the URL of an upload may send its bytes.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
-
-use super::ServerKey;
+use super::{ServerKey, sealed::Seal};
 use crate::domain::ids::UploadUuid;
 
 /// What a capability names: one upload, and how often its URL has been revoked.
@@ -16,53 +12,32 @@ pub struct Capability {
     pub generation: i64,
 }
 
-/// Makes and reads capabilities: `v1.<key id>.<base64url(upload uuid, generation, HMAC-SHA256)>` (design.md 5).
+/// Makes and reads capabilities, which seal upload and generation (design.md 5).
 pub struct Capabilities {
-    key: [u8; 32],
-    key_id: String,
+    seal: Seal<PAYLOAD_BYTES>,
 }
 
 const PAYLOAD_BYTES: usize = 24;
-const MAC_BYTES: usize = 32;
 
 impl Capabilities {
     /// With the server's key.
     pub fn new(server_key: &ServerKey) -> Self {
-        let id = server_key.derive("longshore capability key id");
-        Self {
-            key: server_key.derive("longshore upload capability v1"),
-            key_id: URL_SAFE_NO_PAD.encode(&id[..6]),
-        }
+        Self { seal: Seal::new(server_key, "longshore upload capability v1") }
     }
 
     /// The text of a capability; the same every time, so that it needs to be in no row.
     pub fn issue(&self, capability: Capability) -> String {
-        let payload = payload(capability);
-        let mut bytes = payload.to_vec();
-        bytes.extend_from_slice(&self.mac(&payload).finalize().into_bytes());
-        format!("v1.{}.{}", self.key_id, URL_SAFE_NO_PAD.encode(bytes))
+        self.seal.close(&payload(capability))
     }
 
     /// What a text names, if this server made it. Compared in constant time.
     pub fn read(&self, text: &str) -> Option<Capability> {
-        let rest = text.strip_prefix("v1.")?.strip_prefix(&self.key_id)?.strip_prefix('.')?;
-        let bytes = URL_SAFE_NO_PAD.decode(rest).ok()?;
-        if bytes.len() != PAYLOAD_BYTES + MAC_BYTES {
-            return None;
-        }
-        let (payload, mac) = bytes.split_at(PAYLOAD_BYTES);
-        self.mac(payload).verify_slice(mac).ok()?;
+        let payload = self.seal.open(text)?;
         let (uuid, generation) = payload.split_at(16);
         Some(Capability {
             upload: UploadUuid(uuid::Uuid::from_slice(uuid).ok()?),
             generation: i64::from_be_bytes(generation.try_into().ok()?),
         })
-    }
-
-    fn mac(&self, payload: &[u8]) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes any key length");
-        mac.update(payload);
-        mac
     }
 }
 

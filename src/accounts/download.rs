@@ -3,11 +3,7 @@
 
 use std::sync::Arc;
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
-
-use super::ServerKey;
+use super::{ServerKey, sealed::Seal};
 use crate::domain::{
     account::Caller,
     clock::{Clock, EpochMs},
@@ -28,45 +24,29 @@ pub struct Download {
     pub reader: Caller,
 }
 
-/// Makes and reads download capabilities: `v1.<key id>.<base64url(image, account, admin, generation, end, HMAC-SHA256)>`.
+/// Makes and reads download capabilities, which seal image, account, admin, generation and end.
 pub struct Downloads {
-    key: [u8; 32],
-    key_id: String,
+    seal: Seal<PAYLOAD_BYTES>,
     clock: Arc<dyn Clock>,
 }
 
 const PAYLOAD_BYTES: usize = 16 + 16 + 1 + 8 + 8;
-const MAC_BYTES: usize = 32;
 
 impl Downloads {
     /// With the server's key. Its label is its own: an upload URL is no download URL, nor the other way round.
     pub fn new(server_key: &ServerKey, clock: Arc<dyn Clock>) -> Self {
-        let id = server_key.derive("longshore capability key id");
-        Self {
-            key: server_key.derive("longshore download capability v1"),
-            key_id: URL_SAFE_NO_PAD.encode(&id[..6]),
-            clock,
-        }
+        Self { seal: Seal::new(server_key, "longshore download capability v1"), clock }
     }
 
     /// The text of a capability, and when it ends: [`DOWNLOAD_MS`] from now.
     pub fn issue(&self, download: Download) -> (String, EpochMs) {
         let expires_ms = self.clock.now_ms().saturating_add(DOWNLOAD_MS);
-        let mut bytes = payload(download, expires_ms).to_vec();
-        let mac = self.mac(&bytes).finalize().into_bytes();
-        bytes.extend_from_slice(&mac);
-        (format!("v1.{}.{}", self.key_id, URL_SAFE_NO_PAD.encode(bytes)), expires_ms)
+        (self.seal.close(&payload(download, expires_ms)), expires_ms)
     }
 
     /// What a text names, if this server made it and its time is not over. Compared in constant time.
     pub fn read(&self, text: &str) -> Option<Download> {
-        let rest = text.strip_prefix("v1.")?.strip_prefix(&self.key_id)?.strip_prefix('.')?;
-        let bytes = URL_SAFE_NO_PAD.decode(rest).ok()?;
-        if bytes.len() != PAYLOAD_BYTES + MAC_BYTES {
-            return None;
-        }
-        let (payload, mac) = bytes.split_at(PAYLOAD_BYTES);
-        self.mac(payload).verify_slice(mac).ok()?;
+        let payload = self.seal.open(text)?;
         let number =
             |at: usize| Some(i64::from_be_bytes(payload.get(at..at + 8)?.try_into().ok()?));
         let uuid = |at: usize| uuid::Uuid::from_slice(payload.get(at..at + 16)?).ok();
@@ -76,12 +56,6 @@ impl Downloads {
             generation: number(33)?,
         };
         (self.clock.now_ms() < number(41)?).then_some(download)
-    }
-
-    fn mac(&self, payload: &[u8]) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes any key length");
-        mac.update(payload);
-        mac
     }
 }
 

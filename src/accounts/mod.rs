@@ -9,6 +9,7 @@ mod error;
 mod password;
 mod plain_login;
 mod sdk_signature;
+mod sealed;
 mod server_key;
 mod sessions;
 mod signature;

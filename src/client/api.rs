@@ -23,7 +23,10 @@ use crate::domain::{image_id::ImageId, job::ADD_IMAGE_JOB, tag::hex};
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// A control call is small; longer silence than this is a broken connection.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
-/// Between two looks at a running api-job, where the server does not say.
+/// Before the second look at a running api-job, where the server does not say: most calls take some milliseconds. Each pause is
+/// twice the one before it.
+const POLL_PAUSE_FIRST: Duration = Duration::from_millis(5);
+/// Longest pause between two such looks.
 const POLL_PAUSE: Duration = Duration::from_millis(250);
 /// An api-job that runs longer is reported instead of waited for.
 const POLLS_MAX: u32 = 1200;
@@ -278,12 +281,14 @@ impl Api {
 
     async fn poll(&self, id: &str) -> Result<Value, ClientError> {
         let url = self.url(&format!("zstack/v1/api-jobs/{}", segment(id)))?;
+        let mut own_pause = POLL_PAUSE_FIRST;
         for _ in 0..POLLS_MAX {
             let (status, answer, pause) = exchange(self.request(Method::GET, url.clone())).await?;
             if status != 202 {
                 return Ok(answer);
             }
-            tokio::time::sleep(pause.unwrap_or(POLL_PAUSE)).await;
+            tokio::time::sleep(pause.unwrap_or(own_pause)).await;
+            own_pause = POLL_PAUSE.min(2 * own_pause);
         }
         Err(ClientError::Protocol {
             words: format!("the server still works on call {id}; look at `longshore jobs list`"),

@@ -82,12 +82,18 @@ impl Jobs {
             return self.run_again(before, again).await;
         }
         let records = self.records(named, &new, &plan)?;
-        self.parts.uploads.prepare(&records.upload, self.following(&plan)).await?;
-        if let Err(error) = self.record(new, &records).await {
-            self.parts.uploads.abandon(&records.upload).await;
-            return Err(error);
-        }
+        self.enrol(new, &plan, &records).await?;
         Ok(self.begun(records))
+    }
+
+    /// Makes an upload and writes it down with its job and its image: all three are there, or nothing is.
+    async fn enrol(&self, new: NewJob, plan: &Plan, records: &Records) -> Result<(), JobError> {
+        self.parts.uploads.prepare(&records.upload, self.following(plan)).await?;
+        let recorded = self.record(new, records).await;
+        if recorded.is_err() {
+            self.parts.uploads.abandon(&records.upload).await;
+        }
+        recorded
     }
 
     /// [`submit`](Self::submit) of a new job for an upload that is joined from these parts, which have been checked. They are taken in
@@ -113,14 +119,8 @@ impl Jobs {
             },
             job: LongJob { stage: Stage::Joining, waits_for: None, ..job },
         };
-        self.parts.uploads.prepare(&records.upload, self.following(&plan)).await?;
-        if let Err(error) = self.record(new, &records).await {
-            self.parts.uploads.abandon(&records.upload).await;
-            return Err(error);
-        }
-        self.parts.uploads.begin(records.upload.clone());
-        let Records { job, image, upload } = &records;
-        tracing::info!(job = %job.uuid, image = %image.uuid, upload = %upload.uuid, parts = upload.parts.len(), length = upload.declared_length, "upload job submitted, to be joined");
+        self.enrol(new, &plan, &records).await?;
+        self.begin(&records);
         Ok(records)
     }
 
@@ -165,10 +165,14 @@ impl Jobs {
 
     /// The run is recorded: it takes bytes.
     pub(super) fn begun(&self, records: Records) -> JobView {
+        self.begin(&records);
         let Records { job, image, upload } = records;
-        self.parts.uploads.begin(upload.clone());
-        tracing::info!(job = %job.uuid, image = %image.uuid, upload = %upload.uuid, length = upload.declared_length, "upload job submitted");
         JobView { job, image: Some(image), upload: Some(upload) }
+    }
+
+    fn begin(&self, Records { job, image, upload }: &Records) {
+        self.parts.uploads.begin(upload.clone());
+        tracing::info!(job = %job.uuid, image = %image.uuid, upload = %upload.uuid, kind = ?upload.kind, parts = upload.parts.len(), length = upload.declared_length, "upload job submitted");
     }
 
     /// The configured digests, and those that were declared: what a client declares is compared, whatever is configured.

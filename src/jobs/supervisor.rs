@@ -1,12 +1,6 @@
 //! Housekeeping while the service runs: nothing waits for ever, nothing is kept for ever.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
 
@@ -250,7 +244,7 @@ impl Jobs {
     /// beside those of running uploads, which are not to notice.
     pub async fn expire(&self, now_ms: EpochMs) -> Result<Swept, JobError> {
         let now_ms = self.believed(now_ms);
-        let (seen, changed, failed) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        let mut swept = Swept::default();
         let mut unreadable = Unreadable::default();
         let mut after: Option<String> = None;
         loop {
@@ -258,29 +252,24 @@ impl Jobs {
             if page.last.is_none() {
                 self.set_unreadable(unreadable);
                 self.look_after_partials(now_ms).await?;
-                let count = |count: AtomicU64| count.into_inner();
-                return Ok(Swept {
-                    seen: count(seen),
-                    changed: count(changed),
-                    failed: count(failed),
-                });
+                return Ok(swept);
             }
             unreadable.add(&page);
             after = page.last;
-            let jobs = stream::iter(page.jobs);
-            jobs.for_each_concurrent(EXPIRED_AT_ONCE, async |(job, upload)| {
-                seen.fetch_add(1, Ordering::Relaxed);
-                let expired = self.expire_one(&job, &upload, now_ms).await;
-                if matches!(expired, Ok(true)) {
-                    changed.fetch_add(1, Ordering::Relaxed);
+            let mut looks = stream::iter(page.jobs)
+                .map(async |(job, upload)| (job.uuid, self.expire_one(&job, &upload, now_ms).await))
+                .buffer_unordered(EXPIRED_AT_ONCE);
+            while let Some((job, expired)) = looks.next().await {
+                swept.seen += 1;
+                match expired {
+                    Ok(changed) => swept.changed += u64::from(changed),
+                    Err(error) => {
+                        swept.failed += 1;
+                        // One that cannot be removed must not keep all others.
+                        tracing::error!(%job, %error, "an upload could not be expired; it will be tried again");
+                    }
                 }
-                if let Err(error) = expired {
-                    failed.fetch_add(1, Ordering::Relaxed);
-                    // One that cannot be removed must not keep all others.
-                    tracing::error!(job = %job.uuid, %error, "an upload could not be expired; it will be tried again");
-                }
-            })
-            .await;
+            }
             // Where nothing had to be done nothing was waited for.
             tokio::task::yield_now().await;
         }
