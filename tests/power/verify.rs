@@ -36,7 +36,7 @@ pub(crate) fn broken_files(data: &Path, entries: &[Entry]) -> Vec<String> {
 
 fn look_at_files(data: &Path, entry: &Entry) -> Result<()> {
     if let Some(image) = &entry.finished {
-        let settled = data.join("images").join(&image[..2]).join(image);
+        let settled = data.join("images").join(&image[30..]).join(image);
         // One that came whole may have been on its way to the others.
         let bytes = fs::read(settled).or_else(|_| fs::read(data.join("whole").join(image)));
         let bytes = bytes.context("acknowledged as Ready, its file")?;
@@ -45,7 +45,7 @@ fn look_at_files(data: &Path, entry: &Entry) -> Result<()> {
     }
     let Some(path) = &entry.path else { return Ok(()) };
     let uuid = upload_uuid(path)?;
-    let staging = data.join("uploads").join(&uuid[..2]);
+    let staging = data.join("uploads").join(&uuid[30..]);
     let file = staging.join(format!("{uuid}.data"));
     let checkpoint = staging.join(format!("{uuid}.checkpoint"));
     match entry.discard {

@@ -57,12 +57,13 @@ pub async fn local_leftovers(root: &Path, store: &dyn Backend) -> Vec<String> {
     let uploads = store.uploads().await.expect("the uploads can be listed");
     let images = store.images().await.expect("the images can be listed");
     let mut known = vec!["STORE".to_owned(), "lock".to_owned()];
-    for key in uploads {
-        let folder = &key.to_string()[..2];
-        known.push(format!("uploads/{folder}/{key}.data"));
-        known.push(format!("uploads/{folder}/{key}.checkpoint"));
+    for name in uploads.iter().map(ToString::to_string) {
+        let folder = &name[30..];
+        known.push(format!("uploads/{folder}/{name}.data"));
+        known.push(format!("uploads/{folder}/{name}.checkpoint"));
     }
-    known.extend(images.iter().map(|image| format!("images/{}/{image}", &image.to_string()[..2])));
+    let images = images.iter().map(ToString::to_string);
+    known.extend(images.map(|name| format!("images/{}/{name}", &name[30..])));
     let unsettled = store.unsettled().await.expect("the unsettled images can be listed");
     known.extend(unsettled.iter().map(|image| format!("whole/{image}")));
     let below = |path: PathBuf| {

@@ -13,7 +13,8 @@ use super::{disk::Disk, layout::Layout};
 use crate::error::{Result, StoreError};
 
 const NAME: &str = "longshore-store";
-const VERSION: u32 = 1;
+/// 1 had the folder of a file by the first byte of its name.
+const VERSION: u32 = 2;
 
 fn unusable(message: String) -> StoreError {
     StoreError::Unusable { message }
@@ -188,11 +189,11 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_or_strange_mark_is_refused_in_words() {
-        assert!(parse("longshore-store 2\nuuid 00\n").unwrap_err().contains("format 2"));
+    fn another_or_strange_mark_is_refused_in_words() {
+        assert!(parse("longshore-store 1\nuuid 00\n").unwrap_err().contains("format 1"));
         assert!(parse("").unwrap_err().contains("not the mark"));
-        assert!(parse("longshore-store 1\n").unwrap_err().contains("uuid"));
-        let text = format!("longshore-store 1\nuuid {}\n", Uuid::from_u128(5).simple());
+        assert!(parse("longshore-store 2\n").unwrap_err().contains("uuid"));
+        let text = format!("longshore-store 2\nuuid {}\n", Uuid::from_u128(5).simple());
         assert_eq!(parse(&text), Ok(Uuid::from_u128(5)));
     }
 }

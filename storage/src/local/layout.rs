@@ -151,8 +151,10 @@ impl Layout {
     }
 }
 
+/// The last byte: the first ones are the time where identifiers sort by it, and one folder would have all names of some years.
 fn shard(uuid: Uuid) -> String {
-    format!("{:02x}", uuid.as_bytes()[0])
+    let [.., last] = uuid.into_bytes();
+    format!("{last:02x}")
 }
 
 /// Only the spelling that we write ourselves.
@@ -166,9 +168,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn names_of_one_time_lie_in_many_folders() {
+        let layout = Layout::new(Path::new("/s"));
+        let time = 0x01a1_fb9f_e8c0 << 80;
+        let folders: std::collections::HashSet<_> = (0..1000)
+            .map(|_| Uuid::from_u128(time | Uuid::new_v4().as_u128() >> 48))
+            .map(|uuid| (layout.image_shard(ImageKey(uuid)), layout.upload_shard(UploadKey(uuid))))
+            .collect();
+        assert!(folders.len() > 200, "{}", folders.len());
+    }
+
+    #[test]
     fn names_come_back_as_keys_and_strange_ones_do_not() {
         let layout = Layout::new(Path::new("/s"));
-        let key = UploadKey(Uuid::from_u128(0xab << 120 | 5));
+        let key = UploadKey(Uuid::from_u128(5 << 120 | 0xab));
         for file in StagingFile::ALL {
             let path = layout.staging(key, file);
             assert!(path.starts_with("/s/uploads/ab"));

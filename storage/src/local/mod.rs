@@ -2,7 +2,8 @@
 //!
 //! # Files
 //! `STORE` (format and identity), `lock` (held for life), `uploads/<2 hex>/<uuid>.data` and `.checkpoint`,
-//! `images/<2 hex>/<uuid>`, `whole/<uuid>` (an image that is not settled), `lost+found/`. Shard folders are made and synced once, at the birth of the store.
+//! `images/<2 hex>/<uuid>`, `whole/<uuid>` (an image that is not settled), `lost+found/`. The two digits are the last of the uuid; their
+//! folders are made and synced once, at the birth of the store.
 //!
 //! # The way of a byte
 //! `append` copies it into a block of its writer; an I/O thread writes the block, its whole pages past the cache of the system

@@ -202,7 +202,7 @@ fn check_publish(log: &[Event], store: &Arc<dyn Backend>, client: &Client) {
     let synced = last(&|e| matches!(e, Event::End(Call::SyncData, path) if is_data(path)));
     assert!(written < synced, "the data is synced after its last write, before the rename");
     after(log, renamed, |event| {
-        let folder = &client.image.to_string()[..2];
+        let folder = &client.image.to_string()[30..];
         matches!(event, Event::End(Call::SyncDir, path) if path.ends_with(format!("images/{folder}")))
     });
     assert_eq!(Arc::strong_count(store), 1);

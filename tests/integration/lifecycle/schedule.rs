@@ -380,7 +380,7 @@ async fn bit_rot_is_found_and_marked_and_the_mark_goes_when_it_is_mended() {
     let bytes = content(2_500_000, 5);
     let (sound, rotten) = (image(&world, &bytes).await, image(&world, &bytes).await);
     let key = rotten.job.image.to_string();
-    let path = world.root().unwrap().join("images").join(&key[..2]).join(&key);
+    let path = world.root().unwrap().join("images").join(&key[30..]).join(&key);
     let flip = || {
         use std::os::unix::fs::FileExt;
         let file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
