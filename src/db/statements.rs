@@ -108,7 +108,8 @@ pub(super) const PARTIAL_END: &str = "UPDATE upload SET fate = $2 WHERE uuid = $
 pub(super) const PARTIALS: &str = concat!(
     "SELECT ",
     upload_columns!(),
-    " FROM upload u WHERE u.kind = 'partial' AND u.uuid > $1 ORDER BY u.uuid LIMIT $2"
+    " FROM upload u WHERE u.kind = 'partial' AND u.fate = 'open' AND u.uuid > $1 \
+     ORDER BY u.uuid LIMIT $2"
 );
 /// Leases of open ones are renewed, so that this says when it ended, more or less.
 pub(super) const PARTIALS_FORGET: &str = "DELETE FROM upload WHERE kind = 'partial' \

@@ -204,18 +204,17 @@ impl Jobs {
         uploads.unremoved().is_empty()
     }
 
-    /// Those of the next records that are open, and the last of them all; `None` where there are no more.
+    /// The next records that are open, and the key of the last of them; `None` where there are no more.
     async fn open_partials(
         &self,
         after: Option<String>,
     ) -> Result<Option<(String, Vec<UploadRecord>)>, JobError> {
-        let PartialsPage { mut uploads, unreadable, last } =
+        let PartialsPage { uploads, unreadable, last } =
             self.parts.db.partials(after.as_deref(), PAGE).await?;
         for error in unreadable {
             // The others are not to wait for it.
             tracing::error!(%error, "the record of a partial upload cannot be read; it is left as it is with its bytes: mend the row");
         }
-        uploads.retain(|record| record.fate == UploadFate::Open);
         Ok(last.map(|last| (last, uploads)))
     }
 
