@@ -28,6 +28,7 @@ on_all! {
     the_defaults_run_and_stay_deleted
     a_missed_fire_runs_once
     a_fire_waits_while_its_job_is_at_work
+    a_fire_that_cannot_be_taken_is_left_for_a_minute
     a_run_that_was_killed_is_ended_as_failed_at_the_next_start
     a_trigger_that_is_deleted_leaves_its_run_alone
     a_disabled_job_sleeps_until_it_is_enabled
@@ -189,6 +190,27 @@ async fn a_fire_waits_while_its_job_is_at_work(backing: Backing) {
     let all = ended(&scheduler, &[]).await;
     assert!(all.iter().all(|run| run.success == Some(true)), "{all:?}");
     assert_eq!(all[1].fire_ms - all[0].fire_ms, 60_000);
+}
+
+async fn a_fire_that_cannot_be_taken_is_left_for_a_minute(backing: Backing) {
+    let world = World::new(backing).await;
+    let scheduler = world.scheduler();
+    for _ in 0..2 {
+        let job = job(&scheduler, "expireUploads", None, json!({})).await;
+        let trigger = trigger(&scheduler, 60, 0).await;
+        scheduler.bind(admin(), trigger, Target::Job(job), false).await.unwrap();
+    }
+    world.clock.advance_ms(61_000);
+    let now_ms = world.clock.now_ms();
+    let rows = "WHERE uuid = (SELECT MIN(uuid) FROM scheduler_job)";
+    let parameters = |text: &str| format!("UPDATE scheduler_job SET parameters = '{text}' {rows}");
+    world.test_db.sabotage(&parameters(r#"{"later":1}"#)).await;
+    assert_eq!(scheduler.fire_due(now_ms).await.unwrap(), 1, "it keeps no other");
+    // It would be taken now, if it were tried.
+    world.test_db.sabotage(&parameters("{}")).await;
+    assert_eq!(scheduler.fire_due(now_ms).await.unwrap(), 0);
+    assert_eq!(world.scheduler().fire_due(now_ms).await.unwrap(), 1);
+    ended(&scheduler, &[]).await;
 }
 
 async fn a_run_that_was_killed_is_ended_as_failed_at_the_next_start(backing: Backing) {
