@@ -144,8 +144,7 @@ fn sqlite_fault(plan: &[String], ordered: bool) -> Option<&'static str> {
     let through_account =
         |line: &String| line.contains("_account (account_uuid=?") || line.contains("_last_op (");
     // Page by page, but all of them in the end: what is asked for so has an index of its own.
-    let by_key =
-        |line: &String| line.contains("sqlite_autoindex_") && line.contains("_1 (uuid>?)");
+    let by_key = |line: &String| line.contains("sqlite_autoindex_") && line.contains("_1 (uuid>?)");
     if !ordered && plan.iter().any(through_account) {
         return Some("looks at every row of an account");
     }

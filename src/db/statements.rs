@@ -283,6 +283,11 @@ pub(super) const IMAGES_TO_CHECK: &str = concat!(
      AND i.checked_ms >= $2 AND (i.checked_ms > $2 OR i.uuid > $3) \
      ORDER BY i.checked_ms, i.uuid LIMIT $4"
 );
+pub(super) const IMAGES_READY: &str = concat!(
+    "SELECT ",
+    image_columns!(),
+    " FROM image i WHERE i.status = 'Ready' AND i.uuid > $1 ORDER BY i.uuid LIMIT $2"
+);
 /// Followed by a list of placeholders and `)`.
 pub(super) const IMAGES_LISTED: &str =
     concat!("SELECT ", image_columns!(), " FROM image i WHERE i.uuid IN (");

@@ -13,7 +13,6 @@ use crate::domain::{
     ids::ImageUuid,
     image::{ImageRecord, ImageStatus},
     job::LongJob,
-    query::{Condition, Operator, Query},
     tag::hex,
     upload::UploadRecord,
 };
@@ -276,9 +275,8 @@ impl Uploads {
         for page in self.store.images().await?.chunks(500) {
             let uuids: Vec<_> = page.iter().map(|key| ImageUuid(key.0)).collect();
             found.images += uuids.len() as u64;
-            let known = self.db.images_by_uuid(&uuids).await?;
-            let known: std::collections::HashSet<_> =
-                known.into_iter().map(|image| image.uuid).collect();
+            let known = self.db.known_images(&uuids).await?;
+            let known: std::collections::HashSet<_> = known.into_iter().collect();
             for image in uuids.into_iter().filter(|uuid| !known.contains(uuid)) {
                 // Its record goes after its file: one that was removed meanwhile is no stray.
                 match self.image_length(image).await {
@@ -297,15 +295,19 @@ impl Uploads {
     }
 
     async fn look_for_missing_images(&self, found: &mut StoreFound) -> Result<(), UploadError> {
-        let ready = Condition {
-            field: "status".to_owned(),
-            operator: Operator::Equal,
-            value: ImageStatus::Ready.name().to_owned(),
-        };
-        let mut query = Query { conditions: vec![ready], limit: PAGE, ..Query::default() };
+        let mut after: Option<String> = None;
         loop {
-            let page = self.db.images(&query, Scope::All).await?.rows;
-            for record in &page {
+            // By key: what is removed meanwhile shifts no other out of sight.
+            let page = self.db.ready_images(after.as_deref(), PAGE).await?;
+            if page.last.is_none() {
+                return Ok(());
+            }
+            after = page.last;
+            for (image, error) in &page.unreadable {
+                tracing::error!(image, %error, "the row of an image cannot be read: mend the row");
+                found.unreadable += 1;
+            }
+            for record in &page.images {
                 let length = match self.image_length(record.uuid).await {
                     Ok(length) => length,
                     Err(error) => {
@@ -321,10 +323,6 @@ impl Uploads {
                     None => found.missing_images.add(record.uuid),
                     Some(_) => found.wrong_lengths.add(record.uuid),
                 }
-            }
-            query.start += page.len() as u64;
-            if (page.len() as u64) < PAGE {
-                return Ok(());
             }
         }
     }

@@ -11,13 +11,12 @@ use crate::domain::{
     account::Scope,
     clock::EpochMs,
     ids::{FireUuid, ImageUuid, JobGroupUuid, NodeUuid, ScheduledJobUuid, TriggerUuid},
-    image::ImageRecord,
     query::{Page, Query},
     schedule::{Binding, JobGroup, RunRecord, ScheduledJob, Target, Trigger},
 };
 
 use super::{
-    DbError, Result,
+    DbError, ImagesPage, Result,
     dialect::{Dialect, SqlText},
     query,
     query::{RUNS, SCHEDULED_JOB_GROUPS, SCHEDULED_JOBS, TRIGGERS},
@@ -207,13 +206,14 @@ pub trait ScheduleRepository: Send + Sync + 'static {
     async fn prune_runs(&self, before_ms: EpochMs) -> Result<u64>;
     /// Ready images that were last read again before `before_ms`, the longest ago first; those behind `after`, the time and the uuid
     /// of the last one of a page before. At most `limit`. One that was read later than `now_ms` is among them: the clock was ahead.
+    /// A row that cannot be read keeps no other from being answered.
     async fn images_to_check(
         &self,
-        after: Option<(EpochMs, ImageUuid)>,
+        after: Option<(EpochMs, String)>,
         before_ms: EpochMs,
         now_ms: EpochMs,
         limit: u64,
-    ) -> Result<Vec<(ImageRecord, EpochMs)>>;
+    ) -> Result<ImagesPage<(EpochMs, String)>>;
     /// The image was read again at `now_ms`.
     async fn image_was_checked(&self, image: ImageUuid, now_ms: EpochMs) -> Result<()>;
 }
@@ -292,17 +292,19 @@ impl<D: Dialect> ScheduleRepository for SqlDatabase<D> {
 
     async fn images_to_check(
         &self,
-        after: Option<(EpochMs, ImageUuid)>,
+        after: Option<(EpochMs, String)>,
         before_ms: EpochMs,
         now_ms: EpochMs,
         limit: u64,
-    ) -> Result<Vec<(ImageRecord, EpochMs)>> {
-        let (from_ms, uuid) = after.unwrap_or((i64::MIN, ImageUuid::NIL));
-        let values = values![before_ms, from_ms, uuid, rows_max(limit), now_ms];
-        self.read_all(SqlText::Fixed(st::IMAGES_TO_CHECK), values, |row| {
-            Ok((all_rows::image(row)?, all_rows::image_checked_ms(row)?))
-        })
-        .await
+    ) -> Result<ImagesPage<(EpochMs, String)>> {
+        let (from_ms, uuid) = after.unwrap_or((i64::MIN, String::new()));
+        let values = values![before_ms, from_ms, &uuid, rows_max(limit), now_ms];
+        let read = |row: &D::Row| {
+            let uuid = all_rows::image_key(row)?;
+            Ok(((all_rows::image_checked_ms(row)?, uuid.clone()), uuid, all_rows::image(row)))
+        };
+        let rows = self.read_all(SqlText::Fixed(st::IMAGES_TO_CHECK), values, read).await?;
+        Ok(ImagesPage::of(rows))
     }
 
     async fn image_was_checked(&self, image: ImageUuid, now_ms: EpochMs) -> Result<()> {

@@ -14,8 +14,8 @@ use crate::{
         ids::{ImageUuid, JobGroupUuid, ScheduledJobUuid, TriggerUuid},
         image::ImageStatus,
         schedule::{
-            Binding, CronText, InvalidTiming, JobGroup, JobType, Parameters,
-            ScheduledJob, Target, Timing, Trigger, start_ms_of,
+            Binding, CronText, InvalidTiming, JobGroup, JobType, Parameters, ScheduledJob, Target,
+            Timing, Trigger, start_ms_of,
         },
         text::shown,
     },
@@ -195,8 +195,7 @@ impl Scheduler {
         let now_ms = self.jobs.parts.clock.now_ms();
         let moved = self.switched(Target::Job(job.uuid), enabled, now_ms).await?;
         let job = ScheduledJob { enabled, last_op_ms: now_ms, ..job };
-        self.change(ScheduleChange::JobState(job.clone(), moved), || no_job(&job.uuid))
-            .await?;
+        self.change(ScheduleChange::JobState(job.clone(), moved), || no_job(&job.uuid)).await?;
         Ok(self.links().await?.job(job))
     }
 

@@ -141,9 +141,14 @@ impl Scheduler {
             // What this run has looked at is not ahead of a clock that is read anew.
             let (db, now_ms) = (&self.jobs.parts.db, self.jobs.parts.clock.now_ms());
             let oldest = db.images_to_check(after, before_ms, now_ms, PAGE).await?;
-            after = oldest.last().map(|(image, checked_ms)| (*checked_ms, image.uuid));
-            is_over = (oldest.len() as u64) < PAGE;
-            for (image, _) in oldest {
+            is_over = oldest.last.is_none();
+            after = oldest.last;
+            for (image, error) in oldest.unreadable {
+                // It must not keep all others, each night anew.
+                tracing::error!(image, %error, "the row of an image cannot be read, and so its bytes were not: mend the row");
+                scrubbed.failed += 1;
+            }
+            for image in oldest.images {
                 if begun.elapsed() > time {
                     is_over = true;
                     break;

@@ -36,6 +36,7 @@ on_all! {
     expiring_and_purging_do_their_work
     a_sound_image_is_told_as_sound_and_the_oldest_look_comes_first
     what_the_store_has_lost_is_found
+    an_image_whose_row_cannot_be_read_keeps_no_other
 }
 
 const DAY_MS: i64 = 86_400_000;
@@ -499,4 +500,40 @@ async fn what_the_store_has_lost_is_found(backing: Backing) {
     assert_eq!(marked.len(), 1);
     assert_eq!(marked[0].resource.uuid(), lost.job.image.to_string());
     world.assert_ready(&kept, &bytes).await;
+}
+
+async fn an_image_whose_row_cannot_be_read_keeps_no_other(backing: Backing) {
+    let world = World::new(backing).await;
+    let scheduler = world.scheduler();
+    let bytes = content(4_000, 7);
+    let mut images = Vec::new();
+    for _ in 0..3 {
+        images.push(image(&world, &bytes).await.job.image);
+    }
+    let upload = world.submit(Some(20)).await;
+    world.send(&upload, 0, b"abc").await.unwrap();
+    world.jobs().suspend(world.caller, upload.job.uuid).await.unwrap();
+    let owned = longshore_storage::Owned { key: UploadKey(upload_of(&upload).0), epoch: u64::MAX };
+    world.store().discard(owned).await.unwrap();
+    world.store().delete_image(ImageKey(images[0].0)).await.unwrap();
+    let broken = format!("UPDATE image SET size = -1 WHERE uuid = '{}'", images[1]);
+    world.test_db.sabotage(&broken).await;
+
+    let scrub = job(&scheduler, "scrubImages", None, json!({"againAfterDays": 0})).await;
+    for _ in 0..2 {
+        world.clock.advance_ms(1_000);
+        let scrubbed = run(&scheduler, scrub).await;
+        let counts = &result(&scrubbed)["counts"];
+        assert_eq!(scrubbed.success, Some(false));
+        for (name, count) in [("sound", 1), ("damaged", 1), ("failed", 1)] {
+            assert_eq!(counts[name], count, "{name}: {counts}");
+        }
+    }
+    let look = job(&scheduler, "reconcileStore", None, json!({"repair": false})).await;
+    let counts = result(&run(&scheduler, look).await)["counts"].clone();
+    let found =
+        [("unreadable", 1), ("missingImages", 1), ("missingUploads", 1), ("unknownImages", 0)];
+    for (name, count) in found {
+        assert_eq!(counts[name], count, "{name}: {counts}");
+    }
 }
