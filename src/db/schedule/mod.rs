@@ -188,11 +188,13 @@ pub trait ScheduleRepository: Send + Sync + 'static {
     async fn due_fires(&self, now_ms: EpochMs, limit: u64) -> Result<DueFires>;
     /// Takes a fire by compare-and-swap, and begins its runs in the same step: of all who try, one has it.
     async fn take_fire(&self, take: TakeFire) -> Result<FireTaken>;
-    /// Begins a run of a job that somebody asked for, also of one that is disabled; `None` if it is at work or not there.
+    /// Begins a run of a job that somebody asked for, also of one that is disabled; `None` if it is at work or not there. `trigger`
+    /// and `group`: by which it was meant.
     async fn begin_run_now(
         &self,
         job: ScheduledJobUuid,
         trigger: Option<TriggerUuid>,
+        group: Option<JobGroupUuid>,
         by: Runner,
     ) -> Result<Option<BegunRun>>;
     /// Ends a run; `false` if it had been ended: its process was taken for dead.
@@ -269,9 +271,10 @@ impl<D: Dialect> ScheduleRepository for SqlDatabase<D> {
         &self,
         job: ScheduledJobUuid,
         trigger: Option<TriggerUuid>,
+        group: Option<JobGroupUuid>,
         by: Runner,
     ) -> Result<Option<BegunRun>> {
-        self.write(runs::RunNow { job, trigger, by }).await
+        self.write(runs::RunNow { job, trigger, group, by }).await
     }
 
     async fn end_run(&self, id: i64, end: RunEnd) -> Result<bool> {

@@ -197,9 +197,10 @@ impl Scheduler {
         &self,
         job: crate::domain::ids::ScheduledJobUuid,
         trigger: Option<crate::domain::ids::TriggerUuid>,
+        group: Option<crate::domain::ids::JobGroupUuid>,
     ) -> Result<Option<BegunRun>, ScheduleError> {
         let by = self.runner(self.jobs.parts.clock.now_ms());
-        let begun = self.jobs.parts.db.begin_run_now(job, trigger, by).await?;
+        let begun = self.jobs.parts.db.begin_run_now(job, trigger, group, by).await?;
         if let Some(run) = &begun {
             self.start(run.clone());
         }

@@ -334,9 +334,9 @@ impl Scheduler {
             self.change(ScheduleChange::Bind(binding), missing).await?;
         }
         if at_once {
-            for job in self.jobs_of(target).await? {
+            for (job, group) in self.jobs_of(target).await? {
                 // One that is at work need not be run again.
-                let _ = self.start_now(job, Some(trigger)).await?;
+                let _ = self.start_now(job, Some(trigger), group).await?;
             }
         }
         Ok(())
@@ -374,20 +374,21 @@ impl Scheduler {
                 jobs.extend(self.jobs_of(binding.target).await?);
             }
         }
-        if let Some(stranger) = only.iter().find(|job| !jobs.contains(job)) {
+        let is_fired = |job: &&ScheduledJobUuid| jobs.iter().any(|(fired, _)| fired == *job);
+        if let Some(stranger) = only.iter().find(|job| !is_fired(job)) {
             return Err(ScheduleError::Invalid(format!(
                 "field[jobUuids]: the trigger[uuid:{trigger}] does not fire the job[uuid:{stranger}]; nothing was run"
             )));
         }
         if !only.is_empty() {
-            jobs.retain(|job| only.contains(job));
+            jobs.retain(|(job, _)| only.contains(job));
         }
         let mut begun = jobs.is_empty();
-        for job in &jobs {
-            begun |= self.start_now(*job, Some(trigger)).await?.is_some();
+        for (job, group) in &jobs {
+            begun |= self.start_now(*job, Some(trigger), *group).await?.is_some();
         }
         match jobs.first() {
-            Some(job) if !begun => Err(ScheduleError::Busy { uuid: job.to_string() }),
+            Some((job, _)) if !begun => Err(ScheduleError::Busy { uuid: job.to_string() }),
             Some(_) | None => Ok(()),
         }
     }
@@ -400,14 +401,21 @@ impl Scheduler {
     ) -> Result<i64, ScheduleError> {
         Self::admin(caller)?;
         self.find_job(uuid).await?.ok_or_else(|| no_job(&uuid))?;
-        let begun = self.start_now(uuid, None).await?;
+        let begun = self.start_now(uuid, None, None).await?;
         begun.map(|run| run.id).ok_or_else(|| ScheduleError::Busy { uuid: uuid.to_string() })
     }
 
-    async fn jobs_of(&self, target: Target) -> Result<Vec<ScheduledJobUuid>, ScheduleError> {
+    /// The jobs that a target means, and the group as part of which each runs.
+    async fn jobs_of(
+        &self,
+        target: Target,
+    ) -> Result<Vec<(ScheduledJobUuid, Option<JobGroupUuid>)>, ScheduleError> {
         Ok(match target {
-            Target::Job(job) => vec![job],
-            Target::Group(group) => self.links().await?.jobs_of(group),
+            Target::Job(job) => vec![(job, None)],
+            Target::Group(group) => {
+                let jobs = self.links().await?.jobs_of(group).into_iter();
+                jobs.map(|job| (job, Some(group))).collect()
+            }
         })
     }
 

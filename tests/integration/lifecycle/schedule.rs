@@ -12,7 +12,7 @@ use longshore::{
         schedule::{RunRecord, Target},
         tag::TagKind,
     },
-    jobs::{JobView, NewScheduledJob, NewTrigger, ScheduleError, Scheduler},
+    jobs::{JobView, NewJobGroup, NewScheduledJob, NewTrigger, ScheduleError, Scheduler},
 };
 use longshore_storage::{ImageKey, UploadKey};
 use serde_json::{Value, json};
@@ -37,6 +37,7 @@ on_all! {
     a_sound_image_is_told_as_sound_and_the_oldest_look_comes_first
     what_the_store_has_lost_is_found
     an_image_whose_row_cannot_be_read_keeps_no_other
+    a_run_by_hand_is_found_by_its_group
 }
 
 const DAY_MS: i64 = 86_400_000;
@@ -251,7 +252,7 @@ async fn a_run_of_another_process_is_ended_when_its_lease_is_over() {
         until_ms: world.clock.now_ms() + 60_000,
         now_ms: world.clock.now_ms(),
     };
-    let run = world.db.begin_run_now(job, None, by).await.unwrap().unwrap();
+    let run = world.db.begin_run_now(job, None, None, by).await.unwrap().unwrap();
     scheduler.close_own().await.unwrap();
     scheduler.keep_runs(world.clock.now_ms() + 59_000).await.unwrap();
     assert_eq!(runs(&scheduler, &[]).await[0].ended_ms, None, "it is at work");
@@ -335,7 +336,7 @@ async fn expiring_and_purging_do_their_work(backing: Backing) {
     let prune = job(&scheduler, "pruneRecords", None, json!({"historyDays": 7})).await;
     let now_ms = world.clock.now_ms();
     let by = longshore::db::Runner { node: world.node, until_ms: now_ms + 60_000, now_ms };
-    let long_ago = world.db.begin_run_now(prune, None, by).await.unwrap().unwrap();
+    let long_ago = world.db.begin_run_now(prune, None, None, by).await.unwrap().unwrap();
     let end = longshore::db::RunEnd { success: true, result: "{}".to_owned(), now_ms };
     assert!(world.db.end_run(long_ago.id, end).await.unwrap());
     world.clock.advance_ms(8 * DAY_MS);
@@ -536,4 +537,33 @@ async fn an_image_whose_row_cannot_be_read_keeps_no_other(backing: Backing) {
     for (name, count) in found {
         assert_eq!(counts[name], count, "{name}: {counts}");
     }
+}
+
+async fn a_run_by_hand_is_found_by_its_group(backing: Backing) {
+    let world = World::new(backing).await;
+    let scheduler = world.scheduler();
+    let (one, other, alone) = (
+        job(&scheduler, "expireUploads", None, json!({})).await,
+        job(&scheduler, "expireUploads", None, json!({})).await,
+        job(&scheduler, "expireUploads", None, json!({})).await,
+    );
+    let new =
+        NewJobGroup { uuid: None, name: "nightly".to_owned(), description: None, job_type: None };
+    let group = scheduler.create_group(admin(), new).await.unwrap().group.uuid;
+    scheduler.join_group(admin(), group, vec![one, other]).await.unwrap();
+    let daily = trigger(&scheduler, 86_400, 0).await;
+    let of = format!("schedulerJobGroupUuid={group}");
+
+    scheduler.bind(admin(), daily, Target::Group(group), true).await.unwrap();
+    assert_eq!(ended(&scheduler, &[&of]).await.len(), 2);
+    scheduler.bind(admin(), daily, Target::Job(alone), false).await.unwrap();
+    scheduler.run_trigger(admin(), daily, &[]).await.unwrap();
+    let all = ended(&scheduler, &[&of]).await;
+    assert_eq!(all.len(), 4);
+    assert!(all.iter().all(|run| run.group == Some(group) && run.trigger == Some(daily)));
+    // Negative controls: not as part of the group.
+    run(&scheduler, one).await;
+    let runs = ended(&scheduler, &[&format!("schedulerJobUuid={alone}")]).await;
+    assert_eq!((runs.len(), runs[0].group), (1, None));
+    assert_eq!(ended(&scheduler, &[&of]).await.len(), 4);
 }

@@ -78,7 +78,7 @@ async fn a_run_that_nobody_does_ends_with_its_lease_and_one_at_work_does_not() {
     let lost = job(&scheduler, "pruneRecords", None, json!({})).await;
     let now_ms = world.clock.now_ms();
     let by = Runner { node: world.node, until_ms: now_ms + 60_000, now_ms };
-    world.db.begin_run_now(lost, None, by).await.unwrap().unwrap();
+    world.db.begin_run_now(lost, None, None, by).await.unwrap().unwrap();
     for after_ms in [15_000, 50_000, 75_000] {
         scheduler.keep_runs(now_ms + after_ms).await.unwrap();
         let all = runs(&scheduler, &[]).await;
