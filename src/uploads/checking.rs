@@ -133,7 +133,8 @@ impl StoreFound {
 
 impl Uploads {
     /// Reads a Ready image again, at most as fast as `pace`, and compares length and digests with `record`. Hashing happens on the
-    /// runtime's blocking pool, one block of 1 MiB at a time: the threads that hash uploads are left alone.
+    /// runtime's blocking pool, one block of 1 MiB at a time: the threads that hash uploads are left alone. `Io` where the disk has
+    /// refused the same block twice.
     pub async fn check_image(
         &self,
         record: &ImageRecord,
@@ -142,7 +143,7 @@ impl Uploads {
         // Before the first look: whoever removes it from now on is seen.
         let reading = self.readings.begin(record.uuid);
         let key = ImageKey(record.uuid.0);
-        let found = match self.store.image_length(key).await {
+        let found = match twice(|| self.store.image_length(key)).await {
             Ok(length) if length != record.actual_size => {
                 ImageFound::WrongLength { actual: length }
             }
@@ -178,7 +179,7 @@ impl Uploads {
         let (mut offset, begun) = (0, Instant::now());
         while offset < length {
             let end = length.min(offset + READ_BYTES);
-            let bytes = match self.store.read_image(key, offset..end).await {
+            let bytes = match twice(|| self.store.read_image(key, offset..end)).await {
                 Ok(bytes) if bytes.is_empty() => {
                     return Ok(ImageFound::WrongLength { actual: offset });
                 }
@@ -332,6 +333,20 @@ impl Uploads {
         Ok(now.is_some_and(|now| {
             now.status == ImageStatus::Ready && now.actual_size == record.actual_size
         }))
+    }
+}
+
+/// What the disk refuses is asked for once more: the block alone, as all before it may have taken hours.
+async fn twice<T, A>(ask: impl Fn() -> A) -> Result<T, StoreError>
+where
+    A: Future<Output = Result<T, StoreError>>,
+{
+    match ask().await {
+        Err(error @ StoreError::Io { .. }) => {
+            tracing::warn!(%error, "a part of an image could not be read; it is tried once more");
+            ask().await
+        }
+        done => done,
     }
 }
 
