@@ -12,6 +12,8 @@ ALTER TABLE upload ADD COLUMN kind TEXT COLLATE "C" NOT NULL DEFAULT 'whole'
 ALTER TABLE upload ADD COLUMN parts TEXT COLLATE "C";
 ALTER TABLE upload ADD COLUMN taken_by TEXT COLLATE "C";
 ALTER TABLE upload ADD CONSTRAINT upload_has_job CHECK ((kind = 'partial') = (job_uuid IS NULL));
--- Housekeeping reads the partial uploads, and every creation counts those that its account has open.
-CREATE INDEX upload_partial ON upload (uuid) WHERE kind = 'partial';
+-- Housekeeping reads the open partial uploads and forgets those that ended long ago, and every creation counts those that its
+-- account has open.
+CREATE INDEX upload_partial ON upload (uuid) WHERE kind = 'partial' AND fate = 'open';
+CREATE INDEX upload_partial_ended ON upload (lease_until_ms) WHERE kind = 'partial' AND fate <> 'open';
 CREATE INDEX upload_partial_open ON upload (account_uuid) WHERE kind = 'partial' AND fate = 'open' AND taken_by IS NULL;

@@ -92,8 +92,10 @@ CREATE INDEX upload_job ON upload (job_uuid);
 CREATE INDEX upload_image ON upload (image_uuid, created_ms);
 CREATE INDEX upload_image_id ON upload (image_id, account_uuid);
 CREATE INDEX upload_owner ON upload (owner_node) WHERE fate = 'open';
--- Housekeeping reads the partial uploads, and every creation counts those that its account has open.
-CREATE INDEX upload_partial ON upload (uuid) WHERE kind = 'partial';
+-- Housekeeping reads the open partial uploads and forgets those that ended long ago, and every creation counts those that its
+-- account has open.
+CREATE INDEX upload_partial ON upload (uuid) WHERE kind = 'partial' AND fate = 'open';
+CREATE INDEX upload_partial_ended ON upload (lease_until_ms) WHERE kind = 'partial' AND fate <> 'open';
 CREATE INDEX upload_partial_open ON upload (account_uuid) WHERE kind = 'partial' AND fate = 'open' AND taken_by IS NULL;
 
 CREATE INDEX long_job_created ON long_job (created_ms, uuid);

@@ -13,7 +13,7 @@ use crate::domain::{
 };
 
 use super::{
-    ImageRepository, ImageUpdated, Result,
+    DbError, ImageRepository, ImageUpdated, Result,
     dialect::{Dialect, Link, SqlText, Value},
     query::{self, IMAGES},
     rows::{self, RowOf},
@@ -23,6 +23,31 @@ use super::{
     values::{big, rows_max, values},
     write::Write,
 };
+
+/// A page of images in the order of a key.
+#[derive(Debug, Clone)]
+pub struct ImagesPage<K> {
+    /// Those that can be read.
+    pub images: Vec<ImageRecord>,
+    /// Of those that cannot: the uuid as it is in the row, and what is wrong with it.
+    pub unreadable: Vec<(String, DbError)>,
+    /// Key of the last row, to go on after; `None` on an empty page, the end.
+    pub last: Option<K>,
+}
+
+impl<K> ImagesPage<K> {
+    pub(super) fn of(rows: Vec<(K, String, Result<ImageRecord>)>) -> Self {
+        let mut page = Self { images: Vec::new(), unreadable: Vec::new(), last: None };
+        for (key, uuid, read) in rows {
+            page.last = Some(key);
+            match read {
+                Ok(image) => page.images.push(image),
+                Err(error) => page.unreadable.push((uuid, error)),
+            }
+        }
+        page
+    }
+}
 
 #[async_trait]
 impl<D: Dialect> ImageRepository for SqlDatabase<D> {
@@ -37,6 +62,21 @@ impl<D: Dialect> ImageRepository for SqlDatabase<D> {
     async fn images_by_uuid(&self, uuids: &[ImageUuid]) -> Result<Vec<ImageRecord>> {
         let listed = uuids.iter().map(ToString::to_string).collect::<Vec<_>>();
         self.read_listed(st::IMAGES_LISTED, ")", &listed, rows::image).await
+    }
+
+    async fn known_images(&self, uuids: &[ImageUuid]) -> Result<Vec<ImageUuid>> {
+        let listed = uuids.iter().map(ToString::to_string).collect::<Vec<_>>();
+        self.read_listed(st::IMAGES_LISTED, ")", &listed, rows::image_uuid).await
+    }
+
+    async fn ready_images(&self, after: Option<&str>, limit: u64) -> Result<ImagesPage<String>> {
+        let values = values![after.unwrap_or_default(), rows_max(limit)];
+        let read = |row: &D::Row| {
+            let uuid = rows::image_key(row)?;
+            Ok((uuid.clone(), uuid, rows::image(row)))
+        };
+        let rows = self.read_all(SqlText::Fixed(st::IMAGES_READY), values, read).await?;
+        Ok(ImagesPage::of(rows))
     }
 
     async fn mark_image_deleted(

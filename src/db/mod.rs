@@ -45,6 +45,7 @@ use async_trait::async_trait;
 
 pub use error::DbError;
 pub use identity::{AccessKeyRepository, AccountRepository, SessionRepository};
+pub use images::ImagesPage;
 pub use open::{DbOptions, open};
 pub use partials::{PartialRepository, PartialsPage};
 pub use runs::{NewRun, RunBegun, RunTags};
@@ -345,6 +346,11 @@ pub trait ImageRepository: Send + Sync + 'static {
     async fn images(&self, query: &Query, scope: Scope) -> Result<Page<ImageRecord>>;
     /// The images with these identifiers, in no order; for rendering a list of jobs. Any number; one statement per 1,000.
     async fn images_by_uuid(&self, uuids: &[ImageUuid]) -> Result<Vec<ImageRecord>>;
+    /// Those of these identifiers that have a row, in no order, also one that cannot be read. Any number; one statement per 1,000.
+    async fn known_images(&self, uuids: &[ImageUuid]) -> Result<Vec<ImageUuid>>;
+    /// Ready images in order of uuid: at most `limit` after `after`. Whoever goes from page to page meets every image that is there all
+    /// the time, whatever comes and goes meanwhile. A row that cannot be read keeps no other from being answered.
+    async fn ready_images(&self, after: Option<&str>, limit: u64) -> Result<ImagesPage<String>>;
     /// Marks an image that is Ready as deleted. Answers whether there was one.
     async fn mark_image_deleted(
         &self,

@@ -19,7 +19,7 @@ use super::{
     write::Write,
 };
 
-/// A page of partial uploads.
+/// A page of open partial uploads.
 #[derive(Debug, Clone, Default)]
 pub struct PartialsPage {
     /// Those that can be read, in order of uuid.
@@ -42,7 +42,7 @@ pub trait PartialRepository: Send + Sync + 'static {
         fate: UploadFate,
         also_taken: bool,
     ) -> Result<bool>;
-    /// Partial uploads, whatever has become of them, in order of uuid: at most `limit` after `after`.
+    /// Open partial uploads, also those that are a part of an upload, in order of uuid: at most `limit` after `after`.
     /// A row that cannot be read keeps no other from being answered.
     async fn partials(&self, after: Option<&str>, limit: u64) -> Result<PartialsPage>;
     /// Deletes the records of partial uploads that ended before `before_ms`; answers how many.

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use crate::domain::{
     account::{AccessKeyRecord, Account, SessionRecord, StorageRecord},
-    ids::JobUuid,
+    ids::{ImageUuid, JobUuid},
     image::{ImageRecord, ImageStatus, MediaType},
     job::{JobResult, LongJob, Stage, TaskProgress},
     job_state::JobState,
@@ -195,6 +195,16 @@ pub(super) fn image(row: &impl Fields) -> Result<ImageRecord> {
         last_op_ms: row.int("last_op_ms")?,
         deleted_ms: row.int_or_null("deleted_ms")?,
     })
+}
+
+/// The uuid of an image as it is in a row of which nothing else may be readable.
+pub(super) fn image_key(row: &impl Fields) -> Result<String> {
+    RowOf::new(row, "image", "uuid").text("uuid")
+}
+
+/// The same, of an image whose uuid was asked for.
+pub(super) fn image_uuid(row: &impl Fields) -> Result<ImageUuid> {
+    RowOf::new(row, "image", "uuid").parsed("uuid")
 }
 
 /// When the image of a row that selects this as well was last read again.

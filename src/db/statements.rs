@@ -108,7 +108,8 @@ pub(super) const PARTIAL_END: &str = "UPDATE upload SET fate = $2 WHERE uuid = $
 pub(super) const PARTIALS: &str = concat!(
     "SELECT ",
     upload_columns!(),
-    " FROM upload u WHERE u.kind = 'partial' AND u.uuid > $1 ORDER BY u.uuid LIMIT $2"
+    " FROM upload u WHERE u.kind = 'partial' AND u.fate = 'open' AND u.uuid > $1 \
+     ORDER BY u.uuid LIMIT $2"
 );
 /// Leases of open ones are renewed, so that this says when it ended, more or less.
 pub(super) const PARTIALS_FORGET: &str = "DELETE FROM upload WHERE kind = 'partial' \
@@ -281,6 +282,11 @@ pub(super) const IMAGES_TO_CHECK: &str = concat!(
     ", i.checked_ms FROM image i WHERE i.status = 'Ready' AND (i.checked_ms < $1 OR i.checked_ms > $5) \
      AND i.checked_ms >= $2 AND (i.checked_ms > $2 OR i.uuid > $3) \
      ORDER BY i.checked_ms, i.uuid LIMIT $4"
+);
+pub(super) const IMAGES_READY: &str = concat!(
+    "SELECT ",
+    image_columns!(),
+    " FROM image i WHERE i.status = 'Ready' AND i.uuid > $1 ORDER BY i.uuid LIMIT $2"
 );
 /// Followed by a list of placeholders and `)`.
 pub(super) const IMAGES_LISTED: &str =

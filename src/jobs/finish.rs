@@ -164,8 +164,8 @@ impl Jobs {
         compare(&declared, &finished)?;
         self.enter(run, Stage::Inspecting, None).await?;
         let probed = self.parts.uploads.probe(&live, finished.length).await?;
-        if let Some(Refusal { detail, cause }) = probed.refusal.clone() {
-            return Err(Halt::Wrong { detail, cause, reason: Reason::Content });
+        if let Some(Refusal { detail, cause, reason }) = probed.refusal.clone() {
+            return Err(Halt::Wrong { detail, cause, reason });
         }
 
         // Alone from here on: a cancel either comes before (and this stops) or finds the image Ready.

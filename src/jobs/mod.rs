@@ -24,7 +24,7 @@ mod unreadable;
 mod whole;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
@@ -197,6 +197,8 @@ pub struct Jobs {
     doubt: Mutex<ClockDoubt>,
     /// Since when the steady clock counts that the other one is compared with.
     begun: Instant,
+    /// Partial uploads that a look has shut, and neither ended nor opened again yet. Of those that are open few.
+    shut_partials: Mutex<HashSet<UploadUuid>>,
     /// Rows that the last look at all unfinished jobs could not read.
     unreadable: Mutex<Unreadable>,
     /// What happens, for whoever listens.
@@ -216,6 +218,7 @@ impl Jobs {
             arriving: Mutex::default(),
             doubt: Mutex::default(),
             begun: Instant::now(),
+            shut_partials: Mutex::default(),
             unreadable: Mutex::default(),
             news: news::News::default(),
         });

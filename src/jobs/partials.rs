@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{JobError, Jobs, NewJob, submit::Records};
+use super::{JobError, Jobs, NewJob, locked, submit::Records};
 use crate::{
     db::{Created, PartialsPage},
     domain::{
@@ -150,6 +150,7 @@ impl Jobs {
         // The records decide between this and whoever joins it.
         let ended = self.parts.db.end_partial(record.uuid, fate, false).await?;
         if ended {
+            locked(&self.shut_partials).remove(&record.uuid);
             self.parts.uploads.discard(record).await?;
         }
         Ok(ended)
@@ -203,18 +204,17 @@ impl Jobs {
         uploads.unremoved().is_empty()
     }
 
-    /// Those of the next records that are open, and the last of them all; `None` where there are no more.
+    /// The next records that are open, and the key of the last of them; `None` where there are no more.
     async fn open_partials(
         &self,
         after: Option<String>,
     ) -> Result<Option<(String, Vec<UploadRecord>)>, JobError> {
-        let PartialsPage { mut uploads, unreadable, last } =
+        let PartialsPage { uploads, unreadable, last } =
             self.parts.db.partials(after.as_deref(), PAGE).await?;
         for error in unreadable {
             // The others are not to wait for it.
             tracing::error!(%error, "the record of a partial upload cannot be read; it is left as it is with its bytes: mend the row");
         }
-        uploads.retain(|record| record.fate == UploadFate::Open);
         Ok(last.map(|last| (last, uploads)))
     }
 
@@ -233,10 +233,13 @@ impl Jobs {
     }
 
     async fn expire_partial(&self, record: &UploadRecord, now_ms: EpochMs) -> Result<(), JobError> {
-        if !self.is_too_old(record, now_ms) {
+        // A look that was broken off with the upload shut is brought to its end by the next: nobody else would open it.
+        let is_shut = locked(&self.shut_partials).contains(&record.uuid);
+        if !is_shut && !self.is_too_old(record, now_ms) {
             return Ok(());
         }
         let uploads = &self.parts.uploads;
+        locked(&self.shut_partials).insert(record.uuid);
         match uploads.shut(record).await {
             Ok(())
             | Err(UploadError::Store(StoreError::NotFound { .. } | StoreError::Damaged { .. })) => {
@@ -252,14 +255,18 @@ impl Jobs {
             }
             Err(error) => Err(error),
         };
-        match ended {
-            Ok(true) => Ok(uploads.discard(record).await?),
-            Ok(false) => Ok(uploads.reopen(record).await?),
-            Err(error) => {
-                uploads.reopen(record).await?;
-                Err(error)
+        if !matches!(ended, Ok(true)) {
+            match uploads.reopen(record).await {
+                // Somebody else has ended it meanwhile.
+                Ok(()) | Err(UploadError::Store(StoreError::NotFound { .. })) => {}
+                Err(error) => return Err(error.into()),
             }
         }
+        locked(&self.shut_partials).remove(&record.uuid);
+        if ended? {
+            uploads.discard(record).await?;
+        }
+        Ok(())
     }
 
     /// Whether a byte has come since an upload was found too old, or ever to one whose record knows of none.

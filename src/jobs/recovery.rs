@@ -137,7 +137,7 @@ impl Jobs {
                     return self.lead_on(upload.run()).await;
                 }
                 let detail = "the storage has lost the bytes of this upload; start a new one";
-                let cause = format!("found when the service started: {error}");
+                let cause = format!("found when files and records were compared: {error}");
                 self.fail(upload.run(), Failure::new(detail, cause)).await.map(drop)
             }
             Err(error) => Err(error.into()),

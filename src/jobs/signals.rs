@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::{
         ids::JobUuid,
-        job::{JobResult, LongJob, Reason, Run, Stage},
+        job::{JobResult, LongJob, Run, Stage},
         job_state::{JobEvent, JobState},
         upload::UploadRecord,
     },
@@ -46,9 +46,9 @@ impl JobSignals for Jobs {
     }
 
     async fn refused(&self, run: Run, refusal: Refusal) -> Result<(), UploadError> {
-        let Refusal { detail, cause } = refusal;
+        let Refusal { detail, cause, reason } = refusal;
         tracing::warn!(job = %run.job, upload = %run.upload, cause, "an upload was refused before its end");
-        let failure = Failure::new(detail, cause).because(Reason::Content);
+        let failure = Failure::new(detail, cause).because(reason);
         let failed = self.fail(run, failure).await;
         failed.map(drop).map_err(|error| as_upload_error(run.job, error))
     }

@@ -17,7 +17,7 @@ use crate::{
     domain::{
         clock::EpochMs,
         job::{LongJob, Run, Stage},
-        job_state::{JobEvent, JobState},
+        job_state::{JobEvent, JobState, SuspendReason},
         upload::{Completion, UploadKind, UploadRecord},
     },
     uploads::{JobSignals, Live, StoreError, UploadError},
@@ -288,7 +288,7 @@ impl Jobs {
         if self.is_finishing(upload.uuid) {
             return Ok(false);
         }
-        if self.led_on(job, upload).await? {
+        if !self.has_failed_to_join(job, upload, now_ms) && self.led_on(job, upload).await? {
             return Ok(true);
         }
         let touched = self.parts.uploads.touched(upload.uuid);
@@ -303,6 +303,18 @@ impl Jobs {
             }
             None | Some(_) => Ok(false),
         }
+    }
+
+    /// Whether parts have been there to be joined for as long as an upload is kept, and the storage still fails them: a source that
+    /// cannot be read stays so, and it would be tried for ever. One that was only interrupted is tried first.
+    fn has_failed_to_join(&self, job: &LongJob, upload: &UploadRecord, now_ms: EpochMs) -> bool {
+        let has_failed = job.state.suspend_reason().is_some_and(|reason| match reason {
+            SuspendReason::NoSpace | SuspendReason::IoError => true,
+            SuspendReason::Idle | SuspendReason::User | SuspendReason::Restart => false,
+        });
+        let is_old = now_ms - upload.last_byte_ms.unwrap_or(upload.created_ms)
+            > millis(self.parts.limits.expire);
+        has_failed && is_old && job.stage == Stage::Joining
     }
 
     async fn last_byte_too_old(&self, run: Run, now_ms: EpochMs) -> Result<(), JobError> {

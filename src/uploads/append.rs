@@ -10,6 +10,7 @@ use super::{
 };
 use crate::domain::{
     ids::UploadUuid,
+    job::Reason,
     upload::{UploadFate, UploadKind, UploadRecord},
 };
 
@@ -89,7 +90,9 @@ impl Uploads {
         let detail = format!(
             "a request brought more bytes than the upload has, and so what came before cannot be trusted: {error}; the bytes were removed, start a new upload"
         );
-        let refusal = Refusal { detail, cause: error.to_string() };
+        // The file may be sound: its client has counted wrong.
+        let reason = Reason::NotTheFile;
+        let refusal = Refusal { detail, cause: error.to_string(), reason };
         self.signals()?.refused(live.record().run(), refusal).await
     }
 

@@ -13,7 +13,6 @@ use crate::domain::{
     ids::ImageUuid,
     image::{ImageRecord, ImageStatus},
     job::LongJob,
-    query::{Condition, Operator, Query},
     tag::hex,
     upload::UploadRecord,
 };
@@ -134,7 +133,8 @@ impl StoreFound {
 
 impl Uploads {
     /// Reads a Ready image again, at most as fast as `pace`, and compares length and digests with `record`. Hashing happens on the
-    /// runtime's blocking pool, one block of 1 MiB at a time: the threads that hash uploads are left alone.
+    /// runtime's blocking pool, one block of 1 MiB at a time: the threads that hash uploads are left alone. `Io` where the disk has
+    /// refused the same block twice.
     pub async fn check_image(
         &self,
         record: &ImageRecord,
@@ -143,7 +143,7 @@ impl Uploads {
         // Before the first look: whoever removes it from now on is seen.
         let reading = self.readings.begin(record.uuid);
         let key = ImageKey(record.uuid.0);
-        let found = match self.store.image_length(key).await {
+        let found = match twice(|| self.store.image_length(key)).await {
             Ok(length) if length != record.actual_size => {
                 ImageFound::WrongLength { actual: length }
             }
@@ -179,7 +179,7 @@ impl Uploads {
         let (mut offset, begun) = (0, Instant::now());
         while offset < length {
             let end = length.min(offset + READ_BYTES);
-            let bytes = match self.store.read_image(key, offset..end).await {
+            let bytes = match twice(|| self.store.read_image(key, offset..end)).await {
                 Ok(bytes) if bytes.is_empty() => {
                     return Ok(ImageFound::WrongLength { actual: offset });
                 }
@@ -276,9 +276,8 @@ impl Uploads {
         for page in self.store.images().await?.chunks(500) {
             let uuids: Vec<_> = page.iter().map(|key| ImageUuid(key.0)).collect();
             found.images += uuids.len() as u64;
-            let known = self.db.images_by_uuid(&uuids).await?;
-            let known: std::collections::HashSet<_> =
-                known.into_iter().map(|image| image.uuid).collect();
+            let known = self.db.known_images(&uuids).await?;
+            let known: std::collections::HashSet<_> = known.into_iter().collect();
             for image in uuids.into_iter().filter(|uuid| !known.contains(uuid)) {
                 // Its record goes after its file: one that was removed meanwhile is no stray.
                 match self.image_length(image).await {
@@ -297,15 +296,19 @@ impl Uploads {
     }
 
     async fn look_for_missing_images(&self, found: &mut StoreFound) -> Result<(), UploadError> {
-        let ready = Condition {
-            field: "status".to_owned(),
-            operator: Operator::Equal,
-            value: ImageStatus::Ready.name().to_owned(),
-        };
-        let mut query = Query { conditions: vec![ready], limit: PAGE, ..Query::default() };
+        let mut after: Option<String> = None;
         loop {
-            let page = self.db.images(&query, Scope::All).await?.rows;
-            for record in &page {
+            // By key: what is removed meanwhile shifts no other out of sight.
+            let page = self.db.ready_images(after.as_deref(), PAGE).await?;
+            if page.last.is_none() {
+                return Ok(());
+            }
+            after = page.last;
+            for (image, error) in &page.unreadable {
+                tracing::error!(image, %error, "the row of an image cannot be read: mend the row");
+                found.unreadable += 1;
+            }
+            for record in &page.images {
                 let length = match self.image_length(record.uuid).await {
                     Ok(length) => length,
                     Err(error) => {
@@ -322,10 +325,6 @@ impl Uploads {
                     Some(_) => found.wrong_lengths.add(record.uuid),
                 }
             }
-            query.start += page.len() as u64;
-            if (page.len() as u64) < PAGE {
-                return Ok(());
-            }
         }
     }
 
@@ -334,6 +333,20 @@ impl Uploads {
         Ok(now.is_some_and(|now| {
             now.status == ImageStatus::Ready && now.actual_size == record.actual_size
         }))
+    }
+}
+
+/// What the disk refuses is asked for once more: the block alone, as all before it may have taken hours.
+async fn twice<T, A>(ask: impl Fn() -> A) -> Result<T, StoreError>
+where
+    A: Future<Output = Result<T, StoreError>>,
+{
+    match ask().await {
+        Err(error @ StoreError::Io { .. }) => {
+            tracing::warn!(%error, "a part of an image could not be read; it is tried once more");
+            ask().await
+        }
+        done => done,
     }
 }
 

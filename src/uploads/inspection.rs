@@ -8,7 +8,7 @@ use longshore_storage::inspect::{Finding, Format, Inspector, Report, Rules};
 use super::{Live, UploadError, Uploads, Verdict};
 use crate::{
     config::InspectPolicy,
-    domain::{account::Scope, ids::UploadUuid, upload::UploadKind},
+    domain::{account::Scope, ids::UploadUuid, job::Reason, upload::UploadKind},
 };
 
 /// What is asked of the content of images.
@@ -31,13 +31,15 @@ pub struct Probed {
     pub refusal: Option<Refusal>,
 }
 
-/// Why an image is not taken, in words for a person.
+/// Why an image, or what is sent for it, is not taken: in words for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// What happened and what to do.
     pub detail: String,
     /// The rule that it breaks.
     pub cause: String,
+    /// What of it is at fault.
+    pub reason: Reason,
 }
 
 impl Refusal {
@@ -48,6 +50,7 @@ impl Refusal {
                 finding.advice()
             ),
             cause: format!("{finding} ({}, rule {})", finding.code(), finding.rule()),
+            reason: Reason::Content,
         }
     }
 }

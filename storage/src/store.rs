@@ -173,7 +173,8 @@ pub trait UploadStore: Send + Sync + 'static {
     /// this has returned.
     ///
     /// `NotFound` names the source if that is not there, `Incomplete` its first missing byte if it does not have all of `range`. A
-    /// [`revoke`](Self::revoke) ends it with `Revoked`: what was copied until then counts.
+    /// [`revoke`](Self::revoke) ends it with `Revoked`: what was copied until then counts. `Io` with the key of the source in its words
+    /// says that the source cannot be read: this upload and its other writers go on.
     async fn copy(
         &self,
         owned: Owned,

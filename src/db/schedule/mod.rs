@@ -11,13 +11,12 @@ use crate::domain::{
     account::Scope,
     clock::EpochMs,
     ids::{FireUuid, ImageUuid, JobGroupUuid, NodeUuid, ScheduledJobUuid, TriggerUuid},
-    image::ImageRecord,
     query::{Page, Query},
     schedule::{Binding, JobGroup, RunRecord, ScheduledJob, Target, Trigger},
 };
 
 use super::{
-    DbError, Result,
+    DbError, ImagesPage, Result,
     dialect::{Dialect, SqlText},
     query,
     query::{RUNS, SCHEDULED_JOB_GROUPS, SCHEDULED_JOBS, TRIGGERS},
@@ -189,11 +188,13 @@ pub trait ScheduleRepository: Send + Sync + 'static {
     async fn due_fires(&self, now_ms: EpochMs, limit: u64) -> Result<DueFires>;
     /// Takes a fire by compare-and-swap, and begins its runs in the same step: of all who try, one has it.
     async fn take_fire(&self, take: TakeFire) -> Result<FireTaken>;
-    /// Begins a run of a job that somebody asked for, also of one that is disabled; `None` if it is at work or not there.
+    /// Begins a run of a job that somebody asked for, also of one that is disabled; `None` if it is at work or not there. `trigger`
+    /// and `group`: by which it was meant.
     async fn begin_run_now(
         &self,
         job: ScheduledJobUuid,
         trigger: Option<TriggerUuid>,
+        group: Option<JobGroupUuid>,
         by: Runner,
     ) -> Result<Option<BegunRun>>;
     /// Ends a run; `false` if it had been ended: its process was taken for dead.
@@ -207,13 +208,14 @@ pub trait ScheduleRepository: Send + Sync + 'static {
     async fn prune_runs(&self, before_ms: EpochMs) -> Result<u64>;
     /// Ready images that were last read again before `before_ms`, the longest ago first; those behind `after`, the time and the uuid
     /// of the last one of a page before. At most `limit`. One that was read later than `now_ms` is among them: the clock was ahead.
+    /// A row that cannot be read keeps no other from being answered.
     async fn images_to_check(
         &self,
-        after: Option<(EpochMs, ImageUuid)>,
+        after: Option<(EpochMs, String)>,
         before_ms: EpochMs,
         now_ms: EpochMs,
         limit: u64,
-    ) -> Result<Vec<(ImageRecord, EpochMs)>>;
+    ) -> Result<ImagesPage<(EpochMs, String)>>;
     /// The image was read again at `now_ms`.
     async fn image_was_checked(&self, image: ImageUuid, now_ms: EpochMs) -> Result<()>;
 }
@@ -269,9 +271,10 @@ impl<D: Dialect> ScheduleRepository for SqlDatabase<D> {
         &self,
         job: ScheduledJobUuid,
         trigger: Option<TriggerUuid>,
+        group: Option<JobGroupUuid>,
         by: Runner,
     ) -> Result<Option<BegunRun>> {
-        self.write(runs::RunNow { job, trigger, by }).await
+        self.write(runs::RunNow { job, trigger, group, by }).await
     }
 
     async fn end_run(&self, id: i64, end: RunEnd) -> Result<bool> {
@@ -292,17 +295,19 @@ impl<D: Dialect> ScheduleRepository for SqlDatabase<D> {
 
     async fn images_to_check(
         &self,
-        after: Option<(EpochMs, ImageUuid)>,
+        after: Option<(EpochMs, String)>,
         before_ms: EpochMs,
         now_ms: EpochMs,
         limit: u64,
-    ) -> Result<Vec<(ImageRecord, EpochMs)>> {
-        let (from_ms, uuid) = after.unwrap_or((i64::MIN, ImageUuid::NIL));
-        let values = values![before_ms, from_ms, uuid, rows_max(limit), now_ms];
-        self.read_all(SqlText::Fixed(st::IMAGES_TO_CHECK), values, |row| {
-            Ok((all_rows::image(row)?, all_rows::image_checked_ms(row)?))
-        })
-        .await
+    ) -> Result<ImagesPage<(EpochMs, String)>> {
+        let (from_ms, uuid) = after.unwrap_or((i64::MIN, String::new()));
+        let values = values![before_ms, from_ms, &uuid, rows_max(limit), now_ms];
+        let read = |row: &D::Row| {
+            let uuid = all_rows::image_key(row)?;
+            Ok(((all_rows::image_checked_ms(row)?, uuid.clone()), uuid, all_rows::image(row)))
+        };
+        let rows = self.read_all(SqlText::Fixed(st::IMAGES_TO_CHECK), values, read).await?;
+        Ok(ImagesPage::of(rows))
     }
 
     async fn image_was_checked(&self, image: ImageUuid, now_ms: EpochMs) -> Result<()> {

@@ -103,6 +103,7 @@ async fn begin<D: Dialect>(
 pub(super) struct RunNow {
     pub(super) job: ScheduledJobUuid,
     pub(super) trigger: Option<TriggerUuid>,
+    pub(super) group: Option<JobGroupUuid>,
     pub(super) by: Runner,
 }
 
@@ -116,7 +117,7 @@ impl Write for RunNow {
         let job = rows::job(&row)?;
         let cause = Cause {
             trigger: self.trigger,
-            group: None,
+            group: self.group,
             fire_ms: self.by.now_ms,
             also_disabled: true,
         };

@@ -11,7 +11,11 @@ use futures::FutureExt;
 use super::{LEASE, ScheduleError, Scheduler, work::Outcome};
 use crate::{
     db::{BegunRun, DbError, DueFire, FireTaken, RunEnd, Runner, ScheduleChange, TakeFire},
-    domain::{clock::EpochMs, schedule::BINDINGS_MAX},
+    domain::{
+        clock::EpochMs,
+        ids::TriggerUuid,
+        schedule::{BINDINGS_MAX, Target},
+    },
     jobs::{
         locked, millis,
         supervisor::{Every, report_failure},
@@ -24,6 +28,8 @@ const LEASE_EVERY: Duration = Duration::from_secs(15);
 const CLOCK_EVERY: Duration = Duration::from_mins(1);
 /// A fire whose jobs are at work is tried again after so long.
 const BUSY_AGAIN: Duration = Duration::from_secs(2);
+/// One that could not be taken, because the row of its job cannot be read or the records do not answer: after so long.
+const FAILED_AGAIN: Duration = Duration::from_mins(1);
 /// The end of a run that could not be recorded is tried again after so long.
 const END_AGAIN: Duration = Duration::from_secs(5);
 
@@ -145,19 +151,23 @@ impl Scheduler {
                         self.start(run);
                     }
                 }
-                Ok(FireTaken::Busy) => {
-                    let mut waiting = locked(&self.waiting);
-                    waiting.retain(|_, until| waits(until));
-                    waiting.insert(key, Instant::now() + BUSY_AGAIN);
-                }
+                Ok(FireTaken::Busy) => self.put_off(key, BUSY_AGAIN),
                 Ok(FireTaken::Lost) => {}
                 Err(error) => {
-                    // One that cannot be taken must not keep all others.
-                    tracing::error!(trigger = %due.trigger.uuid, %error, "a fire could not be taken; it will be tried again, or, if its run has begun after all, be told as failed");
+                    // One that cannot be taken must not keep all others; nor, tried each second, undo what others write with it.
+                    tracing::error!(trigger = %due.trigger.uuid, %error, "a fire could not be taken; it will be tried again in a minute, or, if its run has begun after all, be told as failed");
+                    self.put_off(key, FAILED_AGAIN);
                 }
             }
         }
         Ok(started)
+    }
+
+    fn put_off(&self, fire: (TriggerUuid, Target), time: Duration) {
+        let now = Instant::now();
+        let mut waiting = locked(&self.waiting);
+        waiting.retain(|_, until| *until > now);
+        waiting.insert(fire, now + time);
     }
 
     /// Once in a minute for each process: they stay unreadable, and a tick is a second.
@@ -187,9 +197,10 @@ impl Scheduler {
         &self,
         job: crate::domain::ids::ScheduledJobUuid,
         trigger: Option<crate::domain::ids::TriggerUuid>,
+        group: Option<crate::domain::ids::JobGroupUuid>,
     ) -> Result<Option<BegunRun>, ScheduleError> {
         let by = self.runner(self.jobs.parts.clock.now_ms());
-        let begun = self.jobs.parts.db.begin_run_now(job, trigger, by).await?;
+        let begun = self.jobs.parts.db.begin_run_now(job, trigger, group, by).await?;
         if let Some(run) = &begun {
             self.start(run.clone());
         }

@@ -2,7 +2,7 @@
 
 use super::{
     ScheduleError, Scheduler,
-    links::{GroupShown, JOINED, no_group, no_job},
+    links::{GroupShown, no_group, no_job},
     verbs::job_type,
 };
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
         account::Caller,
         clock::EpochMs,
         ids::{JobGroupUuid, ScheduledJobUuid},
-        schedule::{GROUPS_MAX, JobGroup},
+        schedule::JobGroup,
     },
 };
 
@@ -27,8 +27,6 @@ pub struct NewJobGroup {
     /// Name of the type that all its jobs have; any where none is given.
     pub job_type: Option<String>,
 }
-
-const GROUPS: (&str, u64) = ("groups", GROUPS_MAX);
 
 impl Scheduler {
     /// Makes a group without jobs.
@@ -50,7 +48,7 @@ impl Scheduler {
             last_op_ms: now_ms,
         };
         let change = ScheduleChange::NewGroup(group.clone());
-        self.change(change, GROUPS, || no_group(&group.uuid)).await?;
+        self.change(change, || no_group(&group.uuid)).await?;
         Ok(GroupShown { group, jobs: Vec::new(), triggers: Vec::new() })
     }
 
@@ -72,7 +70,7 @@ impl Scheduler {
             ..before
         };
         let change = ScheduleChange::Group(group.clone());
-        self.change(change, GROUPS, || no_group(&uuid)).await?;
+        self.change(change, || no_group(&uuid)).await?;
         Ok(self.links().await?.group(group))
     }
 
@@ -83,7 +81,7 @@ impl Scheduler {
         uuid: JobGroupUuid,
     ) -> Result<(), ScheduleError> {
         Self::admin(caller)?;
-        self.change(ScheduleChange::DeleteGroup(uuid), GROUPS, || no_group(&uuid)).await
+        self.change(ScheduleChange::DeleteGroup(uuid), || no_group(&uuid)).await
     }
 
     /// Puts jobs into a group, all or none; answers those of them that are in it now, and since when.
@@ -107,7 +105,7 @@ impl Scheduler {
         }
         let now_ms = self.jobs.parts.clock.now_ms();
         let change = ScheduleChange::Join(uuid, jobs.clone(), now_ms);
-        self.change(change, JOINED, || no_group(&uuid)).await?;
+        self.change(change, || no_group(&uuid)).await?;
         let members = self.links().await?.members.into_iter();
         let ours = members.filter(|(group, job, _)| *group == uuid && jobs.contains(job));
         Ok(ours.map(|(_, job, since_ms)| (job, since_ms)).collect())
@@ -122,6 +120,6 @@ impl Scheduler {
     ) -> Result<(), ScheduleError> {
         Self::admin(caller)?;
         self.find_group(uuid).await?.ok_or_else(|| no_group(&uuid))?;
-        self.change(ScheduleChange::Leave(uuid, jobs), JOINED, || no_group(&uuid)).await
+        self.change(ScheduleChange::Leave(uuid, jobs), || no_group(&uuid)).await
     }
 }

@@ -2,13 +2,16 @@
 
 use super::{ScheduleError, Scheduler};
 use crate::{
-    db::ScheduleChanged,
+    db::{ScheduleChange, ScheduleChanged},
     domain::{
         account::{Caller, Scope},
         clock::EpochMs,
         ids::{JobGroupUuid, ScheduledJobUuid, TriggerUuid},
         query::{Condition, Operator, Page, Query},
-        schedule::{BINDINGS_MAX, Binding, JobGroup, RunRecord, ScheduledJob, Target, Trigger},
+        schedule::{
+            BINDINGS_MAX, Binding, GROUPS_MAX, JOBS_MAX, JobGroup, RunRecord, ScheduledJob, Target,
+            Trigger,
+        },
     },
 };
 
@@ -209,5 +212,54 @@ pub(super) fn done(
     }
 }
 
-/// For [`done`], where something is joined.
-pub(super) const JOINED: (&str, u64) = ("bindings", BINDINGS_MAX);
+/// For [`done`]: what a change is about, and how many of them there may be.
+pub(super) const fn bounded(change: &ScheduleChange) -> (&'static str, u64) {
+    match change {
+        ScheduleChange::NewJob(_)
+        | ScheduleChange::Job(_)
+        | ScheduleChange::JobState(..)
+        | ScheduleChange::DeleteJob(_)
+        | ScheduleChange::Defaults { .. } => ("jobs", JOBS_MAX),
+        ScheduleChange::NewTrigger(_)
+        | ScheduleChange::Trigger(_)
+        | ScheduleChange::TriggerTiming(..)
+        | ScheduleChange::DeleteTrigger(_) => ("triggers", JOBS_MAX),
+        ScheduleChange::NewGroup(_)
+        | ScheduleChange::Group(_)
+        | ScheduleChange::GroupState(..)
+        | ScheduleChange::DeleteGroup(_) => ("groups", GROUPS_MAX),
+        ScheduleChange::Bind(_)
+        | ScheduleChange::Unbind(..)
+        | ScheduleChange::Join(..)
+        | ScheduleChange::Leave(..)
+        | ScheduleChange::Move(_) => ("bindings", BINDINGS_MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_by_what_it_is_about() {
+        let group = JobGroup {
+            uuid: JobGroupUuid::random(),
+            account: crate::domain::ids::AccountUuid::random(),
+            name: "nightly".to_owned(),
+            description: None,
+            job_type: None,
+            enabled: true,
+            created_ms: 0,
+            last_op_ms: 0,
+        };
+        let job = ScheduledJobUuid::random();
+        let told = [
+            ScheduleChange::DeleteJob(job),
+            ScheduleChange::DeleteTrigger(TriggerUuid::random()),
+            ScheduleChange::GroupState(group.clone(), Vec::new()),
+            ScheduleChange::Join(group.uuid, vec![job], 0),
+        ]
+        .map(|change| bounded(&change).0);
+        assert_eq!(told, ["jobs", "triggers", "groups", "bindings"]);
+    }
+}

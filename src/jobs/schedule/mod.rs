@@ -49,7 +49,7 @@ pub struct Scheduler {
     changing: AsyncMutex<()>,
     short: Semaphore,
     long: Semaphore,
-    /// Fires whose jobs are at work, and when they are tried again.
+    /// Fires whose jobs are at work, and those that could not be taken: when they are tried again.
     waiting: Mutex<HashMap<(TriggerUuid, Target), Instant>>,
     /// Numbers of the runs that this process is at work on. No other row is renewed: it ends with its lease.
     at_work: Mutex<HashSet<i64>>,

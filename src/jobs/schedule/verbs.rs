@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{
     ScheduleError, Scheduler,
-    links::{GroupShown, JOINED, JobShown, TriggerShown, done, no_group, no_job, no_trigger},
+    links::{GroupShown, JobShown, TriggerShown, bounded, done, no_group, no_job, no_trigger},
 };
 use crate::{
     db::ScheduleChange,
@@ -14,8 +14,8 @@ use crate::{
         ids::{ImageUuid, JobGroupUuid, ScheduledJobUuid, TriggerUuid},
         image::ImageStatus,
         schedule::{
-            Binding, CronText, InvalidTiming, JOBS_MAX, JobGroup, JobType, Parameters,
-            ScheduledJob, Target, Timing, Trigger, start_ms_of,
+            Binding, CronText, InvalidTiming, JobGroup, JobType, Parameters, ScheduledJob, Target,
+            Timing, Trigger, start_ms_of,
         },
         text::shown,
     },
@@ -68,9 +68,6 @@ pub enum StateChanged {
     Group(GroupShown),
 }
 
-const JOBS: (&str, u64) = ("jobs", JOBS_MAX);
-const TRIGGERS: (&str, u64) = ("triggers", JOBS_MAX);
-
 impl Scheduler {
     /// Makes a job of one of our types. It runs once it has a trigger.
     pub async fn create_job(
@@ -96,7 +93,7 @@ impl Scheduler {
             created_ms: now_ms,
             last_op_ms: now_ms,
         };
-        self.change(ScheduleChange::NewJob(job.clone()), JOBS, || no_job(&job.uuid)).await?;
+        self.change(ScheduleChange::NewJob(job.clone()), || no_job(&job.uuid)).await?;
         Ok(JobShown { job, triggers: Vec::new(), groups: Vec::new() })
     }
 
@@ -152,7 +149,7 @@ impl Scheduler {
             last_op_ms: self.jobs.parts.clock.now_ms(),
             ..before
         };
-        self.change(ScheduleChange::Job(job.clone()), JOBS, || no_job(&uuid)).await?;
+        self.change(ScheduleChange::Job(job.clone()), || no_job(&uuid)).await?;
         Ok(self.links().await?.job(job))
     }
 
@@ -163,7 +160,7 @@ impl Scheduler {
         uuid: ScheduledJobUuid,
     ) -> Result<(), ScheduleError> {
         Self::admin(caller)?;
-        self.change(ScheduleChange::DeleteJob(uuid), JOBS, || no_job(&uuid)).await
+        self.change(ScheduleChange::DeleteJob(uuid), || no_job(&uuid)).await
     }
 
     /// Enables or disables a job or a group: by its trigger it runs, or not. A run that is at work goes on.
@@ -198,8 +195,7 @@ impl Scheduler {
         let now_ms = self.jobs.parts.clock.now_ms();
         let moved = self.switched(Target::Job(job.uuid), enabled, now_ms).await?;
         let job = ScheduledJob { enabled, last_op_ms: now_ms, ..job };
-        self.change(ScheduleChange::JobState(job.clone(), moved), JOBS, || no_job(&job.uuid))
-            .await?;
+        self.change(ScheduleChange::JobState(job.clone(), moved), || no_job(&job.uuid)).await?;
         Ok(self.links().await?.job(job))
     }
 
@@ -212,7 +208,7 @@ impl Scheduler {
         let moved = self.switched(Target::Group(group.uuid), enabled, now_ms).await?;
         let group = JobGroup { enabled, last_op_ms: now_ms, ..group };
         let change = ScheduleChange::GroupState(group.clone(), moved);
-        self.change(change, JOBS, || no_group(&group.uuid)).await?;
+        self.change(change, || no_group(&group.uuid)).await?;
         Ok(self.links().await?.group(group))
     }
 
@@ -255,7 +251,7 @@ impl Scheduler {
             last_op_ms: now_ms,
         };
         let change = ScheduleChange::NewTrigger(trigger.clone());
-        self.change(change, TRIGGERS, || no_trigger(&trigger.uuid)).await?;
+        self.change(change, || no_trigger(&trigger.uuid)).await?;
         Ok(TriggerShown { trigger, jobs: Vec::new(), groups: Vec::new() })
     }
 
@@ -291,7 +287,7 @@ impl Scheduler {
         } else {
             ScheduleChange::Trigger(trigger.clone())
         };
-        self.change(change, TRIGGERS, || no_trigger(&uuid)).await?;
+        self.change(change, || no_trigger(&uuid)).await?;
         Ok(links.trigger(trigger))
     }
 
@@ -302,7 +298,7 @@ impl Scheduler {
         uuid: TriggerUuid,
     ) -> Result<(), ScheduleError> {
         Self::admin(caller)?;
-        self.change(ScheduleChange::DeleteTrigger(uuid), TRIGGERS, || no_trigger(&uuid)).await
+        self.change(ScheduleChange::DeleteTrigger(uuid), || no_trigger(&uuid)).await
     }
 
     pub(super) async fn is_enabled(&self, target: Target) -> Result<bool, ScheduleError> {
@@ -335,12 +331,12 @@ impl Scheduler {
             binding = binding.moved(&found.timing, enabled, now_ms);
         }
         if self.links().await?.of(target).all(|bound| bound.trigger != trigger) {
-            self.change(ScheduleChange::Bind(binding), JOINED, missing).await?;
+            self.change(ScheduleChange::Bind(binding), missing).await?;
         }
         if at_once {
-            for job in self.jobs_of(target).await? {
+            for (job, group) in self.jobs_of(target).await? {
                 // One that is at work need not be run again.
-                let _ = self.start_now(job, Some(trigger)).await?;
+                let _ = self.start_now(job, Some(trigger), group).await?;
             }
         }
         Ok(())
@@ -360,7 +356,7 @@ impl Scheduler {
                 target.uuid()
             ))
         };
-        self.change(ScheduleChange::Unbind(trigger, target), JOINED, missing).await
+        self.change(ScheduleChange::Unbind(trigger, target), missing).await
     }
 
     /// Runs what a trigger fires now: all of it, or these jobs. Jobs that are at work are left out; if all are, it is refused.
@@ -378,20 +374,21 @@ impl Scheduler {
                 jobs.extend(self.jobs_of(binding.target).await?);
             }
         }
-        if let Some(stranger) = only.iter().find(|job| !jobs.contains(job)) {
+        let is_fired = |job: &&ScheduledJobUuid| jobs.iter().any(|(fired, _)| fired == *job);
+        if let Some(stranger) = only.iter().find(|job| !is_fired(job)) {
             return Err(ScheduleError::Invalid(format!(
                 "field[jobUuids]: the trigger[uuid:{trigger}] does not fire the job[uuid:{stranger}]; nothing was run"
             )));
         }
         if !only.is_empty() {
-            jobs.retain(|job| only.contains(job));
+            jobs.retain(|(job, _)| only.contains(job));
         }
         let mut begun = jobs.is_empty();
-        for job in &jobs {
-            begun |= self.start_now(*job, Some(trigger)).await?.is_some();
+        for (job, group) in &jobs {
+            begun |= self.start_now(*job, Some(trigger), *group).await?.is_some();
         }
         match jobs.first() {
-            Some(job) if !begun => Err(ScheduleError::Busy { uuid: job.to_string() }),
+            Some((job, _)) if !begun => Err(ScheduleError::Busy { uuid: job.to_string() }),
             Some(_) | None => Ok(()),
         }
     }
@@ -404,23 +401,30 @@ impl Scheduler {
     ) -> Result<i64, ScheduleError> {
         Self::admin(caller)?;
         self.find_job(uuid).await?.ok_or_else(|| no_job(&uuid))?;
-        let begun = self.start_now(uuid, None).await?;
+        let begun = self.start_now(uuid, None, None).await?;
         begun.map(|run| run.id).ok_or_else(|| ScheduleError::Busy { uuid: uuid.to_string() })
     }
 
-    async fn jobs_of(&self, target: Target) -> Result<Vec<ScheduledJobUuid>, ScheduleError> {
+    /// The jobs that a target means, and the group as part of which each runs.
+    async fn jobs_of(
+        &self,
+        target: Target,
+    ) -> Result<Vec<(ScheduledJobUuid, Option<JobGroupUuid>)>, ScheduleError> {
         Ok(match target {
-            Target::Job(job) => vec![job],
-            Target::Group(group) => self.links().await?.jobs_of(group),
+            Target::Job(job) => vec![(job, None)],
+            Target::Group(group) => {
+                let jobs = self.links().await?.jobs_of(group).into_iter();
+                jobs.map(|job| (job, Some(group))).collect()
+            }
         })
     }
 
     pub(super) async fn change(
         &self,
         change: ScheduleChange,
-        what: (&'static str, u64),
         missing: impl FnOnce() -> ScheduleError,
     ) -> Result<(), ScheduleError> {
+        let what = bounded(&change);
         done(self.jobs.parts.db.change_schedule(change).await?, what, missing)
     }
 }

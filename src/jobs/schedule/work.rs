@@ -141,9 +141,14 @@ impl Scheduler {
             // What this run has looked at is not ahead of a clock that is read anew.
             let (db, now_ms) = (&self.jobs.parts.db, self.jobs.parts.clock.now_ms());
             let oldest = db.images_to_check(after, before_ms, now_ms, PAGE).await?;
-            after = oldest.last().map(|(image, checked_ms)| (*checked_ms, image.uuid));
-            is_over = (oldest.len() as u64) < PAGE;
-            for (image, _) in oldest {
+            is_over = oldest.last.is_none();
+            after = oldest.last;
+            for (image, error) in oldest.unreadable {
+                // It must not keep all others, each night anew.
+                tracing::error!(image, %error, "the row of an image cannot be read, and so its bytes were not: mend the row");
+                scrubbed.failed += 1;
+            }
+            for image in oldest.images {
                 if begun.elapsed() > time {
                     is_over = true;
                     break;
@@ -177,21 +182,11 @@ impl Scheduler {
         pace: Pace,
         scrubbed: &mut Scrubbed,
     ) -> Result<(), JobError> {
-        let uploads = &self.jobs.parts.uploads;
-        let mut looked = uploads.check_image(image, pace).await;
-        if matches!(looked, Err(UploadError::Store(StoreError::Io { .. }))) {
-            tracing::warn!(image = %image.uuid, ?looked, "an image could not be read; it is tried once more");
-            looked = uploads.check_image(image, pace).await;
-        }
-        let found = match looked {
-            Ok(found) => found,
-            // The commonest form of rot: the disk itself says so, and says it again.
-            Err(UploadError::Store(error @ StoreError::Io { .. })) => {
-                tracing::error!(image = %image.uuid, %error, "an image is damaged: its bytes cannot be read; upload it again, or restore its file");
-                scrubbed.damaged += 1;
-                scrubbed.images.push(image.uuid);
-                return self.mark_damaged(image.uuid, "unreadable").await;
-            }
+        let found = match self.jobs.parts.uploads.check_image(image, pace).await {
+            Ok(found) => Ok(found),
+            // The commonest form of rot: the disk itself says so, and says it again. It was looked at: first in every run, it would
+            // take the time of all others each night.
+            Err(UploadError::Store(error @ StoreError::Io { .. })) => Err(error),
             Err(error) => {
                 // One that cannot be read must not keep all others; and it stays the first of the next run.
                 tracing::error!(image = %image.uuid, %error, "an image could not be read again; it will be tried again");
@@ -200,21 +195,22 @@ impl Scheduler {
             }
         };
         let damage = match &found {
-            ImageFound::Gone => return Ok(()),
-            ImageFound::Sound { bytes } => {
+            Err(_) => Some("unreadable"),
+            Ok(ImageFound::Gone) => return Ok(()),
+            Ok(ImageFound::Sound { bytes }) => {
                 scrubbed.sound += 1;
                 scrubbed.bytes += bytes;
                 None
             }
-            ImageFound::Missing => Some("missing"),
-            ImageFound::WrongLength { .. } => Some("length"),
-            ImageFound::WrongDigest { bytes, .. } => {
+            Ok(ImageFound::Missing) => Some("missing"),
+            Ok(ImageFound::WrongLength { .. }) => Some("length"),
+            Ok(ImageFound::WrongDigest { bytes, .. }) => {
                 scrubbed.bytes += bytes;
                 Some("digest")
             }
         };
         if let Some(what) = damage {
-            tracing::error!(image = %image.uuid, ?found, "an image is damaged: its bytes are not what they were; upload it again, or restore its file");
+            tracing::error!(image = %image.uuid, ?found, "an image is damaged: its bytes are not what they were, or cannot be read; upload it again, or restore its file");
             scrubbed.damaged += 1;
             scrubbed.images.push(image.uuid);
             self.mark_damaged(image.uuid, what).await?;

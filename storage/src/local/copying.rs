@@ -1,10 +1,11 @@
 //! Bytes that come from another upload of the same store: the file system copies them, or shares their blocks, and they never pass
 //! the memory of this process on their way in. The digests read them back.
 
-use std::{ops::Range, sync::Arc};
+use std::{io, ops::Range, sync::Arc};
 
 use super::{
     claiming::Lent,
+    disk::copy_through_memory,
     lane::{Fill, Lane},
     upload::Upload,
     writer::LocalWriter,
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     error::{Result, StoreError},
     kill::kill_point,
-    store::{Chunk, Owned, RangeWriter, UploadKey, UploadState},
+    store::{Chunk, Ended, Owned, RangeWriter, UploadKey, UploadState},
 };
 
 /// Bytes that one job of an I/O thread copies: short enough that others get their turn and that a revoke does not wait for long.
@@ -74,13 +75,27 @@ impl Lane {
             let data = &self.upload.data;
             if let Err(error) = data.copy_from(&*piece.source.data, from, part.clone()) {
                 self.piece_home();
-                self.write_failed(&error);
+                self.copy_failed(&piece.source, from..from + (part.end - part.start), &error);
                 return;
             }
         }
         kill_point("copy.after_copy");
         self.upload.copied(self, &parts);
         self.piece_home();
+    }
+
+    /// The system has one error for two files; reading the source tells whose it is. A source that cannot be read fails this copy
+    /// alone: nothing is wrong with this upload, and whoever reads the error has to look for the other one.
+    fn copy_failed(self: &Arc<Self>, source: &Upload, range: Range<u64>, error: &io::Error) {
+        let into = 0..range.end - range.start;
+        let Err(unread) = copy_through_memory(&*source.data, range.start, into, |_, _| Ok(()))
+        else {
+            self.write_failed(error);
+            return;
+        };
+        tracing::error!(upload = %self.upload.key, source = %source.key, error = %unread, "the source of a copy cannot be read");
+        let message = format!("upload {}: {unread}", source.key);
+        self.fail(&StoreError::Io { action: "read the source of a copy", message }, Ended::Failed);
     }
 }
 

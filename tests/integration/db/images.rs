@@ -1,7 +1,7 @@
 //! Images and tags.
 
 use longshore::{
-    db::{ImageChange, ImageUpdated, MoveJob, NewUploadJob},
+    db::{DbError, ImageChange, ImageUpdated, MoveJob, NewUploadJob},
     domain::{
         account::Scope,
         ids::{AccountUuid, ImageUuid},
@@ -178,4 +178,47 @@ async fn an_image_is_changed_as_a_whole(#[case] db: TestDb) {
         };
         let _ = db.db.update_image(uuid, own, back, 90).await.unwrap();
     }
+}
+
+#[rstest]
+#[case::sqlite(TestDb::sqlite().await)]
+#[ignore = "needs PostgreSQL"]
+#[case::postgres(TestDb::postgres().await)]
+#[tokio::test]
+async fn going_from_page_to_page_meets_every_image(#[case] db: TestDb) {
+    let mut uuids = Vec::new();
+    for _ in 0..6 {
+        uuids.push(ready(&db).await.image.uuid);
+    }
+    uuids.sort_by_key(ToString::to_string);
+    let uploading = recorded(&db).await.image.uuid;
+    let broken = uuids[3];
+    db.sabotage(&format!("UPDATE image SET size = -1 WHERE uuid = '{broken}'")).await;
+    let page = db.db.ready_images(None, 2).await.unwrap();
+    let mut seen: Vec<_> = page.images.iter().map(|image| image.uuid).collect();
+    // One that was seen goes, and shifts the others.
+    assert!(db.db.mark_image_deleted(uuids[0], Scope::All, 50).await.unwrap());
+    let mut after = page.last;
+    let mut unreadable = Vec::new();
+    while let Some(last) = after {
+        let page = db.db.ready_images(Some(&last), 2).await.unwrap();
+        assert!(page.images.len() + page.unreadable.len() <= 2);
+        seen.extend(page.images.iter().map(|image| image.uuid));
+        unreadable.extend(page.unreadable);
+        after = page.last;
+    }
+    assert_eq!(seen, [uuids[0], uuids[1], uuids[2], uuids[4], uuids[5]]);
+    let [(uuid, error)] = &unreadable[..] else { panic!("{unreadable:?}") };
+    assert_eq!(*uuid, broken.to_string());
+    assert!(matches!(error, DbError::CorruptRow { table: "image", .. }), "{error:?}");
+
+    let to_check = db.db.images_to_check(None, 1, 1, 10).await.unwrap();
+    let seen: Vec<_> = to_check.images.iter().map(|image| image.uuid).collect();
+    assert_eq!(seen, [uuids[1], uuids[2], uuids[4], uuids[5]]);
+    assert_eq!(to_check.unreadable.len(), 1);
+    assert_eq!(to_check.last, Some((0, uuids[5].to_string())));
+
+    let mut known = db.db.known_images(&[broken, uploading, ImageUuid::random()]).await.unwrap();
+    known.sort_by_key(|uuid| *uuid != broken);
+    assert_eq!(known, [broken, uploading]);
 }

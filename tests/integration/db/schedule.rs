@@ -221,7 +221,8 @@ async fn five(db: &TestDb) -> (ScheduledJob, Trigger, ScheduledJob) {
         (&verify, None, 40, None),
     ] {
         let now_ms = NOW_MS + at * 1000;
-        let run = records.begin_run_now(job.uuid, trigger, runner(node, now_ms)).await.unwrap();
+        let run =
+            records.begin_run_now(job.uuid, trigger, None, runner(node, now_ms)).await.unwrap();
         if let Some((secs, success)) = took {
             let now_ms = now_ms + secs * 1000;
             let result = format!(r#"{{"success":{success}}}"#);

@@ -1,12 +1,12 @@
 //! What is written down of an upload.
 
 use longshore::{
-    db::{DbError, MoveJob, UploadTouch},
+    db::{Created, DbError, MoveJob, UploadTouch},
     domain::{
-        ids::{NodeUuid, UploadUuid},
+        ids::{AccountUuid, JobUuid, NodeUuid, UploadUuid},
         job::{Stage, TaskProgress},
         job_state::JobState,
-        upload::UploadFate,
+        upload::{UploadFate, UploadKind, UploadRecord},
     },
 };
 use rstest::rstest;
@@ -208,4 +208,36 @@ async fn touches_and_moves_do_not_deadlock(#[case] db: TestDb) {
     for new in &all {
         assert_eq!(db.db.upload(new.upload.uuid).await.unwrap().unwrap().offset_cached, 39);
     }
+}
+
+#[rstest]
+#[case::sqlite(TestDb::sqlite().await)]
+#[ignore = "needs PostgreSQL"]
+#[case::postgres(TestDb::postgres().await)]
+#[tokio::test]
+async fn partial_uploads_that_have_ended_are_read_no_more(#[case] db: TestDb) {
+    let account = AccountUuid::random();
+    let mut made = Vec::new();
+    for _ in 0..5 {
+        let record = UploadRecord {
+            kind: UploadKind::Partial,
+            job: JobUuid::NIL,
+            ..new_job(account).upload
+        };
+        let created = db.db.create_partial(record.clone(), 10).await.unwrap();
+        assert_eq!(created, Created::Recorded);
+        made.push(record.uuid);
+    }
+    made.sort_by_key(|uuid| uuid.to_string());
+    for (at, fate) in [(0, UploadFate::Discarded), (3, UploadFate::Expired)] {
+        assert!(db.db.end_partial(made[at], fate, false).await.unwrap());
+    }
+    let page = db.db.partials(None, 2).await.unwrap();
+    let read: Vec<_> = page.uploads.iter().map(|record| record.uuid).collect();
+    assert_eq!(read, [made[1], made[2]]);
+    assert_eq!(page.last, Some(made[2].to_string()));
+    let page = db.db.partials(page.last.as_deref(), 2).await.unwrap();
+    let read: Vec<_> = page.uploads.iter().map(|record| record.uuid).collect();
+    assert_eq!((read, page.unreadable.len()), (vec![made[4]], 0));
+    assert_eq!(db.db.partials(page.last.as_deref(), 2).await.unwrap().last, None);
 }

@@ -3,10 +3,10 @@
 use longshore::{
     domain::{
         image::ImageStatus,
-        job::{JobResult, Stage},
+        job::{JobResult, Reason, Stage},
         job_state::{JobState, SuspendReason},
     },
-    uploads::{ChunkChecksum, Slice, StoreError, UploadError, Verdict},
+    uploads::{Append, ChunkChecksum, Slice, StoreError, Takeover, UploadError, Verdict},
 };
 use md5::Md5;
 use sha2::{Digest as _, Sha256};
@@ -25,6 +25,7 @@ on_all! {
     the_end_of_the_body_is_the_length
     wrong_digests_fail_in_words
     an_absurd_header_fails_in_words
+    a_body_that_is_too_long_is_not_the_fault_of_the_file
     lengths_do_not_change
     a_checked_slice_counts_whole_or_not_at_all
     a_last_slice_whose_client_went_away_is_finished
@@ -155,6 +156,21 @@ async fn an_absurd_header_fails_in_words(backing: Backing) {
     let now = world.until(&job, JobState::Failed).await;
     assert!(words(&now).0.contains("header"), "{:?}", words(&now));
     world.assert_nothing_left(&job).await;
+}
+
+async fn a_body_that_is_too_long_is_not_the_fault_of_the_file(backing: Backing) {
+    let world = World::new(backing).await;
+    let job = world.submit(Some(10)).await;
+    let append =
+        Append { slice: at(0, Some(11)), takeover: Takeover::Newest, ends_if_longer: true };
+    let sent = world.uploads().append(upload_of(&job), append, whole(&[7; 11])).await;
+    assert!(sent.is_err(), "{sent:?}");
+    let failed = world.until(&job, JobState::Failed).await;
+    let reason = match failed.result {
+        Some(JobResult::Error { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(reason, Reason::NotTheFile);
 }
 
 async fn lengths_do_not_change(backing: Backing) {

@@ -18,12 +18,13 @@ use super::{
     bodies::{broken_after, content, whole},
     on_all,
     rigged::{Op, Side},
-    world::{Backing, Settings, World, at, new_job, upload_of},
+    world::{Backing, Settings, World, at, new_job, upload_of, words},
 };
 
 on_all! {
     parts_become_one_image_and_are_gone
     every_copy_that_fails_once_heals
+    a_part_that_can_never_be_read_ends_its_job
     a_crash_while_joining_goes_on
     a_crash_after_joining_goes_on
     suspended_and_resumed_while_joining
@@ -172,6 +173,28 @@ async fn every_copy_that_fails_once_heals(backing: Backing) {
         world.assert_ready(&job, &bytes).await;
         are_gone(&world, &parts).await;
     }
+}
+
+async fn a_part_that_can_never_be_read_ends_its_job(backing: Backing) {
+    let world = World::new(backing).await;
+    let parts = parts_of(&world, &content(50_000, 13)).await;
+    let io = StoreError::Io { action: "copy", message: "bad sector".to_owned() };
+    world.rig.fail(Op::Copy, usize::MAX, io);
+    let job = join(&world, &parts).await.unwrap();
+    let failed = JobState::Suspended(SuspendReason::IoError);
+    // Day by day, by which the clock is believed.
+    for _ in 0..7 {
+        world.until(&job, failed).await;
+        world.pass(Duration::from_hours(23)).await;
+        world.uploads().renew_leases(world.clock.now_ms()).await.unwrap();
+    }
+    world.until(&job, failed).await;
+    world.pass(Duration::from_hours(23)).await;
+    let ended = world.until(&job, JobState::Failed).await;
+    assert!(words(&ended).1.contains("7 days"), "{:?}", ended.result);
+    world.assert_nothing_left(&job).await;
+    world.pass(A_MINUTE).await;
+    are_gone(&world, &parts).await;
 }
 
 async fn a_crash_while_joining_goes_on(backing: Backing) {

@@ -22,6 +22,7 @@ use super::{
 on_all! {
     what_could_not_be_removed_is_removed_later
     a_byte_at_the_hour_of_expiry_is_kept
+    one_that_could_not_be_opened_again_is_by_the_next_look
     what_the_store_has_lost_ends
     a_part_that_has_become_shorter_ends_the_job
     a_partial_row_that_cannot_be_read_keeps_nobody_from_starting
@@ -88,6 +89,27 @@ async fn a_byte_at_the_hour_of_expiry_is_kept(backing: Backing) {
         assert!(matches!(busy, Err(UploadError::Store(StoreError::Busy { .. }))), "{busy:?}");
         held.release();
     });
+}
+
+async fn one_that_could_not_be_opened_again_is_by_the_next_look(backing: Backing) {
+    let world = World::new(backing).await;
+    let part = partial(&world, 1_000).await;
+    world.pass(world.settings.jobs.idle_fail.saturating_sub(A_MINUTE)).await;
+    let held = world.rig.hold(Op::Revoke, Side::Before);
+    let io = StoreError::Io { action: "sync checkpoint", message: "bad sector".to_owned() };
+    world.rig.fail(Op::Admit, 1, io);
+    tokio::join!(world.pass(A_MINUTE * 2), async {
+        held.reached().await;
+        assert_eq!(append(&world, &part, 0, &[7; 10]).await.unwrap().offset, 10);
+        held.release();
+    });
+    world.rig.release_all();
+    let shut = append(&world, &part, 10, &[7; 10]).await;
+    assert!(matches!(shut, Err(UploadError::Store(StoreError::Busy { .. }))), "{shut:?}");
+    world.pass(A_MINUTE).await;
+    assert_eq!(append(&world, &part, 10, &[7; 990]).await.unwrap().offset, 1_000);
+    let job = join(&world, &[part]).await.unwrap();
+    world.until(&job, JobState::Succeeded).await;
 }
 
 async fn what_the_store_has_lost_ends(backing: Backing) {

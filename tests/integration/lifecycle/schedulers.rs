@@ -78,7 +78,7 @@ async fn a_run_that_nobody_does_ends_with_its_lease_and_one_at_work_does_not() {
     let lost = job(&scheduler, "pruneRecords", None, json!({})).await;
     let now_ms = world.clock.now_ms();
     let by = Runner { node: world.node, until_ms: now_ms + 60_000, now_ms };
-    world.db.begin_run_now(lost, None, by).await.unwrap().unwrap();
+    world.db.begin_run_now(lost, None, None, by).await.unwrap().unwrap();
     for after_ms in [15_000, 50_000, 75_000] {
         scheduler.keep_runs(now_ms + after_ms).await.unwrap();
         let all = runs(&scheduler, &[]).await;
@@ -163,7 +163,8 @@ async fn an_image_that_cannot_be_read_twice_is_marked_and_one_of_a_clock_ahead_i
     let image = image(&world, &content(4_000, 7)).await.job.image;
     let ahead_ms = world.clock.now_ms() + 10 * 365 * 86_400_000;
     world.db.image_was_checked(image, ahead_ms).await.unwrap();
-    let scrub = job(&scheduler, "scrubImages", None, json!({"mebibytesPerSec": 100_000})).await;
+    let always = json!({"mebibytesPerSec": 100_000, "againAfterDays": 0});
+    let scrub = job(&scheduler, "scrubImages", None, always).await;
     let marks = || async {
         let marked = Condition::parse("tag=imageDamaged::unreadable").unwrap();
         let marked = Query { conditions: vec![marked], ..Query::default() };
@@ -176,8 +177,32 @@ async fn an_image_that_cannot_be_read_twice_is_marked_and_one_of_a_clock_ahead_i
         let told = (&counts["damaged"], &counts["sound"]);
         assert_eq!(told, (&json!(damaged), &json!(1 - damaged)), "{counts}");
         assert_eq!(marks().await, damaged, "after {times} errors");
+        // It was looked at, and by the clock of now: it is not the first of every run, before all others.
+        let again = result(&run(&scheduler, scrub).await)["counts"].clone();
+        assert_eq!((&again["sound"], &again["damaged"]), (&json!(0), &json!(0)), "{again}");
+        world.clock.advance_ms(1_000);
     }
-    // It was looked at, and by the clock of now.
-    let again = result(&run(&scheduler, scrub).await)["counts"].clone();
-    assert_eq!(again["sound"], 0, "{again}");
+}
+
+/// Hours may have been spent on what was read before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_block_that_the_disk_refuses_once_is_read_again_and_not_the_whole_image() {
+    let world = World::new(Backing::Memory).await;
+    let scheduler = world.scheduler();
+    let image = image(&world, &content(2_500_000, 8)).await.job.image;
+    let verify = job(&scheduler, "verifyImage", Some(image), json!({})).await;
+    let fail_once = || {
+        let error = StoreError::Io { action: "read", message: "Input/output error".to_owned() };
+        world.rig.fail(Op::ReadImage, 1, error);
+    };
+    let is_read = world.rig.hold(Op::ReadImage, Side::After);
+    fail_once();
+    let id = scheduler.run_job(admin(), verify).await.unwrap();
+    // The first block, the second time; now the next one.
+    is_read.reached().await;
+    fail_once();
+    world.rig.release_all();
+    let looked = ended(&scheduler, &[&format!("id={id}")]).await.remove(0);
+    let counts = result(&looked)["counts"].clone();
+    assert_eq!((&counts["sound"], &counts["bytes"]), (&json!(1), &json!(2_500_000)), "{counts}");
 }

@@ -5,11 +5,14 @@ use std::{
     ops::Range,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicI32, AtomicU64, Ordering},
+        mpsc,
     },
     time::Duration,
 };
+
+use tokio::sync::oneshot;
 
 use crate::local::{
     OsDisk,
@@ -23,6 +26,8 @@ pub(super) struct Faults {
     pub(super) sync_errno: AtomicI32,
     /// Error number of the next write, once.
     pub(super) write_errno: AtomicI32,
+    /// The next write says that it is there and waits until it is let go, once.
+    pub(super) held_write: Mutex<Option<(oneshot::Sender<()>, mpsc::Receiver<()>)>>,
     /// What is answered to a write past the cache: 0 its own answer, 1 refused, 2 not now.
     pub(super) past_cache: AtomicU64,
     /// Writes past the cache that were asked for.
@@ -54,6 +59,12 @@ fn once(errno: &AtomicI32) -> io::Result<()> {
 
 impl DiskFile for FaultFile {
     fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        let held = self.faults.held_write.lock().unwrap().take();
+        if let Some((reached, released)) = held {
+            reached.send(()).unwrap();
+            // Also where the test has ended.
+            let _ = released.recv();
+        }
         once(&self.faults.write_errno)?;
         self.file.write_all_at(bytes, position)
     }

@@ -197,3 +197,33 @@ async fn an_upload_that_cannot_be_cleared_is_told_and_can_be_discarded() {
         assert_eq!(bench.store.uploads().await.unwrap(), [owned.key]);
     }
 }
+
+/// Whose fault a failed copy is decides what becomes of the upload that is copied into.
+#[tokio::test]
+async fn a_source_that_cannot_be_read_fails_its_copy_and_nothing_else() {
+    let (disk, bench) = bench();
+    let image = image(100_000);
+    let (whole, part) = (bench.create(Some(100_000)).await, bench.create(Some(60_000)).await);
+    bench.send_part(part, &image, 0..60_000).await;
+    let copy = || bench.store.copy(whole, 0, part.key, 0..60_000);
+    let mut other = bench.writer(whole, chunk(60_000, Some(40_000))).await.unwrap();
+    other.append(&image[60_000..70_000]).await.unwrap();
+
+    let path = bench.store.shared.layout.staging(part.key, StagingFile::Data);
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.set_len(50_000).unwrap();
+    let told = copy().await.unwrap_err();
+    assert!(told.to_string().contains(&part.key.to_string()), "{told}");
+    assert!(matches!(told, StoreError::Io { .. }), "{told:?}");
+    assert_eq!(bench.store.state(whole.key).await.unwrap().writers, 1, "the other one goes on");
+    other.append(&image[70_000..]).await.unwrap();
+    assert_eq!(other.acknowledge().await.unwrap().counted_bytes, 40_000);
+    std::os::unix::fs::FileExt::write_all_at(&file, &image[50_000..60_000], 50_000).unwrap();
+
+    // Negative control: what cannot be written is not the fault of the source.
+    disk.faults.write_errno.store(EIO, Ordering::SeqCst);
+    let told = copy().await.unwrap_err();
+    assert!(!told.to_string().contains(&part.key.to_string()), "{told}");
+    assert_eq!(copy().await.unwrap().offset, 100_000);
+    assert_eq!(bench.finish(whole).await.unwrap().digests, digests(&image));
+}

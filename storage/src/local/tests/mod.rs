@@ -1,5 +1,6 @@
 //! The local store, seen through its traits.
 
+mod copying;
 mod crash;
 mod fault_disk;
 mod faults;
