@@ -17,12 +17,15 @@ use super::{
     progress::{Progress, Show},
     said::Said,
 };
-use crate::client::{
-    api::Api,
-    download::{self, Downloaded},
-    events::silent,
-    records::ImageView,
-    retry::{Policy, patiently},
+use crate::{
+    client::{
+        api::Api,
+        download::{self, Downloaded},
+        events::silent,
+        records::ImageView,
+        retry::{Policy, patiently},
+    },
+    wire::native::ImageInspection,
 };
 
 /// Images: list, show, download, delete
@@ -121,8 +124,11 @@ async fn list(api: &Api, policy: &Policy, list: &List) -> Result<u8> {
 }
 
 async fn show(api: &Api, policy: &Policy, one: &One) -> Result<u8> {
-    let image = download::find_image(api, policy, &silent(), &one.uuid).await?;
+    let mut image = download::find_image(api, policy, &silent(), &one.uuid).await?;
+    // Of an image whose bytes are on their way there is none; nor does an older server know it.
+    let inspection = api.inspection(&one.uuid).await.ok();
     if one.json {
+        image.more.extend(inspection.map(|found| ("inspection".to_owned(), json!(found))));
         out::say_json(&image);
         return Ok(exit::OK);
     }
@@ -145,7 +151,24 @@ async fn show(api: &Api, policy: &Policy, one: &One) -> Result<u8> {
             out::say(&format!("{name:<12}{value}"));
         }
     }
+    if let Some(found) = inspection {
+        say_inspection(&found);
+    }
     Ok(exit::OK)
+}
+
+/// What the server found the image to be, and what it has to say of it.
+fn say_inspection(found: &ImageInspection) {
+    let size = found.virtual_size_bytes.map_or_else(String::new, |size| format!(", {size} bytes"));
+    let found_as = format!("{}{size}", found.format);
+    let Some(warnings) = &found.warnings else {
+        out::say(&format!("{:<12}no: what was found is not known", "inspected"));
+        return;
+    };
+    out::say(&format!("{:<12}{found_as}", "inspected"));
+    for warning in warnings {
+        out::say(&format!("{:<12}{} [{}]", "warning", warning.words, warning.rule));
+    }
 }
 
 impl Download {

@@ -177,8 +177,11 @@ impl Caller {
     }
 
     async fn show(&self, one: &One) -> Result<u8> {
-        let job = self.job(&one.uuid).await?;
+        let mut job = self.job(&one.uuid).await?;
+        // An older server has none.
+        let history = self.api.history(&one.uuid).await.ok();
         if one.json {
+            job.more.extend(history.map(|history| ("history".to_owned(), json!(history.states))));
             out::say_json(&job);
             return Ok(exit::OK);
         }
@@ -202,6 +205,9 @@ impl Caller {
             if let Some(value) = value {
                 out::say(&format!("{name:<12}{value}"));
             }
+        }
+        for told in history.into_iter().flat_map(|history| history.states) {
+            out::say(&format!("{:<12}{} {:?}: {}", "history", told.at, told.state, told.cause));
         }
         Ok(exit::OK)
     }

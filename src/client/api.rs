@@ -17,7 +17,10 @@ use super::{
     },
     retry,
 };
-use crate::domain::{image_id::ImageId, job::ADD_IMAGE_JOB, tag::hex};
+use crate::{
+    domain::{image_id::ImageId, job::ADD_IMAGE_JOB, tag::hex},
+    wire::native::{ImageInspection, JobHistory},
+};
 
 /// One path segment: everything but RFC 3986's unreserved characters is escaped.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -213,6 +216,22 @@ impl Api {
         let path = format!("task-progresses/{}?all=false", segment(api_id));
         let answer = self.call(Method::GET, &path, None).await?;
         whole::<Page<ProgressView>>(answer).map(|page| page.inventories.into_iter().next_back())
+    }
+
+    /// The states that a job has been in, the oldest first.
+    pub async fn history(&self, uuid: &str) -> Result<JobHistory, ClientError> {
+        self.told(&format!("v1/jobs/{}/history", segment(uuid))).await
+    }
+
+    /// What an image was found to be when it was made. Of one that is not Ready yet, as of one that does not exist, it is refused.
+    pub async fn inspection(&self, uuid: &str) -> Result<ImageInspection, ClientError> {
+        self.told(&format!("v1/images/{}/inspection", segment(uuid))).await
+    }
+
+    /// A question beside ZStack's calls.
+    async fn told<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        let (_, answer, _) = exchange(self.request(Method::GET, self.url(path)?)).await?;
+        whole(answer)
     }
 
     /// QueryImage with a query string.

@@ -7,6 +7,7 @@ use crate::domain::{
     clock::EpochMs,
     ids::ImageUuid,
     image::ImageRecord,
+    inspected::Inspected,
     query::{Page, Query},
     tag::Resource,
     update_image::ImageChanges,
@@ -153,6 +154,7 @@ pub(super) fn image_values(image: &ImageRecord) -> Result<Vec<Value>> {
         image.created_ms,
         image.last_op_ms,
         image.deleted_ms,
+        image.inspection.as_ref().map(Inspected::to_json),
     ])
 }
 

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use crate::domain::{
     account::Scope,
     clock::EpochMs,
+    history::StateChange,
     ids::{ImageUuid, JobUuid},
     image_id::ImageId,
     job::{JobResult, LongJob, Reason},
@@ -45,6 +46,10 @@ impl<D: Dialect> JobRepository for SqlDatabase<D> {
 
     async fn jobs(&self, query: &Query, scope: Scope) -> Result<Page<LongJob>> {
         query::page(self, &JOBS, query, scope, rows::job).await
+    }
+
+    async fn job_history(&self, uuid: JobUuid, scope: Scope) -> Result<Option<Vec<StateChange>>> {
+        self.history_of(uuid, scope).await
     }
 
     async fn newest_change_ms(&self) -> Result<Option<EpochMs>> {
@@ -222,6 +227,7 @@ fn job_values(new: &NewUploadJob) -> Vec<Value> {
         job.created_ms,
         job.last_op_ms,
         job.finished_ms,
+        &new.cause,
     ]
 }
 
@@ -293,6 +299,7 @@ impl Write for MoveJob {
             self.node,
             self.now_ms,
             self.state.is_final().then_some(self.now_ms),
+            &self.cause,
         ];
         let Some(row) = link.one(st::JOB_MOVE, change).await? else {
             let exists = link.number(SqlText::Fixed(st::JOB_EXISTS), values![self.uuid]).await?;

@@ -16,6 +16,7 @@ mod accounts;
 mod clause;
 mod dialect;
 mod error;
+mod history;
 mod identity;
 mod images;
 mod jobs;
@@ -60,6 +61,7 @@ use crate::domain::{
     account::{Scope, StorageRecord},
     add_image::InvalidField,
     clock::EpochMs,
+    history::StateChange,
     ids::{ApiId, ImageUuid, JobUuid, NodeUuid, UploadUuid},
     image::ImageRecord,
     image_id::ImageId,
@@ -89,6 +91,8 @@ pub struct NewUploadJob {
     pub user_tags: Vec<String>,
     /// Uploads that are not final which the account may have; one more is [`Created::TooManyOpenUploads`].
     pub open_uploads_max: u64,
+    /// Why there is such a job, in words: with it its history begins.
+    pub cause: String,
 }
 
 /// Outcome of recording a new upload job.
@@ -124,6 +128,8 @@ pub struct MoveJob {
     pub result: Option<JobResult>,
     /// The process that runs it from now on; `None` leaves the old one.
     pub node: Option<NodeUuid>,
+    /// Why it goes to `state`, in words, for its history; of no account where it is in that state already.
+    pub cause: String,
     /// What becomes of the image.
     pub image: ImageChange,
     /// What becomes of the upload; `None` leaves it as it is.
@@ -172,7 +178,7 @@ pub struct TakeOver {
     pub waits_for: String,
     /// The detail of their result; the nil uuid in it stands for the job's own.
     pub detail: String,
-    /// The cause in their result.
+    /// The cause in their result, and in their history.
     pub cause: String,
     /// Now.
     pub now_ms: EpochMs,
@@ -224,6 +230,10 @@ pub trait JobRepository: Send + Sync + 'static {
     /// without milliseconds means any in its second. Rows of equal order come by uuid; without a sort, by creation. At most
     /// `LIMIT_DEFAULT` rows, 500 values in a list and 2,000 in a query.
     async fn jobs(&self, query: &Query, scope: Scope) -> Result<Page<LongJob>>;
+    /// The states that a job has been in, the oldest first, if the scope may see it: never empty, and the last is the state that it
+    /// is in. A change is recorded in the transaction that makes it, whoever does; of more than 100 the oldest go, but for the
+    /// first. Of what an earlier version did only the end is known.
+    async fn job_history(&self, uuid: JobUuid, scope: Scope) -> Result<Option<Vec<StateChange>>>;
     /// When a job or an image was last changed; `None` if there is none.
     async fn newest_change_ms(&self) -> Result<Option<EpochMs>>;
     /// Moves a job by compare-and-swap on its generation, image and upload in the same step.

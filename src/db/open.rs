@@ -85,7 +85,8 @@ pub(super) const SQLITE: &Migrations = migrations!("sqlite":
     4 "0004_scale_indexes",
     5 "0005_client_metadata",
     6 "0006_scheduler",
-    7 "0007_partial_uploads"
+    7 "0007_partial_uploads",
+    8 "0008_inspection_and_history"
 );
 pub(super) const POSTGRES: &Migrations = migrations!("postgres":
     1 "0001_records",
@@ -94,7 +95,8 @@ pub(super) const POSTGRES: &Migrations = migrations!("postgres":
     4 "0004_scale_indexes",
     5 "0005_client_metadata",
     6 "0006_scheduler",
-    7 "0007_partial_uploads"
+    7 "0007_partial_uploads",
+    8 "0008_inspection_and_history"
 );
 
 /// Runs what is missing, each in a transaction of its own.

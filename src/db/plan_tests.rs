@@ -95,6 +95,8 @@ fn fixed() -> Vec<(&'static str, Vec<Value>)> {
     let (text, time) = ("x", 1_i64);
     vec![
         (st::JOB_BY_UUID, values![text, text]),
+        (st::JOB_STATE, values![text, text]),
+        (st::JOB_HISTORY, values![text]),
         (st::JOBS_LIVE_OF, values![text, text, 100_i64]),
         (st::JOBS_NEWEST, Vec::new()),
         (st::IMAGES_NEWEST, Vec::new()),

@@ -194,6 +194,7 @@ pub(super) fn image(row: &impl Fields) -> Result<ImageRecord> {
         created_ms: row.int("created_ms")?,
         last_op_ms: row.int("last_op_ms")?,
         deleted_ms: row.int_or_null("deleted_ms")?,
+        inspection: row.parsed_or_null("inspection")?,
     })
 }
 

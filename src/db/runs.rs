@@ -34,6 +34,8 @@ pub struct NewRun {
     pub tags: RunTags,
     /// As in [`NewUploadJob`](super::NewUploadJob).
     pub open_uploads_max: u64,
+    /// Why it runs again, in words, for its history.
+    pub cause: String,
 }
 
 /// What becomes of the tags of a job that runs again.
@@ -92,6 +94,7 @@ impl NewRun {
             job.created_ms,
             job.last_op_ms,
             job.finished_ms,
+            &self.cause,
         ];
         let row = link.one(st::JOB_RUN_AGAIN, change).await?;
         row.map(|row| RowOf::new(&row, "long_job", "uuid").int("generation")).transpose()

@@ -32,7 +32,7 @@ macro_rules! image_columns {
         "i.uuid, i.account_uuid, i.name, i.description, i.enabled, i.status, i.size, \
          i.actual_size, i.md5, i.sha256, i.url, i.media_type, i.guest_os_type, i.platform, \
          i.architecture, i.format, i.system, i.virtio, i.storage_uuid, i.created_ms, \
-         i.last_op_ms, i.deleted_ms"
+         i.last_op_ms, i.deleted_ms, i.inspection"
     };
 }
 
@@ -40,9 +40,9 @@ macro_rules! image_insert {
     () => {
         "INSERT INTO image (uuid, account_uuid, name, description, enabled, status, size, \
          actual_size, md5, sha256, url, media_type, guest_os_type, platform, architecture, \
-         format, system, virtio, storage_uuid, created_ms, last_op_ms, deleted_ms) VALUES \
-         ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
-         $20, $21, $22) "
+         format, system, virtio, storage_uuid, created_ms, last_op_ms, deleted_ms, inspection) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
+         $18, $19, $20, $21, $22, $23) "
     };
 }
 
@@ -91,8 +91,9 @@ pub(super) const OPEN_UPLOADS_COUNT: &str = "SELECT (SELECT COUNT(*) FROM long_j
 pub(super) const JOB_INSERT: &str = "INSERT INTO long_job (uuid, account_uuid, name, description, \
      api_id, job_name, job_data, state, suspend_reason, generation, stage, stage_percent, \
      waits_for, result_kind, result_detail, result_cause, image_uuid, upload_uuid, node_uuid, \
-     created_ms, last_op_ms, finished_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
-     $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) ON CONFLICT DO NOTHING";
+     created_ms, last_op_ms, finished_ms, state_cause) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, \
+     $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23) \
+     ON CONFLICT DO NOTHING";
 pub(super) const UPLOAD_INSERT: &str = "INSERT INTO upload (uuid, job_uuid, image_uuid, \
      account_uuid, image_id, completion, declared_length, expected_md5, expected_sha256, \
      offset_cached, stored_cached, fate, url_generation, owner_node, owner_epoch, \
@@ -125,7 +126,8 @@ pub(super) const IMAGE_REPLACE: &str = concat!(
      platform = excluded.platform, architecture = excluded.architecture, \
      format = excluded.format, system = excluded.system, virtio = excluded.virtio, \
      storage_uuid = excluded.storage_uuid, created_ms = excluded.created_ms, \
-     last_op_ms = excluded.last_op_ms, deleted_ms = excluded.deleted_ms"
+     last_op_ms = excluded.last_op_ms, deleted_ms = excluded.deleted_ms, \
+     inspection = excluded.inspection"
 );
 /// Of a job, in order.
 pub(super) const TAGS_OF_JOB: &str = "SELECT kind, tag FROM tag \
@@ -136,13 +138,18 @@ pub(super) const JOB_BY_UUID: &str = concat!(
     job_columns!(),
     " FROM long_job j WHERE j.uuid = $1 AND (CAST($2 AS TEXT) IS NULL OR j.account_uuid = $2)"
 );
-/// The compare-and-swap. Everything that follows from a move hangs on this one row: whoever gets it moves the rest.
+/// The compare-and-swap. Everything that follows from a move hangs on this one row: whoever gets it moves the rest. The history gets its
+/// row from a trigger (migration 0008), here as with every other statement that changes a state. The cause is that of the state:
+/// another stage leaves it.
 pub(super) const JOB_MOVE: &str = "UPDATE long_job SET generation = generation + 1, state = $3, \
      suspend_reason = $4, stage = $5, stage_percent = $6, waits_for = $7, \
      result_kind = COALESCE(CAST($8 AS TEXT), result_kind), \
      result_detail = CASE WHEN CAST($8 AS TEXT) IS NULL THEN result_detail ELSE $9 END, \
      result_cause = CASE WHEN CAST($8 AS TEXT) IS NULL THEN result_cause ELSE $10 END, \
-     node_uuid = COALESCE(CAST($11 AS TEXT), node_uuid), last_op_ms = $12, finished_ms = $13 \
+     node_uuid = COALESCE(CAST($11 AS TEXT), node_uuid), last_op_ms = $12, finished_ms = $13, \
+     state_cause = CASE WHEN state = $3 \
+     AND COALESCE(suspend_reason, '') = COALESCE(CAST($4 AS TEXT), '') \
+     THEN state_cause ELSE $14 END \
      WHERE uuid = $1 AND generation = $2 \
      RETURNING uuid, generation, image_uuid, upload_uuid, api_id";
 /// A new run takes the place of one that is over: never of one that is not.
@@ -150,7 +157,7 @@ pub(super) const JOB_RUN_AGAIN: &str = "UPDATE long_job SET generation = generat
      name = $3, description = $4, api_id = $5, job_data = $6, state = $7, suspend_reason = $8, \
      stage = $9, stage_percent = $10, waits_for = $11, result_kind = $12, result_detail = $13, \
      result_cause = $14, image_uuid = $15, upload_uuid = $16, node_uuid = $17, created_ms = $18, \
-     last_op_ms = $19, finished_ms = $20 \
+     last_op_ms = $19, finished_ms = $20, state_cause = $21 \
      WHERE uuid = $1 AND generation = $2 AND finished_ms IS NOT NULL RETURNING uuid, generation";
 pub(super) const JOB_EXISTS: &str = "SELECT COUNT(*) AS n FROM long_job WHERE uuid = $1";
 pub(super) const JOB_RENAME: &str = "UPDATE long_job SET \
@@ -171,6 +178,13 @@ pub(super) const JOBS_LIVE_OF: &str = concat!(
      AND j.finished_ms IS NULL \
      ORDER BY u.offset_cached DESC, j.created_ms DESC, j.uuid LIMIT $3"
 );
+/// What a job says of itself that has no row in its history.
+pub(super) const JOB_STATE: &str = "SELECT j.uuid AS job_uuid, j.state, j.suspend_reason, \
+     j.created_ms, COALESCE(j.finished_ms, j.last_op_ms) AS at_ms, j.state_cause AS cause \
+     FROM long_job j WHERE j.uuid = $1 AND (CAST($2 AS TEXT) IS NULL OR j.account_uuid = $2)";
+/// Migration 0008 bounds it.
+pub(super) const JOB_HISTORY: &str = "SELECT h.job_uuid, h.at_ms, h.state, h.suspend_reason, \
+     h.cause FROM job_history h WHERE h.job_uuid = $1 ORDER BY h.number";
 pub(super) const JOBS_NEWEST: &str = "SELECT COALESCE(MAX(last_op_ms), 0) AS n FROM long_job";
 pub(super) const IMAGES_NEWEST: &str = "SELECT COALESCE(MAX(last_op_ms), 0) AS n FROM image";
 pub(super) const JOBS_UNFINISHED: &str = concat!(
@@ -185,7 +199,7 @@ pub(super) const JOBS_UNFINISHED: &str = concat!(
 pub(super) const JOBS_TAKE: &str = "UPDATE long_job SET generation = generation + 1, \
      state = $7, suspend_reason = $8, waits_for = $9, result_kind = 'error', \
      result_detail = REPLACE($10, $11, uuid), result_cause = $12, node_uuid = $1, \
-     last_op_ms = $13 WHERE finished_ms IS NULL AND uuid > $3 AND uuid <= $4 AND state = $5 \
+     last_op_ms = $13, state_cause = $12 WHERE finished_ms IS NULL AND uuid > $3 AND uuid <= $4 AND state = $5 \
      AND COALESCE(suspend_reason, '') = COALESCE(CAST($6 AS TEXT), '') \
      AND EXISTS (SELECT 1 FROM upload u WHERE u.uuid = long_job.upload_uuid \
      AND u.owner_node = $1 AND u.lease_until_ms = $2) RETURNING uuid";

@@ -3,6 +3,7 @@
 use super::{
     clock::EpochMs,
     ids::{AccountUuid, ImageUuid, StorageUuid},
+    inspected::Inspected,
 };
 
 /// ZStack's `status` of an image, as far as it occurs here.
@@ -112,6 +113,8 @@ pub struct ImageRecord {
     pub last_op_ms: EpochMs,
     /// When it was deleted; it is expunged a while later.
     pub deleted_ms: Option<EpochMs>,
+    /// What the look at its content led to; `None` until it was looked at, and of images from before that was kept.
+    pub inspection: Option<Inspected>,
 }
 
 impl ImageRecord {

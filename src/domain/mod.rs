@@ -3,9 +3,11 @@
 pub mod account;
 pub mod add_image;
 pub mod clock;
+pub mod history;
 pub mod ids;
 pub mod image;
 pub mod image_id;
+pub mod inspected;
 pub mod job;
 pub mod job_state;
 pub mod peer;

@@ -163,6 +163,7 @@ mod tests {
             created_ms: 1,
             last_op_ms: 2,
             deleted_ms: None,
+            inspection: None,
         }
     }
 

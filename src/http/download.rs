@@ -224,6 +224,7 @@ mod tests {
             created_ms,
             last_op_ms: created_ms,
             deleted_ms: None,
+            inspection: None,
         };
         let (first, second) = (entity_tag(&image(1, None)), entity_tag(&image(2, None)));
         assert_ne!(first, second, "it was made anew by another run");

@@ -70,6 +70,9 @@ pub enum RequestFault {
     /// No such image, or it is not Ready.
     #[error("there is no such image")]
     NoImage,
+    /// No such job.
+    #[error("there is no such job")]
+    NoJob,
     /// The body does not hold the bytes that its headers announce.
     #[error("the body is shorter than announced")]
     ShortBody,

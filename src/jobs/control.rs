@@ -5,7 +5,7 @@
 
 use super::{
     JobError, JobView, Jobs,
-    moves::{Moved, Step, interrupted, superseded},
+    moves::{Moved, Step, asker, interrupted, superseded},
 };
 use crate::{
     db::Deleted,
@@ -58,6 +58,7 @@ impl Jobs {
             Ok(Some(
                 Step::new(JobEvent::SuspendAsked)
                     .waits_for("resumeLongJob")
+                    .because(format!("suspended by {}", asker(caller, job)))
                     .result(interrupted(uuid, "suspended by the user")),
             ))
         });
@@ -72,25 +73,25 @@ impl Jobs {
     /// `WrongState` with ZStack's words.
     pub async fn resume(&self, caller: Caller, uuid: JobUuid) -> Result<JobView, JobError> {
         let scope = caller.scope();
-        let resumed =
-            self.whole(move |jobs| async move { jobs.resume_job(uuid, scope, |_| true).await });
+        let resumed = self.whole(move |jobs| async move {
+            let by_whom = |now: &LongJob| Some(format!("resumed by {}", asker(caller, now)));
+            jobs.resume_job(uuid, scope, by_whom).await
+        });
         let job = resumed.await?;
         self.view(job).await
     }
 
-    /// Resumes a job that is `wanted` as it is found; one that is not is left as it is.
+    /// Resumes a job for the cause that is `wanted` for it as it is found; without one it is left as it is.
     pub(super) async fn resume_job(
         &self,
         uuid: JobUuid,
         scope: Scope,
-        wanted: impl Fn(&LongJob) -> bool + Send + Sync,
+        wanted: impl Fn(&LongJob) -> Option<String> + Send + Sync,
     ) -> Result<LongJob, JobError> {
         let _alone = self.lock(uuid).await;
         let moved = self.move_job(uuid, scope, |now| {
-            if !wanted(now) {
-                return Ok(None);
-            }
-            let step = Step::new(JobEvent::Resume).result(JobResult::Event);
+            let Some(cause) = wanted(now) else { return Ok(None) };
+            let step = Step::new(JobEvent::Resume).because(cause).result(JobResult::Event);
             Ok(Some(match now.stage {
                 // The crash came while its bytes became the image: only this stage says so.
                 // Nor does a client send anything to one that is joined.
@@ -133,7 +134,8 @@ impl Jobs {
         self.whole(move |jobs| async move {
             let asked = |now: &LongJob| {
                 is_meant(now)?;
-                Ok(Some(Step::new(JobEvent::CancelAsked)))
+                let cause = format!("canceled by {}", asker(caller, now));
+                Ok(Some(Step::new(JobEvent::CancelAsked).because(cause)))
             };
             let moved = jobs.move_job(uuid, scope, asked).await?;
             jobs.clean_up(moved.job()).await
@@ -159,13 +161,13 @@ impl Jobs {
         }
         let detail = format!("long job[uuid:{}] has been canceled", job.uuid);
         let moved = self.move_run(job.run(), |_| {
-            Ok(Some(Step::new(JobEvent::CleanedUp).without_bytes(UploadFate::Discarded).result(
-                JobResult::Error {
-                    detail: detail.clone(),
-                    cause: "canceled by the user".to_owned(),
-                    reason: Reason::NotTheFile,
-                },
-            )))
+            let result = JobResult::Error {
+                detail: detail.clone(),
+                cause: "canceled by the user".to_owned(),
+                reason: Reason::NotTheFile,
+            };
+            let step = Step::new(JobEvent::CleanedUp).because("its bytes were removed");
+            Ok(Some(step.without_bytes(UploadFate::Discarded).result(result)))
         });
         match moved.await? {
             Moved::Now(_) | Moved::Unchanged(_) => {}

@@ -210,7 +210,11 @@ impl Jobs {
             }
             // BytesArrived on a Running job changes nothing but what the step says.
             let step = Step::new(JobEvent::BytesArrived).stage(stage);
-            let step = if wakes { step.result(JobResult::Event) } else { step };
+            let step = if wakes {
+                step.because("all its bytes are here").result(JobResult::Event)
+            } else {
+                step
+            };
             Ok(Some(match &image {
                 Some(image) => step.image(image.clone()),
                 None => step,
@@ -377,8 +381,10 @@ impl Jobs {
         self.parts.uploads.publish(upload, job.image).await?;
         let now_ms = self.parts.clock.now_ms();
         let ready = ImageRecord { status: ImageStatus::Ready, last_op_ms: now_ms, ..image };
-        let woken = self
-            .move_run(run, |now| Ok((!left(now.state)).then(|| Step::new(JobEvent::BytesArrived))));
+        let woken = self.move_run(run, |now| {
+            let step = || Step::new(JobEvent::BytesArrived).because("all its bytes are here");
+            Ok((!left(now.state)).then(step))
+        });
         if woken.await?.job().state != JobState::Running {
             return Ok(false);
         }
@@ -445,6 +451,7 @@ pub(super) fn described(
         sha256: finished.digests.sha256.map(|sha256| hex(&sha256)),
         format: probed.format.to_owned(),
         media_type,
+        inspection: Some(probed.inspected()),
         ..image
     })
 }

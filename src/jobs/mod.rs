@@ -4,6 +4,7 @@ mod api_calls;
 mod control;
 mod error;
 mod finish;
+mod history;
 mod hooks;
 mod images;
 mod join;

@@ -4,7 +4,7 @@ use super::{JobError, Jobs};
 use crate::{
     db::{Applied, ImageChange, MoveJob},
     domain::{
-        account::Scope,
+        account::{Caller, Scope},
         ids::{JobUuid, NodeUuid},
         image::ImageRecord,
         job::{JobResult, LongJob, Reason, Run, Stage},
@@ -25,6 +25,7 @@ pub(super) struct Step {
     stage: Option<Stage>,
     waits_for: Option<String>,
     result: Option<JobResult>,
+    cause: Option<String>,
     image: ImageChange,
     fate: Option<UploadFate>,
 }
@@ -37,6 +38,7 @@ impl Step {
             stage: None,
             waits_for: None,
             result: None,
+            cause: None,
             image: ImageChange::Keep,
             fate: None,
         }
@@ -55,6 +57,18 @@ impl Step {
     /// Sets the result.
     pub(super) fn result(self, result: JobResult) -> Self {
         Self { result: Some(result), ..self }
+    }
+
+    /// Says why, and by whom, for the job's history. Without it the result says so, or the event does.
+    pub(super) fn because(self, words: impl Into<String>) -> Self {
+        Self { cause: Some(words.into()), ..self }
+    }
+
+    fn cause(&self) -> String {
+        match (&self.cause, &self.result) {
+            (Some(cause), _) | (None, Some(JobResult::Error { cause, .. })) => cause.clone(),
+            (None, Some(JobResult::Event) | None) => words(self.event).to_owned(),
+        }
     }
 
     /// Replaces the image's record.
@@ -153,6 +167,7 @@ impl Jobs {
 fn change(job: &LongJob, next: JobState, step: Step, node: NodeUuid, now_ms: i64) -> MoveJob {
     let stage = step.stage.unwrap_or(job.stage);
     let percent = if stage == job.stage { job.stage_percent } else { 0 };
+    let cause = step.cause();
     MoveJob {
         uuid: job.uuid,
         generation: job.generation,
@@ -162,6 +177,7 @@ fn change(job: &LongJob, next: JobState, step: Step, node: NodeUuid, now_ms: i64
         waits_for: step.waits_for,
         result: step.result,
         node: Some(node),
+        cause,
         image: step.image,
         fate: step.fate,
         now_ms,
@@ -180,6 +196,30 @@ fn after(job: &LongJob, change: &MoveJob) -> LongJob {
         finished_ms: if change.state.is_final() { Some(change.now_ms) } else { job.finished_ms },
         ..job.clone()
     }
+}
+
+/// What an event says by itself.
+const fn words(event: JobEvent) -> &'static str {
+    match event {
+        JobEvent::Start => "the work began",
+        JobEvent::BytesArrived => "bytes arrived",
+        JobEvent::WentSilent => "no byte arrived for a while",
+        JobEvent::SuspendAsked => "suspended by the user",
+        JobEvent::StorageFull => "the storage is full",
+        JobEvent::StorageFailed => "the storage failed",
+        JobEvent::NodeLost => "the service was restarted",
+        JobEvent::Resume => "resumed",
+        JobEvent::CancelAsked => "canceled by the user",
+        JobEvent::CleanedUp => "its bytes were removed",
+        JobEvent::Succeed => "the image is Ready",
+        JobEvent::Fail => "it cannot succeed any more",
+        JobEvent::RunAgain => "run again",
+    }
+}
+
+/// Who asks for something, as a history tells it.
+pub(super) fn asker(caller: Caller, job: &LongJob) -> &'static str {
+    if caller.account == job.account { "the user" } else { "an administrator" }
 }
 
 /// The job runs again, with another upload.

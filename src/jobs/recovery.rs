@@ -146,7 +146,10 @@ impl Jobs {
 
     /// Resumes a run that waits although all its bytes are here, unless a user has said that it shall.
     pub(super) async fn lead_on(&self, run: Run) -> Result<(), JobError> {
-        let mine = |now: &LongJob| now.run() == run && by_itself(now.state);
+        let mine = |now: &LongJob| {
+            let is_mine = now.run() == run && by_itself(now.state);
+            is_mine.then(|| "all its bytes are here".to_owned())
+        };
         // What a slice woke while this was looking will be finished by that one.
         self.resume_job(run.job, Scope::All, mine).await.map(drop)
     }

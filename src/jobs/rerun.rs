@@ -7,7 +7,7 @@
 use super::{
     JobError, JobView, Jobs, NewJob,
     control::not_found,
-    moves::refusal,
+    moves::{asker, refusal},
     submit::{Named, Plan, Records, taken},
     tags::tags_on,
 };
@@ -28,8 +28,8 @@ use crate::{
 
 /// Why a job runs again.
 pub(super) enum Again {
-    /// `rerunLongJob`: as it was submitted, by this call.
-    Rerun(ApiId),
+    /// `rerunLongJob`: as it was submitted, by this call of this caller.
+    Rerun(ApiId, Caller),
     /// Submitted again under its uuid: everything but uuid and owner is new.
     Submitted { new: Box<NewJob>, plan: Box<Plan> },
 }
@@ -48,7 +48,8 @@ impl Jobs {
         self.whole(move |jobs| async move {
             let _alone = jobs.lock(uuid).await;
             let before = jobs.parts.db.job(uuid, scope).await?;
-            jobs.run_again(before.ok_or_else(|| not_found(uuid))?, Again::Rerun(api_id)).await
+            let again = Again::Rerun(api_id, caller);
+            jobs.run_again(before.ok_or_else(|| not_found(uuid))?, again).await
         })
         .await
     }
@@ -78,7 +79,7 @@ impl Jobs {
             Ok(Next::Stay) => before.state,
             Err(illegal) => {
                 return Err(match again {
-                    Again::Rerun(_) => refusal(&before, illegal.event),
+                    Again::Rerun(..) => refusal(&before, illegal.event),
                     Again::Submitted { .. } => JobError::WrongState {
                         state: before.state,
                         words: format!(
@@ -89,15 +90,17 @@ impl Jobs {
                 });
             }
         };
-        let (new, plan, tags) = match again {
-            Again::Rerun(api_id) => {
+        let (new, plan, tags, cause) = match again {
+            Again::Rerun(api_id, caller) => {
                 let new = self.as_submitted(&before, api_id).await?;
                 let plan = Box::new(self.plan(&new)?);
-                (Box::new(new), plan, RunTags::Keep)
+                let cause = format!("run again by {}", asker(caller, &before));
+                (Box::new(new), plan, RunTags::Keep, cause)
             }
             Again::Submitted { new, plan } => {
                 let (system, user) = (new.system_tags.clone(), new.user_tags.clone());
-                (new, plan, RunTags::Replace { system, user })
+                let tags = RunTags::Replace { system, user };
+                (new, plan, tags, "submitted again".to_owned())
             }
         };
         self.check_image_is_free(&before, plan.image).await?;
@@ -108,7 +111,7 @@ impl Jobs {
         }
         let records = self.records_of_run(&before, &new, &plan, state, &tags)?;
         self.parts.uploads.prepare(&records.upload, self.following(&plan)).await?;
-        match self.record_run(before, &records, tags).await {
+        match self.record_run(before, &records, tags, cause).await {
             Ok(generation) => {
                 let job = LongJob { generation, ..records.job };
                 Ok(self.begun(Records { job, ..records }))
@@ -210,6 +213,7 @@ impl Jobs {
         before: LongJob,
         records: &Records,
         tags: RunTags,
+        cause: String,
     ) -> Result<i64, JobError> {
         let open_uploads_max = self.parts.limits.open_uploads_max;
         let (job, image) = (records.job.uuid, records.image.uuid);
@@ -220,6 +224,7 @@ impl Jobs {
             upload: records.upload.clone(),
             tags,
             open_uploads_max,
+            cause,
         };
         match self.parts.db.begin_run(run).await? {
             RunBegun::Begun(generation) => {

@@ -191,7 +191,12 @@ impl Jobs {
         let (job, image) = (records.job.clone(), records.image.clone());
         let upload = records.upload.clone();
         let parts = &records.upload.parts;
-        let new = NewUploadJob { job, image, upload, system_tags, user_tags, open_uploads_max };
+        let cause = match parts.len() {
+            0 => "submitted".to_owned(),
+            parts => format!("submitted, to be joined of {parts} parts"),
+        };
+        let new =
+            NewUploadJob { job, image, upload, system_tags, user_tags, open_uploads_max, cause };
         match self.parts.db.create_upload_job(new).await? {
             Created::Recorded => {
                 self.news.job(&records.job);
@@ -248,6 +253,7 @@ impl Jobs {
             created_ms: now_ms,
             last_op_ms: now_ms,
             deleted_ms: None,
+            inspection: None,
         }
     }
 

@@ -183,6 +183,7 @@ impl Jobs {
             system_tags: new.system_tags.clone(),
             user_tags: new.user_tags.clone(),
             open_uploads_max,
+            cause: "made of one request".to_owned(),
         });
         match recorded.await {
             Ok(Created::Recorded) => {

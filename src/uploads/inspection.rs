@@ -3,12 +3,18 @@
 
 use std::ops::Range;
 
-use longshore_storage::inspect::{Finding, Format, Inspector, Report, Rules};
+use longshore_storage::inspect::{Finding, Format, Inspector, Level, Report, Rules};
 
 use super::{Live, UploadError, Uploads, Verdict};
 use crate::{
     config::InspectPolicy,
-    domain::{account::Scope, ids::UploadUuid, job::Reason, upload::UploadKind},
+    domain::{
+        account::Scope,
+        ids::UploadUuid,
+        inspected::{Inspected, InspectedUnder, InspectionWarning},
+        job::Reason,
+        upload::UploadKind,
+    },
 };
 
 /// What is asked of the content of images.
@@ -29,6 +35,52 @@ pub struct Probed {
     pub virtual_size: u64,
     /// Why it is not taken, if it is not.
     pub refusal: Option<Refusal>,
+    /// What a refusal led to.
+    policy: InspectPolicy,
+    /// What was found and did not keep it from being taken, as it is told to people.
+    warnings: Vec<InspectionWarning>,
+}
+
+impl Probed {
+    fn new(policy: InspectPolicy, told: &[Finding], report: &Report) -> Self {
+        let mut warnings = Vec::new();
+        if policy != InspectPolicy::Off {
+            for finding in told.iter().chain(&report.findings) {
+                let warning = warning(finding);
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
+        }
+        let (format, virtual_size) = (report.format.name(), report.virtual_size);
+        Self { format, virtual_size, refusal: None, policy, warnings }
+    }
+
+    /// What is kept with the image.
+    pub fn inspected(&self) -> Inspected {
+        Inspected {
+            policy: match self.policy {
+                InspectPolicy::Enforce => InspectedUnder::Enforce,
+                InspectPolicy::Warn => InspectedUnder::Warn,
+                InspectPolicy::Off => InspectedUnder::Off,
+            },
+            format: self.format.to_owned(),
+            virtual_size: self.virtual_size,
+            warnings: self.warnings.clone(),
+        }
+    }
+}
+
+/// A finding of an image that is taken all the same.
+fn warning(finding: &Finding) -> InspectionWarning {
+    let allowed = match finding.level {
+        Level::Warning => "",
+        Level::Refusal => " (it was taken because the policy of the inspection is `warn`)",
+    };
+    InspectionWarning {
+        rule: finding.code().to_owned(),
+        words: format!("{finding}{allowed}: {}", finding.advice()),
+    }
 }
 
 /// Why an image, or what is sent for it, is not taken: in words for a person.
@@ -61,7 +113,9 @@ impl Uploads {
         let mut inspector = Inspector::new(self.rules(live).await?, Some(length));
         self.show(live, &mut inspector, length).await?;
         let mut report = inspector.so_far();
-        let refused = match self.limits.inspection.policy {
+        let told = report.findings.clone();
+        let policy = self.limits.inspection.policy;
+        let refused = match policy {
             InspectPolicy::Enforce => report.refusal().map(Refusal::new),
             InspectPolicy::Warn | InspectPolicy::Off => None,
         };
@@ -73,11 +127,7 @@ impl Uploads {
             self.show(live, &mut inspector, length).await?;
             report = inspector.so_far();
         }
-        Ok(Probed {
-            format: report.format.name(),
-            virtual_size: report.virtual_size,
-            refusal: refused,
-        })
+        Ok(Probed { refusal: refused, ..Probed::new(policy, &told, &report) })
     }
 
     /// Looks at a whole body in memory, of an image that was said to be of `format`; `None` if it is to be refused.
@@ -93,15 +143,12 @@ impl Uploads {
             return None;
         }
         self.tell(upload, &report);
+        let told = report.findings.clone();
         if report.refusal().is_some() {
             // As in `probe`: recorded as what it is.
             report = self.look_at(None, bytes);
         }
-        Some(Probed {
-            format: report.format.name(),
-            virtual_size: report.virtual_size,
-            refusal: None,
-        })
+        Some(Probed::new(self.limits.inspection.policy, &told, &report))
     }
 
     fn look_at(&self, declared: Option<Format>, bytes: &[u8]) -> Report {

@@ -1,8 +1,13 @@
-//! The state of an upload as the upload URL answers it to `GET` and to a native `PUT`.
+//! The state of an upload as the upload URL answers it to `GET` and to a native `PUT`; what a job has been through and what an image was
+//! found to be.
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::job_state::JobState;
+use jiff::Timestamp;
+
+use crate::domain::{
+    history::StateChange, image::ImageRecord, inspected::InspectedUnder, job_state::JobState,
+};
 
 /// Longest list of missing ranges in one answer; whoever needs the rest asks again when these are sent.
 pub const MISSING_RANGES_MAX: usize = 1000;
@@ -106,6 +111,94 @@ pub struct UploadState {
     pub detail: Option<String>,
 }
 
+/// The states that a job has been in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobHistory {
+    /// The oldest first: with it the job began. The last is the state that it is in.
+    pub states: Vec<StateTold>,
+}
+
+/// A state that a job came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StateTold {
+    /// The state.
+    pub state: StateName,
+    /// When, in epoch milliseconds.
+    pub at_ms: i64,
+    /// When, as RFC 3339 has it, in UTC.
+    pub at: String,
+    /// Why, and by whom, in words.
+    pub cause: String,
+}
+
+impl JobHistory {
+    /// Of these changes, in their order.
+    pub fn of(changes: Vec<StateChange>) -> Self {
+        let states = changes.into_iter().map(|change| StateTold {
+            state: change.state.into(),
+            at_ms: change.at_ms,
+            at: Timestamp::from_millisecond(change.at_ms).unwrap_or_default().to_string(),
+            cause: change.cause,
+        });
+        Self { states: states.collect() }
+    }
+}
+
+/// What an image was found to be when it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageInspection {
+    /// Whether anything was looked for beside format and size, and what was found is kept.
+    pub inspected: bool,
+    /// Format by content; of an image from before that was kept, that of its record.
+    pub format: String,
+    /// What the image is used for, by its record.
+    pub media_type: String,
+    /// Bytes of the disk inside; `null` where nobody knows.
+    pub virtual_size_bytes: Option<u64>,
+    /// Bytes that are stored.
+    pub size_bytes: u64,
+    /// `enforce`, `warn` or `off`: what a refusal led to. `null` of an image from before that was kept.
+    pub policy: Option<String>,
+    /// What was found and did not keep it from becoming an image; `null` unless `inspected`.
+    pub warnings: Option<Vec<WarningTold>>,
+}
+
+/// Something that was found in an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarningTold {
+    /// Its name; never changes.
+    pub rule: String,
+    /// What was found and what to do about it.
+    pub words: String,
+}
+
+impl ImageInspection {
+    /// Of this image.
+    pub fn of(image: &ImageRecord) -> Self {
+        let kept = image.inspection.as_ref();
+        let warnings = kept.filter(|kept| kept.policy != InspectedUnder::Off).map(|kept| {
+            let told = |rule: &String, words: &String| WarningTold {
+                rule: rule.clone(),
+                words: words.clone(),
+            };
+            kept.warnings.iter().map(|warning| told(&warning.rule, &warning.words)).collect()
+        });
+        Self {
+            inspected: warnings.is_some(),
+            format: kept.map_or_else(|| image.format.clone(), |kept| kept.format.clone()),
+            media_type: image.media_type.name().to_owned(),
+            virtual_size_bytes: kept
+                .map(|kept| kept.virtual_size)
+                .or(Some(image.size).filter(|size| *size > 0)),
+            size_bytes: image.actual_size,
+            policy: kept.map(|kept| kept.policy.name().to_owned()),
+            warnings,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +210,20 @@ mod tests {
             assert_eq!(text, state.name(), "{state:?}");
             assert_eq!(StateName::from(state).is_final(), state.is_final(), "{state:?}");
         }
+    }
+
+    #[test]
+    fn a_history_says_when_twice_and_states_by_their_names() {
+        let change = |at_ms, state| StateChange { at_ms, state, cause: "because".to_owned() };
+        let idle = JobState::Suspended(crate::domain::job_state::SuspendReason::Idle);
+        let changes = vec![change(1_795_190_700_001, JobState::Running), change(-1, idle)];
+        assert_eq!(
+            serde_json::to_value(JobHistory::of(changes)).unwrap(),
+            serde_json::json!({"states": [
+                {"state": "Running", "atMs": 1_795_190_700_001_i64, "at": "2026-11-20T16:05:00.001Z", "cause": "because"},
+                {"state": "Suspended", "atMs": -1, "at": "1969-12-31T23:59:59.999Z", "cause": "because"},
+            ]})
+        );
     }
 
     #[test]

@@ -62,12 +62,21 @@ fn a_file_becomes_an_image_and_comes_back() {
     assert_eq!(world.json(["jobs", "show", "--json", job.as_str()])["state"], "Succeeded");
     let shown = world.run(["jobs", "show", job.as_str()]).ends(0).out;
     assert!(shown.contains(image) && shown.contains("upload disk"), "{shown}");
+    let told: Vec<_> = shown.lines().filter(|line| line.starts_with("history ")).collect();
+    let (first, last) = (told[0], told[told.len() - 1]);
+    assert!(first.ends_with("Z Running: submitted"), "{shown}");
+    assert!(last.ends_with("Z Succeeded: the image is Ready"), "{shown}");
+    let states = &world.json(["jobs", "show", "--json", job.as_str()])["history"];
+    assert_eq!(states.as_array().unwrap().len(), told.len(), "{states}");
     assert_eq!(world.run(["jobs", "watch", job.as_str()]).ends(0).out, "Succeeded\n");
 
     let listed = world.run(["images", "list"]).ends(0).out;
     assert!(listed.contains(image) && listed.contains("40.00 MiB"), "{listed}");
     let shown = world.run(["images", "show", image]).ends(0).out;
     assert!(shown.contains(&md5) && shown.contains(&sha256), "{shown}");
+    assert!(shown.contains(&format!("inspected   raw, {} bytes", 40 * MIB)), "{shown}");
+    let found = &world.json(["images", "show", "--json", image])["inspection"];
+    assert_eq!((&found["inspected"], &found["format"]), (&true.into(), &"raw".into()));
     world.run(["images", "download", image]).ends(2).complains("disk.raw exists; give --force");
     world.run(["images", "download", image, "-o", "copy.raw"]).ends(0);
     assert!(fs::read(file).unwrap() == fs::read(world.path("copy.raw")).unwrap(), "other bytes");

@@ -87,7 +87,7 @@ fn status_of(fault: &Fault) -> u16 {
             RequestFault::TusVersion => 412,
             RequestFault::NoSession => 401,
             RequestFault::OwnerOnly => 403,
-            RequestFault::NoImage | RequestFault::NoSuchPath => 404,
+            RequestFault::NoImage | RequestFault::NoJob | RequestFault::NoSuchPath => 404,
             RequestFault::Method { .. } => 405,
             RequestFault::Ended { .. } => 410,
             RequestFault::LengthRequired => 411,

@@ -1,7 +1,9 @@
-//! Our own dialect: `PUT` with `Content-Range`, state as JSON, one-request uploads.
+//! Our own dialect: `PUT` with `Content-Range`, state as JSON, one-request uploads; and what is told of jobs and images beside other
+//! dialects.
 
 mod one_request;
 mod put_headers;
+mod records;
 mod state;
 
 use std::time::Duration;
@@ -24,7 +26,7 @@ use super::{
     problem::{self, Fault, RequestFault},
     refuse_method,
     request_id::RequestId,
-    routes::{Table, at, put},
+    routes::{Table, at, get, put},
     target::Target,
 };
 use crate::{
@@ -37,9 +39,12 @@ use put_headers::PutHeaders;
 const REST_BYTES_MAX: u64 = 4 << 20;
 const REST_WAIT: Duration = Duration::from_secs(2);
 
-/// `PUT /uploads/<IMAGE_ID>`.
+/// `PUT /uploads/<IMAGE_ID>`, the history of a job and the inspection of an image.
 pub(super) fn routes() -> Table {
-    Table::flat(refuse_method).service(at("/uploads/{image_id}", [put().to(one_request::put)]))
+    Table::flat(refuse_method)
+        .service(at("/uploads/{image_id}", [put().to(one_request::put)]))
+        .service(at("/v1/jobs/{uuid}/history", [get().to(records::history)]))
+        .service(at("/v1/images/{uuid}/inspection", [get().to(records::inspection)]))
 }
 
 /// A request in our own dialect on the upload URL.

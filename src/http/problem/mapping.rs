@@ -99,6 +99,11 @@ fn no_upload() -> Problem {
     )
 }
 
+fn no_job() -> Problem {
+    let words = "There is no such job. QueryLongJob lists those you have.";
+    Problem::new(404, code::NOT_FOUND, "No such job", words)
+}
+
 fn of_body(error: BodyError, offset: u64) -> Problem {
     let kept = format!(
         "{offset} bytes from the start on are stored and kept; ask for the state and send the rest."
@@ -363,6 +368,7 @@ pub(super) fn of_request(error: &RequestFault) -> Problem {
             "No such image",
             "There is no such image, or it is not Ready yet. Look at its job.",
         ),
+        RequestFault::NoJob => no_job(),
         RequestFault::ShortBody => new(
             400,
             "short_body",

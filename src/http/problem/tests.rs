@@ -117,6 +117,7 @@ fn faults() -> Vec<(Fault, u16, &'static str)> {
         (RequestFault::BodyType("gzip is not taken").into(), 415, "body_type"),
         (RequestFault::Method { allow: "GET".to_owned() }.into(), 405, "method"),
         (RequestFault::NoImage.into(), 404, "not_found"),
+        (RequestFault::NoJob.into(), 404, "not_found"),
         (RequestFault::NoSuchPath.into(), 404, "not_found"),
         (RequestFault::ShortBody.into(), 400, "short_body"),
         (RequestFault::Failed { detail: "no image".into() }.into(), 422, "unsafe_image"),

@@ -42,6 +42,7 @@ fn image() -> ImageRecord {
         created_ms: FOUR_PM,
         last_op_ms: FOUR_PM,
         deleted_ms: None,
+        inspection: None,
     }
 }
 

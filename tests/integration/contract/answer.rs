@@ -292,6 +292,14 @@ fn json_told(body: &Value) -> String {
     if let Some(samples) = body["samples"].as_array() {
         return format!("samples: {}", samples.len());
     }
+    if let Some(states) = body["states"].as_array() {
+        let told = states.iter().map(|told| {
+            let (at_ms, at) = (told["atMs"].as_i64().unwrap(), told["at"].as_str().unwrap());
+            assert_eq!(at.parse::<jiff::Timestamp>().unwrap().as_millisecond(), at_ms);
+            format!("{} ({})", told["state"].as_str().unwrap(), told["cause"].as_str().unwrap())
+        });
+        return format!("states: {}", told.collect::<Vec<_>>().join(", "));
+    }
     if body.get("checks").is_some() {
         return format!("ready: {}", body["ready"]);
     }

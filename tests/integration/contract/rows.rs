@@ -138,6 +138,7 @@ const NO_UPLOAD_SLICE: &str = "404 slice not_found: There is no such upload, or 
 const NO_PATH: &str = "404 not_found: There is nothing at this path. Uploads go to PUT /uploads/<IMAGE_ID> or to the upload URL of a job.";
 const NOT_READY: &str =
     "404 not_found: There is no such image, or it is not Ready yet. Look at its job.";
+const NO_JOB_HERE: &str = "404 not_found: There is no such job. QueryLongJob lists those you have.";
 const GONE: &str = "410 gone: The upload was canceled, has failed or was started anew; its bytes are gone. Its job says why. Start a new upload.";
 
 const SUBMIT: &str = r#"{"params":{"jobName":"APIAddImageMsg","jobData":"{\"name\":\"a\",\"url\":\"upload://a\",\"format\":\"raw\"}"}}"#;
@@ -158,6 +159,7 @@ pub(super) fn rows() -> Vec<Row> {
         actions(),
         images(),
         changes_of_images(),
+        records(),
         tags(),
         storage(),
         keyed(),
@@ -335,6 +337,32 @@ fn images() -> Vec<Row> {
             .path("/images/{image}/content")
             .other(NOT_READY)
             .own(NOT_READY),
+    ]
+}
+
+/// What is told beside other dialects.
+fn records() -> Vec<Row> {
+    let history = row("GET /v1/jobs/{uuid}/history", PROBLEM)
+        .path("/v1/jobs/{job}/history")
+        .other(NO_JOB_HERE);
+    let inspection = row("GET /v1/images/{uuid}/inspection", PROBLEM)
+        .path("/v1/images/{image}/inspection")
+        .other(NOT_READY);
+    vec![
+        history.clone().own("200 states: Running (submitted)"),
+        history
+            .clone()
+            .when(Stage::Suspended)
+            .own("200 states: Running (submitted), Suspended (suspended by the user)"),
+        history
+            .clone()
+            .when(Stage::Ready)
+            .own("200 states: Running (submitted), Succeeded (the image is Ready)"),
+        history.clone().when(Stage::Canceled).own("200 states: Running (submitted), Canceling (canceled by the user), Canceled (its bytes were removed)"),
+        history.path("/v1/jobs/nonsense/history").own(NO_JOB_HERE),
+        inspection.clone().own(NOT_READY),
+        inspection.clone().when(Stage::Ready).own(r#"200 {"format":"raw","inspected":true,"mediaType":"RootVolumeTemplate","policy":"enforce","sizeBytes":1000,"virtualSizeBytes":1000,"warnings":[{"rule":"raw_odd_length","words":"its length of 1000 bytes is no multiple of 512, as that of a disk is: nothing needs to be done"}]}"#),
+        inspection.path("/v1/images/nonsense/inspection").own(NOT_READY),
     ]
 }
 

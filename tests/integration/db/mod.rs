@@ -1,6 +1,7 @@
 //! The promises of `longshore::db`, on both databases.
 
 mod accounts;
+mod history;
 mod images;
 mod job_moves;
 mod jobs;

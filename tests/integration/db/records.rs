@@ -68,6 +68,7 @@ pub(crate) fn new_job(account: AccountUuid) -> NewUploadJob {
         system_tags: vec!["uploadImage::some file".to_owned(), "a::b".to_owned()],
         user_tags: vec!["mine".to_owned()],
         open_uploads_max: 1000,
+        cause: "submitted".to_owned(),
     }
 }
 
@@ -95,6 +96,7 @@ pub(crate) fn image_of(account: AccountUuid, uuid: ImageUuid) -> ImageRecord {
         created_ms: NOW_MS + 3,
         last_op_ms: NOW_MS + 4,
         deleted_ms: None,
+        inspection: None,
     }
 }
 
@@ -120,6 +122,7 @@ pub(crate) fn to(new: &NewUploadJob, generation: i64, state: JobState) -> MoveJo
         waits_for: None,
         result: None,
         node: None,
+        cause: format!("moved from {generation}"),
         image: ImageChange::Keep,
         fate: None,
         now_ms: NOW_MS + 5000,

@@ -71,6 +71,7 @@ fn again(old: &NewUploadJob) -> NewRun {
         },
         tags: RunTags::Keep,
         open_uploads_max: 1000,
+        cause: "run again".to_owned(),
     }
 }
 

@@ -147,6 +147,13 @@ async fn jobs_and_uploads_of_the_first_version_are_kept_and_go_together(#[case] 
     assert_eq!((found.upload, found.stage), (upload, Stage::Publishing));
     let total = db.db.jobs(&counted, Scope::All).await.unwrap().total;
     assert_eq!(total, Some(1), "and counted once");
+    // What it has been through was not recorded, and that is said.
+    let history = db.db.job_history(job, Scope::All).await.unwrap().unwrap();
+    let told: Vec<_> = history.iter().map(|c| (c.at_ms, c.state.name(), &*c.cause)).collect();
+    let unknown = "what led to this was not recorded: it was done by an earlier version";
+    assert_eq!(told, [(1000, "Running", "submitted"), (2000, "Succeeded", unknown)]);
+    let image = db.db.image(IMAGE.parse().unwrap(), Scope::All).await.unwrap().unwrap();
+    assert_eq!(image.inspection, None, "nobody knows what its inspection led to");
     assert_eq!(db.db.delete_job(job, Scope::All).await.unwrap(), Deleted::Gone);
     assert!(db.db.upload(upload).await.unwrap().is_none(), "with a job goes its upload");
     let total = db.db.jobs(&counted, Scope::All).await.unwrap().total;

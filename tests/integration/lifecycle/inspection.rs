@@ -2,14 +2,16 @@
 
 use longshore::{
     config::InspectPolicy,
-    domain::job_state::JobState,
+    domain::{image::ImageRecord, inspected::InspectedUnder, job_state::JobState},
     jobs::JobView,
     uploads::{UploadError, Verdict},
 };
 
 use super::{
     bodies::fed,
+    joining::{join, parts_of},
     on_all,
+    rigged::{Op, Side},
     world::{Backing, Settings, World, at, new_job, upload_of, words},
 };
 
@@ -20,6 +22,8 @@ on_all! {
     what_was_said_is_compared_with_what_is_there
     a_restart_forgets_no_refusal
     without_the_policy_everything_is_taken
+    what_was_found_is_kept_with_the_image
+    what_was_found_is_kept_over_a_crash
 }
 
 async fn strict(backing: Backing, policy: InspectPolicy) -> World {
@@ -140,6 +144,74 @@ async fn without_the_policy_everything_is_taken(backing: Backing) {
         world.assert_ready(&job, &bytes).await;
         assert_eq!(world.image(&job).await.unwrap().format, "qcow2");
     }
+}
+
+/// A qcow2 that was not closed in order.
+fn dirty() -> Vec<u8> {
+    let mut image = qcow2();
+    image[79] = 1;
+    image
+}
+
+/// Policy, format by content, disk, rules of the warnings.
+fn kept(image: Option<ImageRecord>) -> (InspectedUnder, String, u64, Vec<String>) {
+    let kept = image.unwrap().inspection.expect("it was looked at");
+    let rules = kept.warnings.into_iter().map(|warning| warning.rule).collect();
+    (kept.policy, kept.format, kept.virtual_size, rules)
+}
+
+async fn what_was_found_is_kept_with_the_image(backing: Backing) {
+    let disk = 10 << 30;
+    for (policy, under, bytes, declared, rules) in [
+        (InspectPolicy::Enforce, InspectedUnder::Enforce, qcow2(), "qcow2", vec![]),
+        (InspectPolicy::Enforce, InspectedUnder::Enforce, dirty(), "qcow2", vec!["qcow2_dirty"]),
+        (
+            InspectPolicy::Warn,
+            InspectedUnder::Warn,
+            child(),
+            "raw",
+            vec!["format_differs", "qcow2_backing_file"],
+        ),
+        (InspectPolicy::Off, InspectedUnder::Off, child(), "raw", vec![]),
+    ] {
+        let world = strict(backing, policy).await;
+        let job = said_to_be(&world, declared, bytes.len()).await;
+        assert_eq!(job.image.clone().unwrap().inspection, None, "not before it was looked at");
+        world.send(&job, 0, &bytes).await.unwrap();
+        world.assert_ready(&job, &bytes).await;
+        let rules: Vec<_> = rules.into_iter().map(str::to_owned).collect();
+        let wanted = (under, "qcow2".to_owned(), disk, rules);
+        assert_eq!(kept(world.image(&job).await), wanted, "{policy:?}");
+        // The same bytes in one request, and from parts.
+        let mut new = new_job(None);
+        new.image.format = Some(declared.to_owned());
+        let whole = super::whole::made_of(&world, new, &bytes).await;
+        assert_eq!(kept(world.image(&whole).await), wanted, "{policy:?}, in one request");
+        if declared == "qcow2" {
+            let joined = join(&world, &parts_of(&world, &bytes).await).await.unwrap();
+            world.until(&joined, JobState::Succeeded).await;
+            assert_eq!(kept(world.image(&joined).await), wanted, "{policy:?}, joined");
+        }
+    }
+}
+
+async fn what_was_found_is_kept_over_a_crash(backing: Backing) {
+    let mut world = strict(backing, InspectPolicy::Enforce).await;
+    let bytes = dirty();
+    let job = world.submit(Some(bytes.len())).await;
+    // Its bytes are the image, and the record does not say so yet.
+    let held = world.rig.hold(Op::Publish, Side::After);
+    let sending =
+        world.sending(upload_of(&job), at(0, Some(bytes.len())), super::bodies::whole(&bytes));
+    held.reached().await;
+    world.crash().await;
+    drop(sending);
+    world.until(&job, JobState::Succeeded).await;
+    world.assert_ready(&job, &bytes).await;
+    let (.., rules) = kept(world.image(&job).await);
+    assert_eq!(rules, ["qcow2_dirty"]);
+    let words = world.image(&job).await.unwrap().inspection.unwrap().warnings.remove(0).words;
+    assert!(words.contains("qemu-img check -r all"), "it says what to do: {words}");
 }
 
 /// A body may be a terabyte: what its beginning proves is told while it comes. (The reference store counts nothing before the end.)

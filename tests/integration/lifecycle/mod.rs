@@ -7,6 +7,7 @@ mod expiry;
 mod faults;
 mod finish;
 mod histories;
+mod history;
 mod idle;
 mod images;
 mod inspection;

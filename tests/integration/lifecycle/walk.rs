@@ -201,6 +201,7 @@ impl Walk {
                 assert!(says, "{} says not what it waits for: {}", job.state, self.story());
             }
             self.jobs[which].state = job.state;
+            self.world.history(&self.jobs[which].view).await;
         }
     }
 

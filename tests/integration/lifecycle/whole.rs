@@ -88,6 +88,16 @@ async fn ask(world: &World, new: NewJob, slice: Slice, body: Body) -> Result<Ans
     asked.await.unwrap()
 }
 
+/// The image of one request.
+pub(super) async fn made_of(world: &World, new: NewJob, bytes: &[u8]) -> JobView {
+    let mut new = NewJob { uuid: None, ..new };
+    new.image.resource_uuid = None;
+    match ask(world, new, all_of(bytes), whole(bytes)).await.unwrap() {
+        Answer::Ready(view) => *view,
+        Answer::Goes(joined, _) => panic!("it went the ordinary way: {joined:?}"),
+    }
+}
+
 async fn ready(world: &World, bytes: &[u8]) -> JobView {
     match ask(world, new(), all_of(bytes), whole(bytes)).await.unwrap() {
         Answer::Ready(view) => *view,
@@ -121,6 +131,9 @@ async fn a_short_body_becomes_an_image_at_once(backing: Backing) {
         assert_eq!((now.stage, now.stage_percent, &now.waits_for), (Stage::Publishing, 100, &None));
         assert_eq!((now.finished_ms, now.created_ms), (Some(now.last_op_ms), now.last_op_ms));
         assert_eq!(world.image(&job).await, job.image);
+        let history = world.history(&job).await;
+        let made = (history[0].at_ms, &*history[0].cause);
+        assert_eq!((history.len(), made), (1, (now.created_ms, "made of one request")));
         let record = world.db.upload(upload_of(&job)).await.unwrap().unwrap();
         assert_eq!(Some(&record), job.upload.as_ref());
         assert_eq!(record.fate, UploadFate::Published);

@@ -110,6 +110,7 @@ fn end_of(plan: &Plan, new: &NewUploadJob, number: usize) -> MoveJob {
         waits_for: waits.then(|| "more bytes".to_owned()),
         result,
         node: Some(plan.node),
+        cause: "so it ended".to_owned(),
         image,
         fate,
         now_ms: new.job.created_ms + 15_000,
@@ -151,6 +152,7 @@ fn new_job(plan: &Plan, number: usize) -> NewUploadJob {
         ],
         user_tags: Vec::new(),
         open_uploads_max: u64::MAX,
+        cause: "submitted".to_owned(),
         image: image_record(plan, image, account, &request, created_ms),
         upload: UploadRecord {
             kind: UploadKind::Whole,
@@ -229,5 +231,6 @@ fn image_record(
         created_ms,
         last_op_ms: created_ms,
         deleted_ms: None,
+        inspection: None,
     }
 }
