@@ -70,21 +70,43 @@ pub(super) fn as_declared(
     state: &UploadState,
     expected: &ExpectedDigests,
 ) -> Result<(), ClientError> {
+    let next = if state.state == StateName::Succeeded {
+        there_all_the_same(&state.image_uuid)
+    } else {
+        "The server has removed the bytes.".to_owned()
+    };
+    let digests = (state.md5.as_deref(), state.sha256.as_deref());
+    none_differs("what was sent", digests, expected, &next)
+}
+
+/// The same of a file that is not sent, since an image of exactly its bytes is there already.
+pub(super) fn file_as_declared(
+    local: &LocalDigests,
+    expected: &ExpectedDigests,
+    image_uuid: &str,
+) -> Result<(), ClientError> {
+    let next = format!("Nothing was sent. {}", there_all_the_same(image_uuid));
+    let digests = (Some(local.md5.as_str()), Some(local.sha256.as_str()));
+    none_differs("the file", digests, expected, &next)
+}
+
+fn there_all_the_same(image_uuid: &str) -> String {
+    format!("The image is there all the same; `longshore images delete {image_uuid}` removes it.")
+}
+
+fn none_differs(
+    what: &str,
+    (md5, sha256): (Option<&str>, Option<&str>),
+    expected: &ExpectedDigests,
+    next: &str,
+) -> Result<(), ClientError> {
     for (name, theirs, wanted) in
-        [("MD5", &state.md5, &expected.md5), ("SHA-256", &state.sha256, &expected.sha256)]
+        [("MD5", md5, &expected.md5), ("SHA-256", sha256, &expected.sha256)]
     {
         let (Some(theirs), Some(wanted)) = (theirs, wanted) else { continue };
         if !theirs.eq_ignore_ascii_case(wanted) {
-            let next = if state.state == StateName::Succeeded {
-                format!(
-                    "The image is there all the same; `longshore images delete {}` removes it.",
-                    state.image_uuid
-                )
-            } else {
-                "The server has removed the bytes.".to_owned()
-            };
             let words = format!(
-                "the {name} of what was sent is {theirs}, not {wanted} as was declared: this is another file, or the                  digest is of another one. {next}"
+                "the {name} of {what} is {theirs}, not {wanted} as was declared: this is another file, or the                  digest is of another one. {next}"
             );
             return Err(ClientError::Checksum { words });
         }
