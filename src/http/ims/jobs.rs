@@ -66,7 +66,7 @@ pub(super) async fn show_in_project(
     let (project, job_id) = path.into_inner();
     let found = async {
         let call = Call::read(&app, &request, payload).await?;
-        let caller = call.in_project(&project)?;
+        let caller = call.in_project(&app, &project).await?;
         find(&app, &request, caller, &job_id).await
     };
     let found = found.await;
@@ -129,7 +129,7 @@ pub(super) async fn list(
 ) -> HttpResponse {
     let found = async {
         let call = Call::read(&app, &request, payload).await?;
-        let caller = call.in_project(&project)?;
+        let caller = call.in_project(&app, &project).await?;
         let query = query(request.query_string())?;
         let page = app.jobs.query(caller, &query).await?;
         let jobs = page.rows.iter().map(|view| {
