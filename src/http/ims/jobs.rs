@@ -113,11 +113,16 @@ fn shown<'a>(view: &'a JobView, asked: &'a AddImageRequest) -> Shown<'a> {
 
 fn received(progress: &JobProgress) -> Option<Received> {
     let run = progress.run.as_ref()?;
-    let (offset, length) =
-        progress.bytes.map_or((None, None), |(offset, length)| (Some(offset), length));
+    let bytes = progress.bytes;
     // Of an upload that has ended the row may be older than its last byte.
     let last_byte_ms = run.last_byte_ms.filter(|_| run.fate == UploadFate::Open);
-    Some(Received { offset, length, began_ms: run.created_ms, last_byte_ms })
+    Some(Received {
+        offset: bytes.map(|bytes| bytes.offset),
+        stored_bytes: bytes.map(|bytes| bytes.stored_bytes),
+        length: bytes.and_then(|bytes| bytes.length),
+        began_ms: run.created_ms,
+        last_byte_ms,
+    })
 }
 
 /// `GET /v1/{project_id}/jobs`
@@ -137,6 +142,7 @@ pub(super) async fn list(
             // As the records have it: a list asks the store for nothing.
             let received = view.upload.as_ref().map(|upload| Received {
                 offset: Some(upload.offset_cached),
+                stored_bytes: Some(upload.stored_cached),
                 length: upload.declared_length,
                 began_ms: upload.created_ms,
                 last_byte_ms: upload.last_byte_ms,

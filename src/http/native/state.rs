@@ -38,11 +38,7 @@ pub fn upload_state(status: &UploadStatus, verdict: Option<&Verdict>) -> UploadS
         state: StateName::from(state),
         stage: job.stage.name().to_owned(),
         stage_percent: u8::try_from(job.stage_percent.clamp(0, 100)).unwrap_or(100),
-        // The row of a running job waits for the first bytes until a step rewrites it.
-        waits_for: job.waits_for.clone().filter(|_| match state {
-            JobState::Running => *stored_bytes == 0,
-            other => !other.is_final(),
-        }),
+        waits_for: job.waits_for(state, Some(*stored_bytes)).map(str::to_owned),
         length: *length,
         offset: *offset,
         stored_bytes: *stored_bytes,

@@ -97,10 +97,12 @@ struct JobFailure<'a> {
     cause: &'a str,
 }
 
-/// Renders a job; `image` is the one it makes, with its upload URL in it, if there is (still) one.
+/// Renders a job; `image` is the one it makes, with its upload URL in it, if there is (still) one; `stored_bytes` is how much of its
+/// upload is stored, if there is one.
 pub fn job_inventory(
     job: &LongJob,
     image: Option<&ImageInventory>,
+    stored_bytes: Option<u64>,
     zone: &TimeZone,
 ) -> LongJobInventory {
     let is_final = job.state.is_final();
@@ -121,7 +123,7 @@ pub fn job_inventory(
         suspend_reason: job.state.suspend_reason().map(SuspendReason::name).map(str::to_owned),
         stage: (!is_final).then(|| job.stage.name().to_owned()),
         stage_percent: (!is_final).then_some(job.stage_percent),
-        waits_for: job.waits_for.clone(),
+        waits_for: job.waits_for(job.state, stored_bytes).map(str::to_owned),
     }
 }
 
