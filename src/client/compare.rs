@@ -106,7 +106,8 @@ fn none_differs(
         let (Some(theirs), Some(wanted)) = (theirs, wanted) else { continue };
         if !theirs.eq_ignore_ascii_case(wanted) {
             let words = format!(
-                "the {name} of {what} is {theirs}, not {wanted} as was declared: this is another file, or the                  digest is of another one. {next}"
+                "the {name} of {what} is {theirs}, not {wanted} as was declared: this is another file, or the \
+                 digest is of another one. {next}"
             );
             return Err(ClientError::Checksum { words });
         }
