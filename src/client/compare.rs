@@ -9,7 +9,10 @@ use super::{
     records::ExpectedDigests,
     uploader::ReadyImage,
 };
-use crate::wire::native::{StateName, UploadState};
+use crate::wire::{
+    native::{StateName, UploadState},
+    reason::ReasonName,
+};
 
 /// Tells that an image is there.
 pub(super) fn announce(events: &Sink, ready: &ReadyImage) {
@@ -115,18 +118,13 @@ fn none_differs(
     Ok(())
 }
 
-/// How the server begins its words about an image that is not what was declared.
-const NOT_AS_DECLARED: &str = "does not have the declared";
-
-/// An upload that the server ended because its digests are others than were declared ends like one whose digests differ here.
-pub(super) fn digests_differ(error: ClientError) -> ClientError {
-    match error {
-        ClientError::JobEnded { words, .. } | ClientError::Refused { words, .. }
-            if words.contains(NOT_AS_DECLARED) =>
-        {
-            ClientError::Checksum { words }
+/// The end of a job without an image. One whose digests are others than were declared ends like one whose digests differ here.
+pub(super) fn ended_as(state: &str, words: String, reason: Option<ReasonName>) -> ClientError {
+    match reason {
+        Some(ReasonName::Digests) => ClientError::Checksum { words },
+        Some(ReasonName::Content | ReasonName::Other) | None => {
+            ClientError::JobEnded { state: state.to_owned(), words }
         }
-        other => other,
     }
 }
 
@@ -136,12 +134,12 @@ mod tests {
     use crate::client::error::ErrorKind;
 
     #[test]
-    fn other_digests_than_declared_are_a_matter_of_digests() {
-        let ended = |words: &str| {
-            let (state, words) = ("Failed".to_owned(), words.to_owned());
-            digests_differ(ClientError::JobEnded { state, words }).kind()
-        };
-        assert_eq!(ended("the image does not have the declared MD5 (..)"), ErrorKind::Checksum);
-        assert_eq!(ended("no space"), ErrorKind::Server);
+    fn other_digests_than_declared_are_a_matter_of_digests_whatever_the_words_are() {
+        let kind = |words: &str, reason| ended_as("Failed", words.to_owned(), reason).kind();
+        assert_eq!(kind("in other words", Some(ReasonName::Digests)), ErrorKind::Checksum);
+        let called = "an image called `does not have the declared`";
+        for reason in [None, Some(ReasonName::Content), Some(ReasonName::Other)] {
+            assert_eq!(kind(called, reason), ErrorKind::Server);
+        }
     }
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     api::{Api, JobAction, segment},
-    compare::{announce, file_as_declared, finish_with_events},
+    compare::{announce, ended_as, file_as_declared, finish_with_events},
     content::{BackgroundDigests, Content},
     error::ClientError,
     events::{Event, Sink},
@@ -204,7 +204,7 @@ async fn ended(
     };
     let words = job.detail().unwrap_or_else(|| "the server gives no reason".to_owned());
     Ok(if job.state.is_final() {
-        ClientError::JobEnded { state: format!("{:?}", job.state), words }
+        ended_as(&format!("{:?}", job.state), words, job.reason())
     } else {
         let words =
             format!("job {job_uuid} is {:?} but has no working upload URL: {words}", job.state);

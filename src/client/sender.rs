@@ -19,6 +19,7 @@ use super::{
 use crate::wire::{
     native::{ByteRange, UploadState},
     problem::{Problem, code},
+    reason::ReasonName,
 };
 
 /// Bytes handed to the connection at once: the grain of the progress and of the watch for silence.
@@ -81,6 +82,9 @@ pub fn judge(status: u16, retry_after: Option<Duration>, body: &str) -> Verdict 
     let again = |words| Verdict::Again { words, retry_after, slice_bytes_max };
     match (status, problem.code.as_str()) {
         (_, code::CHECKSUM_MISMATCH) => Verdict::Damaged { words },
+        _ if problem.reason == Some(ReasonName::Digests) => {
+            Verdict::Fatal(ClientError::Checksum { words })
+        }
         (_, code::SUSPENDED) => Verdict::Fatal(ClientError::Suspended { words }),
         (507, _) | (_, code::NO_SPACE | code::QUOTA) => {
             Verdict::Fatal(ClientError::Space { words })
@@ -307,6 +311,21 @@ mod tests {
         ] {
             assert_eq!(kind_of(status, code), meaning, "{status} {code}");
         }
+    }
+
+    #[test]
+    fn other_digests_than_declared_are_told_by_the_reason() {
+        let mut problem = Problem::new(422, code::UNSAFE_IMAGE, "t", "in other words");
+        let kind = |problem: &Problem| {
+            let body = serde_json::to_string(problem).unwrap();
+            let Verdict::Fatal(error) = judge(422, None, &body) else { panic!("not fatal") };
+            error.kind()
+        };
+        problem.reason = Some(ReasonName::Digests);
+        assert_eq!(kind(&problem), ErrorKind::Checksum);
+        problem.reason = Some(ReasonName::Content);
+        "it does not have the declared form".clone_into(&mut problem.detail);
+        assert_eq!(kind(&problem), ErrorKind::Server);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::reason::ReasonName;
 use crate::domain::job_state::JobState;
 
 /// Longest list of missing ranges in one answer; whoever needs the rest asks again when these are sent.
@@ -104,6 +105,9 @@ pub struct UploadState {
     /// What ended or interrupted the job, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// What of the file ended it, for machines; absent if it was something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<ReasonName>,
 }
 
 #[cfg(test)]
@@ -127,6 +131,7 @@ mod tests {
         assert_eq!(state.missing, [ByteRange { start: 4, end: 8 }]);
         let back = serde_json::to_value(&state).unwrap();
         assert!(back.get("md5").is_none() && back.get("waitsFor").is_none());
+        assert!(back.get("reason").is_none());
         assert_eq!(serde_json::from_value::<UploadState>(back).unwrap(), state);
     }
 }

@@ -3,7 +3,10 @@
 use crate::{
     domain::{image::ImageStatus, job::JobResult, job_state::JobState},
     uploads::{UploadStatus, Verdict},
-    wire::native::{ByteRange, MISSING_RANGES_MAX, StateName, UploadState},
+    wire::{
+        native::{ByteRange, MISSING_RANGES_MAX, StateName, UploadState},
+        reason::ReasonName,
+    },
 };
 
 /// The state on the wire. A verdict is newer than the records that were read with the status.
@@ -24,12 +27,15 @@ pub fn upload_state(status: &UploadStatus, verdict: Option<&Verdict>) -> UploadS
         Some(Verdict::Refused { .. } | Verdict::Failed { .. }) => state = JobState::Failed,
         None => {}
     }
-    let detail = match &job.result {
-        Some(JobResult::Error { detail, .. }) if state != JobState::Succeeded => {
-            Some(detail.clone())
+    let (detail, mut reason) = match &job.result {
+        Some(JobResult::Error { detail, reason, .. }) if state != JobState::Succeeded => {
+            (Some(detail.clone()), ReasonName::of(*reason))
         }
-        Some(JobResult::Error { .. } | JobResult::Event) | None => None,
+        Some(JobResult::Error { .. } | JobResult::Event) | None => (None, None),
     };
+    if let Some(Verdict::Refused { reason: now, .. }) = verdict {
+        reason = ReasonName::of(*now);
+    }
     let missing = missing.iter().take(MISSING_RANGES_MAX);
     UploadState {
         upload_uuid: record.uuid.to_string(),
@@ -46,5 +52,6 @@ pub fn upload_state(status: &UploadStatus, verdict: Option<&Verdict>) -> UploadS
         md5,
         sha256,
         detail,
+        reason,
     }
 }

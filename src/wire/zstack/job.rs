@@ -8,6 +8,7 @@ use crate::domain::{
     job::{JobResult, LongJob, TaskProgress},
     job_state::{JobState, SuspendReason},
 };
+use crate::wire::reason::ReasonName;
 
 /// A long job as ZStack shows it. The fields from `suspendReason` on are ours; the SDKs pass over them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +96,9 @@ struct JobFailure<'a> {
     detail: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     cause: &'a str,
+    /// Ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<ReasonName>,
 }
 
 /// Renders a job; `image` is the one it makes, with its upload URL in it, if there is (still) one; `stored_bytes` is how much of its
@@ -130,8 +134,9 @@ pub fn job_inventory(
 /// zstack.md 2.4: the event while it runs and after success, the failure otherwise.
 fn job_result(job: &LongJob, image: Option<&ImageInventory>) -> Option<String> {
     match (&job.result, job.state) {
-        (Some(JobResult::Error { detail, cause, .. }), _) => {
-            serde_json::to_string(&JobFailure { detail, cause }).ok()
+        (Some(JobResult::Error { detail, cause, reason }), _) => {
+            let reason = ReasonName::of(*reason);
+            serde_json::to_string(&JobFailure { detail, cause, reason }).ok()
         }
         (Some(JobResult::Event), _) | (None, JobState::Running) => match image {
             Some(image) => event(job, image),
