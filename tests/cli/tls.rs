@@ -179,6 +179,24 @@ fn a_hangup_brings_the_new_certificate_and_a_bad_one_changes_nothing() {
     assert!(!server.is_trusted_with(old.as_ref()));
 }
 
+/// All sources mix: the flags alone need not be whole.
+#[test]
+fn a_certificate_by_flag_and_its_key_from_elsewhere_belong_together() {
+    let shown = |args: &[&str], variables: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
+        command.args(["serve", "--check-config"]).args(args).env_clear();
+        command.envs(variables.iter().copied());
+        Running::start(command, "").end()
+    };
+    let both = shown(&["--tls-cert", "/c.pem"], &[("LONGSHORE_TLS_KEY", "/k.pem")]).ends(0);
+    assert!(both.out.contains("/c.pem") && both.out.contains("/k.pem"), "{}", both.out);
+    shown(&["--tls-cert", "/c.pem"], &[]).ends(2).complains("it needs `tls_key`");
+    let own = ("LONGSHORE_TLS_SELF_SIGNED", "true");
+    shown(&["--tls-cert", "/c.pem", "--tls-key", "/k.pem"], &[own]).ends(0);
+    let twice = shown(&["--tls-cert", "/c.pem", "--tls-key", "/k.pem", "--tls-self-signed"], &[]);
+    twice.ends(2).complains("give one or the other");
+}
+
 #[test]
 fn a_pair_that_cannot_be_used_is_told_before_anything_is_answered() {
     let (data, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
