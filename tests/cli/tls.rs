@@ -37,8 +37,12 @@ impl Encrypted {
     }
 
     fn spawn(data: &Path, port: u16, tls: &[&str]) -> Self {
+        Self::spawn_at("127.0.0.1", data, port, tls)
+    }
+
+    fn spawn_at(address: &str, data: &Path, port: u16, tls: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_longshore"))
-            .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
+            .args(["serve", "--listen", &format!("{address}:{port}"), "--data-dir"])
             .arg(data)
             .args(tls)
             .env_clear()
@@ -153,6 +157,12 @@ fn a_first_try_with_a_certificate_of_its_own_lasts_over_a_restart() {
     let server = Encrypted::start(data.path(), port, &["--tls-self-signed"]);
     assert_eq!(fs::read(&cert).unwrap(), before);
     assert!(server.is_trusted_with(&cert));
+
+    // It has the addresses of the first start: at another one, whoever starts it is told what to do.
+    drop(server);
+    let mut server = Encrypted::spawn_at("127.0.0.2", data.path(), port, &["--tls-self-signed"]);
+    server.says("was not made for 127.0.0.2: clients that ask for that refuse it. Delete");
+    server.says("listening address=");
 }
 
 #[test]
