@@ -141,14 +141,9 @@ fn proof(request: &HttpRequest, body: &[u8]) -> Result<Proof, Fault> {
     signed.map(Proof::SdkSignature).map_err(|error| Fault::Unknown(error.to_string()))
 }
 
-/// All values of a header, as the bytes that were signed; HTTP/2 has the host in its target.
+/// All values of a header, as the bytes that were signed. A host that is in the target alone was not signed as a header.
 fn values(request: &HttpRequest, name: &str) -> Vec<Vec<u8>> {
-    let all = request.headers().get_all(name);
-    let mut values: Vec<_> = all.map(|value| value.as_bytes().to_vec()).collect();
-    if name == "host" && values.is_empty() {
-        values.extend(request.uri().authority().map(|host| host.as_str().as_bytes().to_vec()));
-    }
-    values
+    request.headers().get_all(name).map(|value| value.as_bytes().to_vec()).collect()
 }
 
 /// The answer of a call that went well, or the refusal.
@@ -162,5 +157,23 @@ pub(super) fn reply<T: Serialize>(
             answer.insert_header((header::CACHE_CONTROL, "no-store")).json(body)
         }
         Err(fault) => error::answer(&fault, &RequestId::of(request)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn the_host_of_the_target_is_no_header() {
+        let request = TestRequest::default().uri("http://host:8080/v1/x").to_http_request();
+        assert!(request.uri().authority().is_some(), "the target has one");
+        assert_eq!(values(&request, "host"), Vec::<Vec<u8>>::new());
+        let request =
+            TestRequest::default().insert_header(("Host", "a")).append_header(("Host", "b"));
+        let both = values(&request.to_http_request(), "host");
+        assert_eq!(both, [b"a".to_vec(), b"b".to_vec()]);
     }
 }
