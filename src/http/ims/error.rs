@@ -20,7 +20,7 @@ use super::codes::{self, Said};
 use crate::{
     accounts::AccountError,
     domain::text::shown,
-    http::{json::BodyFault, links::BadHost, problem, session::NoSession},
+    http::{json::BodyFault, links::BadHost, problem, query::BadQuery, session::NoSession},
     jobs::JobError,
     uploads::UploadError,
     wire::{
@@ -140,6 +140,12 @@ impl From<NoSession> for Fault {
 impl From<BodyFault> for Fault {
     fn from(error: BodyFault) -> Self {
         Self::told(error.status(), Code::BadFormat, error.to_string())
+    }
+}
+
+impl From<BadQuery> for Fault {
+    fn from(error: BadQuery) -> Self {
+        Self::bad(Code::BadFormat, error.to_string())
     }
 }
 

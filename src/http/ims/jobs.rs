@@ -1,7 +1,6 @@
 //! One job, by both of IMS's paths, and our own list of them.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use super::{
@@ -17,7 +16,7 @@ use crate::{
         query::{Condition, Operator, Query},
         upload::UploadFate,
     },
-    http::{App, links::Base},
+    http::{App, links::Base, query::pairs},
     jobs::{JobError, JobProgress, JobView},
     wire::ims::{
         Code, Job, JobList, Received, Shown, Status, SubJob, job, job_in_list, split_job_id,
@@ -164,17 +163,13 @@ fn query(text: &str) -> Result<Query, Fault> {
         ..Query::default()
     };
     let mut given = Vec::new();
-    for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = value.replace('+', " ");
-        let value = percent_decode_str(&value).decode_utf8();
-        let value = value.map_err(|_| bad_query("the query of the URL is not UTF-8"))?;
+    for (key, value) in pairs(text)? {
         let condition = |field: &str, operator, value: &str| Condition {
             field: field.to_owned(),
             operator,
             value: value.to_owned(),
         };
-        match key {
+        match key.as_str() {
             "status" => {
                 let status = Status::from_name(&value);
                 let status = status
@@ -213,6 +208,7 @@ fn bad_query(words: &str) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::query::QUERY_BYTES_MAX;
 
     #[test]
     fn a_list_is_bounded_and_filtered() {
@@ -244,5 +240,6 @@ mod tests {
             assert!(query(bad).is_err(), "{bad}");
         }
         assert!(query(&format!("name={}", "x".repeat(256))).is_err());
+        assert!(query(&"&".repeat(QUERY_BYTES_MAX + 1)).is_err(), "its length has a bound");
     }
 }
