@@ -3,7 +3,7 @@
 //! | state of the long job | `status` | `current_task` | `process_percent` |
 //! |---|---|---|---|
 //! | Waiting | `INIT` | `UploadImageTask:Waiting` | offset / length |
-//! | Running | `RUNNING` | `UploadImageTask:Receiving`, `...:Verifying`, `...:Inspecting` or `...:Publishing` | offset / length |
+//! | Running | `RUNNING` | `UploadImageTask:Receiving`, `...:Joining`, `...:Verifying`, `...:Inspecting` or `...:Publishing` | offset / length |
 //! | Suspended | `RUNNING` | `UploadImageTask:Suspended(<reason>)` | offset / length |
 //! | Canceling | `RUNNING` | `UploadImageTask:Canceling` | offset / length |
 //! | Succeeded | `SUCCESS` | `UploadImageTask:Succeeded` | 1 |

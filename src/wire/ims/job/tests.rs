@@ -230,6 +230,23 @@ fn a_job_waits_for_the_first_bytes_while_there_are_none() {
     assert_eq!(waits(None), None);
 }
 
+/// Whoever watches by the words looks them up there.
+#[test]
+fn both_tables_name_the_task_of_every_stage() {
+    let told = include_str!("../../../../docs/ims.md");
+    let table: String =
+        include_str!("../job.rs").lines().take_while(|l| l.starts_with("//!")).collect();
+    for stage in Stage::ALL {
+        let task = job(shown(&long_job(JobState::Running, stage), None)).entities.current_task;
+        let word = task.strip_prefix("UploadImageTask:").unwrap();
+        assert!(told.contains(&format!("`{word}`")), "docs/ims.md does not name {word}");
+        assert!(
+            table.contains(&format!(":{word}`")),
+            "the table above the code does not name {word}"
+        );
+    }
+}
+
 #[test]
 fn a_running_job_says_at_which_stage_it_is() {
     for (at, word) in Stage::ALL.into_iter().zip([
