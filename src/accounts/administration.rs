@@ -78,6 +78,11 @@ impl Accounts {
         Ok(self.db.accounts(after, PAGE).await?)
     }
 
+    /// Whether there is such an account, may it log in or not.
+    pub async fn exists(&self, uuid: AccountUuid) -> Result<bool, AccountError> {
+        Ok(self.db.account(uuid).await?.is_some())
+    }
+
     /// Lets an account log in, or ends its sessions and keeps it out.
     pub async fn enable_account(&self, name: &str, enabled: bool) -> Result<(), AccountError> {
         let account = self.named(name).await?;

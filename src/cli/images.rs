@@ -101,7 +101,7 @@ impl Images {
 }
 
 async fn list(api: &Api, policy: &Policy, list: &List) -> Result<u8> {
-    let query = list.query();
+    let query = list.query("-createDate");
     let page = patiently(policy, &silent(), || api.query_images(&query)).await?;
     if list.json {
         out::say_json(&json!({"inventories": page.inventories, "total": page.total}));

@@ -66,12 +66,10 @@ pub struct List {
 }
 
 impl List {
-    /// The query string, newest first.
-    pub fn query(&self) -> String {
-        let mut query = format!(
-            "limit={}&start={}&sort=-createDate&replyWithCount=true",
-            self.limit, self.start
-        );
+    /// The query string, sorted by `sort` with `-` for descending: records have different fields that show which is the newest.
+    pub fn query(&self, sort: &str) -> String {
+        let mut query =
+            format!("limit={}&start={}&sort={sort}&replyWithCount=true", self.limit, self.start);
         for condition in &self.conditions {
             query.push_str("&q=");
             query.push_str(&segment(condition));
@@ -143,7 +141,7 @@ impl Jobs {
 
 impl Caller {
     async fn list(&self, list: &List) -> Result<u8> {
-        let query = list.query();
+        let query = list.query("-createDate");
         let page = patiently(&self.policy, &self.events, || self.api.query_jobs(&query)).await?;
         if list.json {
             out::say_json(&json!({"inventories": page.inventories, "total": page.total}));
@@ -255,5 +253,22 @@ impl Caller {
             out::say(&format!("{done} {uuid}"));
         }
         Ok(exit::OK)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_sorted_by_what_its_records_have() {
+        let conditions = vec!["state=Running".to_owned()];
+        let list = List { limit: 2, start: 3, conditions, json: false };
+        for sort in ["-createDate", "-id"] {
+            let query = list.query(sort);
+            let sorts = query.split('&').filter(|pair| pair.starts_with("sort="));
+            assert_eq!(sorts.collect::<Vec<_>>(), [format!("sort={sort}")], "{query}");
+            assert!(query.ends_with("&q=state%3DRunning"), "{query}");
+        }
     }
 }

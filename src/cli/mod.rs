@@ -126,44 +126,37 @@ pub fn run() -> ExitCode {
     exit::code(code)
 }
 
-fn started(mut cli: Cli) -> Result<u8> {
-    if let Command::Serve(command) = cli.command {
-        serve::run(&command, std::env::vars_os().collect())?;
-        return Ok(0);
-    }
+fn started(cli: Cli) -> Result<u8> {
+    let connection = cli.connection;
+    let variables = || std::env::vars_os().collect();
     match cli.command {
-        Command::Inspect(command) => return command.run(),
-        Command::Completions(command) => return command.run(&mut Cli::command()),
-        Command::Man(command) => return command.run(&Cli::command()),
-        Command::Config(command) => return command.run(&cli.connection),
-        command => cli.command = command,
+        // Has a runtime of the size that its settings say.
+        Command::Serve(command) => serve::run(&command, variables()).map(|()| exit::OK),
+        Command::Inspect(command) => command.run(),
+        Command::Completions(command) => command.run(&mut Cli::command()),
+        Command::Man(command) => command.run(&Cli::command()),
+        Command::Config(command) => command.run(&connection),
+        Command::Login(command) => on_runtime(command.run(&connection)),
+        Command::Logout => on_runtime(login::logout(&connection)),
+        Command::Upload(command) => on_runtime(command.run(&connection)),
+        Command::Jobs(command) => on_runtime(command.run(&connection)),
+        Command::Images(command) => on_runtime(command.run(&connection)),
+        Command::Bench(command) => on_runtime(command.run(&connection)),
+        Command::Schedule(command) => on_runtime(command.run(&connection)),
+        Command::Store(command) => on_runtime(command.run(variables())),
+        Command::Admin(command) => on_runtime(command.run(variables())),
+        Command::Doctor(command) => on_runtime(command.run(&connection)),
     }
+}
+
+/// Runs a command that talks to somebody.
+fn on_runtime(command: impl Future<Output = Result<u8>>) -> Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("cannot start")?;
-    let code = runtime.block_on(async {
-        let connection = cli.connection;
-        match cli.command {
-            Command::Login(command) => command.run(&connection).await,
-            Command::Logout => login::logout(&connection).await,
-            Command::Upload(command) => command.run(&connection).await,
-            Command::Jobs(command) => command.run(&connection).await,
-            Command::Images(command) => command.run(&connection).await,
-            Command::Bench(command) => command.run(&connection).await,
-            Command::Schedule(command) => command.run(&connection).await,
-            Command::Store(command) => command.run(std::env::vars_os().collect()).await,
-            Command::Admin(command) => command.run(std::env::vars_os().collect()).await,
-            Command::Doctor(command) => command.run(&connection).await,
-            // Have a runtime of their own size, or need none: see above.
-            Command::Serve(_)
-            | Command::Inspect(_)
-            | Command::Config(_)
-            | Command::Completions(_)
-            | Command::Man(_) => Ok(0),
-        }
-    });
+    let code = runtime.block_on(command);
     // A hash that still reads a terabyte must not hold up the end.
     runtime.shutdown_background();
     code

@@ -100,7 +100,7 @@ async fn list(api: &Api, policy: &Policy, shown: &Shown) -> Result<u8> {
 
 async fn history(api: &Api, policy: &Policy, list: &List) -> Result<u8> {
     // Runs have no creation date; their numbers grow.
-    let query = list.query().replace("sort=-createDate", "sort=-id");
+    let query = list.query("-id");
     let page = patiently(policy, &silent(), || api.runs(&query)).await?;
     if list.json {
         out::say_json(&json!({"inventories": page.inventories, "total": page.total}));

@@ -65,13 +65,13 @@ pub struct ServeArgs {
     #[arg(long)]
     database_url: Option<String>,
     /// PEM file with the certificate chain: HTTPS instead of HTTP. SIGHUP reads it again.
-    #[arg(long, requires = "tls_key")]
+    #[arg(long)]
     tls_cert: Option<PathBuf>,
     /// PEM file with the private key of the certificate.
-    #[arg(long, requires = "tls_cert")]
+    #[arg(long)]
     tls_key: Option<PathBuf>,
     /// HTTPS with a certificate of its own making, for a first try: browsers and clients have to be told to take it.
-    #[arg(long, conflicts_with = "tls_cert")]
+    #[arg(long)]
     tls_self_signed: bool,
     /// Show every setting with its value and origin, say what is wrong with them, and end.
     #[arg(long)]

@@ -17,6 +17,7 @@ use crate::{
         ids::{ImageUuid, NodeUuid},
         query::{Condition, Query},
     },
+    telemetry,
     uploads::{AtWork, ImageFound, Pace, StoreFound, Uploads},
 };
 
@@ -97,6 +98,8 @@ impl Check {
             ..Flags::default()
         };
         let config = Config::load(&flags, environment)?;
+        // What cannot be looked at is named there alone. Not the filter of the service: whoever checks has asked for these.
+        telemetry::init(config.log_format, "warn")?;
         let shown = config.data_dir.display().to_string();
         // Made here, a mistyped path would become a store of its own.
         if !config.data_dir.join("STORE").is_file() {
@@ -244,7 +247,10 @@ fn say(found: &StoreFound, damaged: &[Damaged], repaired: bool) {
         ));
     }
     if found.unreadable > 0 {
-        out::say(&format!("{} could not be looked at: the log says why", found.unreadable));
+        out::say(&format!(
+            "{} could not be looked at: the lines on standard error say why",
+            found.unreadable
+        ));
     }
     for one in damaged {
         out::say(&format!("image {}: {}", one.image, one.words));

@@ -21,9 +21,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use rustls::{
     ServerConfig,
+    client::verify_server_name,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    server::{ClientHello, ParsedCertificate, ResolvesServerCert},
     sign::CertifiedKey,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -58,7 +59,11 @@ impl Certificate {
             Tls::Files { cert, key } => Files { cert: cert.clone(), key: key.clone() },
             Tls::SelfSigned => self_signed(&config.data_dir, config.listen)?,
         };
-        let newest = RwLock::new(files.read()?);
+        let newest = files.read()?;
+        if config.tls == Tls::SelfSigned {
+            tell_names(&files, &newest, config.listen);
+        }
+        let newest = RwLock::new(newest);
         Ok(Some(Arc::new(Self { files, newest })))
     }
 
@@ -128,6 +133,15 @@ fn self_signed(data_dir: &Path, listen: SocketAddr) -> Result<Files> {
     if files.cert.exists() && files.key.exists() {
         return Ok(files);
     }
+    let names = names(listen);
+    let made = rcgen::generate_simple_self_signed(names).context("no certificate could be made")?;
+    write_private(&files.key, &made.signing_key.serialize_pem())?;
+    write_private(&files.cert, &made.cert.pem())?;
+    Ok(files)
+}
+
+/// What the machine may be asked for by, as far as it knows: where it listens everywhere, nobody knows by which address it is reached.
+fn names(listen: SocketAddr) -> Vec<String> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = host.trim().to_owned();
@@ -136,14 +150,36 @@ fn self_signed(data_dir: &Path, listen: SocketAddr) -> Result<Files> {
     if !host.is_empty() && host.bytes().all(is_name) && !names.contains(&host) {
         names.push(host);
     }
-    let address = listen.ip();
-    if !address.is_unspecified() && !address.is_loopback() {
-        names.push(address.to_string());
+    let address = listen.ip().to_string();
+    if !listen.ip().is_unspecified() && !names.contains(&address) {
+        names.push(address);
     }
-    let made = rcgen::generate_simple_self_signed(names).context("no certificate could be made")?;
-    write_private(&files.key, &made.signing_key.serialize_pem())?;
-    write_private(&files.cert, &made.cert.pem())?;
-    Ok(files)
+    names
+}
+
+/// Those that a certificate is for, and those that it is not for: a client that asks for one of these refuses it by its name.
+fn split_names(pair: &CertifiedKey, names: Vec<String>) -> (Vec<String>, Vec<String>) {
+    let parsed = pair.cert.first().and_then(|cert| ParsedCertificate::try_from(cert).ok());
+    names.into_iter().partition(|name| {
+        let asked = ServerName::try_from(name.as_str());
+        let (Some(parsed), Ok(asked)) = (&parsed, asked) else { return false };
+        verify_server_name(parsed, &asked).is_ok()
+    })
+}
+
+/// The certificate is as old as the first start with it, which may have listened elsewhere.
+fn tell_names(files: &Files, pair: &CertifiedKey, listen: SocketAddr) {
+    let (held, missing) = split_names(pair, names(listen));
+    let (cert, key) = (files.cert.display(), files.key.display());
+    let names = held.join(", ");
+    tracing::info!(%cert, names, "the certificate of our own making is for these names; clients have to ask for one of them");
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        tracing::warn!(
+            "the certificate of our own making was not made for {missing}: clients that ask for that refuse it. Delete {cert} and {key} \
+             and start again for one that is"
+        );
+    }
 }
 
 /// For its owner alone. One that is there from a start that was ended half way goes.
@@ -159,4 +195,26 @@ fn write_private(path: &Path, text: &str) -> Result<()> {
         file.sync_all()
     };
     written().with_context(|| format!("{} cannot be written", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_of_an_earlier_start_lacks_the_address_of_this_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = |listen: &str| {
+            let listen = listen.parse().unwrap();
+            let files = self_signed(folder.path(), listen).unwrap();
+            split_names(&files.read().unwrap(), names(listen)).1
+        };
+        assert_eq!(missing("127.0.0.1:8443"), [""; 0]);
+        assert_eq!(missing("10.0.0.5:8443"), ["10.0.0.5"]);
+        assert_eq!(missing("[2001:db8::5]:8443"), ["2001:db8::5"]);
+        assert_eq!(missing("0.0.0.0:8443"), [""; 0], "nobody knows by which it is reached");
+        fs::remove_file(folder.path().join("self-signed.crt")).unwrap();
+        assert_eq!(missing("10.0.0.5:8443"), [""; 0]);
+        assert_eq!(missing("10.0.0.6:8443"), ["10.0.0.6"]);
+    }
 }

@@ -9,7 +9,10 @@ use super::{
     records::ExpectedDigests,
     uploader::ReadyImage,
 };
-use crate::wire::native::{StateName, UploadState};
+use crate::wire::{
+    native::{StateName, UploadState},
+    reason::ReasonName,
+};
 
 /// Tells that an image is there.
 pub(super) fn announce(events: &Sink, ready: &ReadyImage) {
@@ -70,21 +73,44 @@ pub(super) fn as_declared(
     state: &UploadState,
     expected: &ExpectedDigests,
 ) -> Result<(), ClientError> {
+    let next = if state.state == StateName::Succeeded {
+        there_all_the_same(&state.image_uuid)
+    } else {
+        "The server has removed the bytes.".to_owned()
+    };
+    let digests = (state.md5.as_deref(), state.sha256.as_deref());
+    none_differs("what was sent", digests, expected, &next)
+}
+
+/// The same of a file that is not sent, since an image of exactly its bytes is there already.
+pub(super) fn file_as_declared(
+    local: &LocalDigests,
+    expected: &ExpectedDigests,
+    image_uuid: &str,
+) -> Result<(), ClientError> {
+    let next = format!("Nothing was sent. {}", there_all_the_same(image_uuid));
+    let digests = (Some(local.md5.as_str()), Some(local.sha256.as_str()));
+    none_differs("the file", digests, expected, &next)
+}
+
+fn there_all_the_same(image_uuid: &str) -> String {
+    format!("The image is there all the same; `longshore images delete {image_uuid}` removes it.")
+}
+
+fn none_differs(
+    what: &str,
+    (md5, sha256): (Option<&str>, Option<&str>),
+    expected: &ExpectedDigests,
+    next: &str,
+) -> Result<(), ClientError> {
     for (name, theirs, wanted) in
-        [("MD5", &state.md5, &expected.md5), ("SHA-256", &state.sha256, &expected.sha256)]
+        [("MD5", md5, &expected.md5), ("SHA-256", sha256, &expected.sha256)]
     {
         let (Some(theirs), Some(wanted)) = (theirs, wanted) else { continue };
         if !theirs.eq_ignore_ascii_case(wanted) {
-            let next = if state.state == StateName::Succeeded {
-                format!(
-                    "The image is there all the same; `longshore images delete {}` removes it.",
-                    state.image_uuid
-                )
-            } else {
-                "The server has removed the bytes.".to_owned()
-            };
             let words = format!(
-                "the {name} of what was sent is {theirs}, not {wanted} as was declared: this is another file, or the                  digest is of another one. {next}"
+                "the {name} of {what} is {theirs}, not {wanted} as was declared: this is another file, or the \
+                 digest is of another one. {next}"
             );
             return Err(ClientError::Checksum { words });
         }
@@ -92,18 +118,13 @@ pub(super) fn as_declared(
     Ok(())
 }
 
-/// How the server begins its words about an image that is not what was declared.
-const NOT_AS_DECLARED: &str = "does not have the declared";
-
-/// An upload that the server ended because its digests are others than were declared ends like one whose digests differ here.
-pub(super) fn digests_differ(error: ClientError) -> ClientError {
-    match error {
-        ClientError::JobEnded { words, .. } | ClientError::Refused { words, .. }
-            if words.contains(NOT_AS_DECLARED) =>
-        {
-            ClientError::Checksum { words }
+/// The end of a job without an image. One whose digests are others than were declared ends like one whose digests differ here.
+pub(super) fn ended_as(state: &str, words: String, reason: Option<ReasonName>) -> ClientError {
+    match reason {
+        Some(ReasonName::Digests) => ClientError::Checksum { words },
+        Some(ReasonName::Content | ReasonName::Other) | None => {
+            ClientError::JobEnded { state: state.to_owned(), words }
         }
-        other => other,
     }
 }
 
@@ -113,12 +134,12 @@ mod tests {
     use crate::client::error::ErrorKind;
 
     #[test]
-    fn other_digests_than_declared_are_a_matter_of_digests() {
-        let ended = |words: &str| {
-            let (state, words) = ("Failed".to_owned(), words.to_owned());
-            digests_differ(ClientError::JobEnded { state, words }).kind()
-        };
-        assert_eq!(ended("the image does not have the declared MD5 (..)"), ErrorKind::Checksum);
-        assert_eq!(ended("no space"), ErrorKind::Server);
+    fn other_digests_than_declared_are_a_matter_of_digests_whatever_the_words_are() {
+        let kind = |words: &str, reason| ended_as("Failed", words.to_owned(), reason).kind();
+        assert_eq!(kind("in other words", Some(ReasonName::Digests)), ErrorKind::Checksum);
+        let called = "an image called `does not have the declared`";
+        for reason in [None, Some(ReasonName::Content), Some(ReasonName::Other)] {
+            assert_eq!(kind(called, reason), ErrorKind::Server);
+        }
     }
 }

@@ -16,7 +16,10 @@ use bytes::Bytes;
 use md5::Md5;
 use sha2::{Digest, Sha256};
 
-use super::{error::ClientError, stream::Stream};
+use super::{
+    error::ClientError,
+    stream::{PIECE_BYTES, Stream},
+};
 use crate::{domain::tag::hex, wire::native::ByteRange};
 
 /// Bytes that the background hash reads at once.
@@ -125,15 +128,23 @@ impl Content {
         Ok((modified(&metadata) != *before).then_some("its modification time"))
     }
 
-    /// The bytes of a slice and their CRC-32C. Blocks. Looks for a change after reading, so that bytes of a changed
+    /// Most bytes that are kept below the lowest that is asked for again, since they came in one piece with it.
+    pub const fn kept_beyond_bytes(&self) -> u64 {
+        match &self.origin {
+            Origin::File { .. } => 0,
+            Origin::Stream(_) => PIECE_BYTES,
+        }
+    }
+
+    /// The bytes of a slice, in pieces, and their CRC-32C. Those of a stream are the ones that it keeps, no copies. Blocks. Looks for a change after reading, so that bytes of a changed
     /// file are not sent; a write between two looks is found at the end, by the digests of the whole.
-    pub fn slice(&self, range: ByteRange, job: &str) -> Result<(Bytes, u32), ClientError> {
-        let buffer = match &self.origin {
-            Origin::File { file, .. } => self.file_slice(file, range, job)?,
+    pub fn slice(&self, range: ByteRange, job: &str) -> Result<(Vec<Bytes>, u32), ClientError> {
+        let pieces = match &self.origin {
+            Origin::File { file, .. } => vec![self.file_slice(file, range, job)?.into()],
             Origin::Stream(stream) => stream.slice(range)?,
         };
-        let checksum = crc32c::crc32c(&buffer);
-        Ok((buffer.into(), checksum))
+        let checksum = pieces.iter().fold(0, |sum, piece| crc32c::crc32c_append(sum, piece));
+        Ok((pieces, checksum))
     }
 
     fn file_slice(&self, file: &File, range: ByteRange, job: &str) -> Result<Vec<u8>, ClientError> {
@@ -301,8 +312,8 @@ mod tests {
     fn a_slice_has_its_bytes_and_their_checksum() {
         let file = file_of(b"--123456789--");
         let content = Content::open(file.path()).unwrap();
-        let (bytes, checksum) = content.slice(ByteRange { start: 2, end: 11 }, "job").unwrap();
-        assert_eq!((&bytes[..], checksum), (&b"123456789"[..], 0xe306_9283));
+        let (pieces, checksum) = content.slice(ByteRange { start: 2, end: 11 }, "job").unwrap();
+        assert_eq!((pieces.concat(), checksum), (b"123456789".to_vec(), 0xe306_9283));
     }
 
     #[test]

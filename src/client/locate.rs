@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     api::{Api, JobAction, segment},
-    compare::{announce, finish_with_events},
+    compare::{announce, ended_as, file_as_declared, finish_with_events},
     content::{BackgroundDigests, Content},
     error::ClientError,
     events::{Event, Sink},
@@ -146,7 +146,8 @@ async fn take_up(
 }
 
 /// The image that an earlier upload of exactly this file made, under the same name. Only a whole SHA-256 decides that:
-/// the IMAGE_ID is a sample. A server that cannot answer the question is no reason to stop.
+/// the IMAGE_ID is a sample. A server that cannot answer the question is no reason to stop; a file of another digest than was
+/// declared is.
 async fn already_there(
     api: &Api,
     events: &Sink,
@@ -171,6 +172,7 @@ async fn already_there(
     if !local.sha256.eq_ignore_ascii_case(sha256) {
         return Ok(None);
     }
+    file_as_declared(&local, &image.expected, &uuid)?;
     let words = format!("image {uuid} has exactly these bytes already; nothing is sent");
     events(&Event::Note { words });
     let ready = ReadyImage { verified: true, ..ready_image(&there, Some(job.uuid)) };
@@ -202,7 +204,7 @@ async fn ended(
     };
     let words = job.detail().unwrap_or_else(|| "the server gives no reason".to_owned());
     Ok(if job.state.is_final() {
-        ClientError::JobEnded { state: format!("{:?}", job.state), words }
+        ended_as(&format!("{:?}", job.state), words, job.reason())
     } else {
         let words =
             format!("job {job_uuid} is {:?} but has no working upload URL: {words}", job.state);

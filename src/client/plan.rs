@@ -23,15 +23,16 @@ impl Plan {
         }
     }
 
-    /// The next slice: the lowest missing bytes, at most `slice_bytes`, nothing further than `window_bytes` from the
-    /// lowest byte that is not stored. Slices near each other are hashed by the server while they are in its cache.
+    /// The next slice: the lowest missing bytes, at most `slice_bytes`, of which none is further than `window_bytes` from the
+    /// lowest byte that is not stored: a slice that would go further waits. That byte's own slice never does. Slices near each other
+    /// are hashed by the server while they are in its cache.
     pub fn next(&mut self, slice_bytes: u64, window_bytes: u64) -> Option<ByteRange> {
         let (&start, &end) = self.missing.first_key_value()?;
         let lowest = self.flying.first_key_value().map_or(start, |(&flying, _)| flying.min(start));
-        if start - lowest >= window_bytes {
+        let slice = ByteRange { start, end: end.min(start.saturating_add(slice_bytes.max(1))) };
+        if slice.end - lowest > window_bytes && start > lowest {
             return None;
         }
-        let slice = ByteRange { start, end: end.min(start.saturating_add(slice_bytes.max(1))) };
         self.missing.remove(&start);
         if slice.end < end {
             self.missing.insert(slice.end, end);
@@ -200,6 +201,11 @@ mod tests {
         assert_eq!(plan.next(100, 300), None, "300 is a window away from byte 0");
         plan.landed(stuck);
         assert_eq!(plan.next(100, 300), Some(range(300, 400)));
+        assert_eq!(plan.next(201, 300), None, "its end would be 301 from byte 300");
+        assert_eq!(plan.next(200, 300), Some(range(400, 600)));
+        let mut plan = Plan::default();
+        plan.reset(&[range(0, 1000)]);
+        assert_eq!(plan.next(400, 300), Some(range(0, 400)), "somebody has to begin");
     }
 
     #[test]

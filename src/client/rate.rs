@@ -26,11 +26,6 @@ impl RateLimit {
         Self { bytes_per_sec: bytes_per_sec.max(1), free_at: Mutex::new(None) }
     }
 
-    /// Bytes per second.
-    pub const fn bytes_per_sec(&self) -> u64 {
-        self.bytes_per_sec
-    }
-
     /// What is handed over at once: an eighth of a second's worth, so that a slow connection is never silent for long.
     pub fn grain_bytes(&self) -> usize {
         let grain = (self.bytes_per_sec / 8).clamp(GRAIN_BYTES_MIN, GRAIN_BYTES_MAX);

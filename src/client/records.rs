@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::wire::native::StateName;
+use crate::wire::{native::StateName, reason::ReasonName};
 
 /// A long job as QueryLongJob shows it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,6 +34,12 @@ pub struct JobView {
 }
 
 impl JobView {
+    /// What of the file ended the job, if that was it.
+    pub fn reason(&self) -> Option<ReasonName> {
+        let result: Value = serde_json::from_str(self.job_result.as_deref()?).ok()?;
+        serde_json::from_value(result.get("reason")?.clone()).ok()
+    }
+
     /// What interrupted or ended the job, in words: `detail` of its result, with the cause where it says more.
     pub fn detail(&self) -> Option<String> {
         let result: Value = serde_json::from_str(self.job_result.as_deref()?).ok()?;
@@ -211,6 +217,7 @@ mod tests {
             "jobResult":"{\"detail\":\"interrupted\",\"cause\":\"idle\"}"}"#;
         let job: JobView = serde_json::from_str(text).unwrap();
         assert_eq!(job.detail().as_deref(), Some("interrupted (idle)"));
+        assert_eq!(job.reason(), None);
         assert_eq!(serde_json::to_value(&job).unwrap()["later"], 7);
     }
 

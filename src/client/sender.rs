@@ -1,6 +1,7 @@
 //! The data plane: one upload URL, one slice per request.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -19,6 +20,7 @@ use super::{
 use crate::wire::{
     native::{ByteRange, UploadState},
     problem::{Problem, code},
+    reason::ReasonName,
 };
 
 /// Bytes handed to the connection at once: the grain of the progress and of the watch for silence.
@@ -81,6 +83,9 @@ pub fn judge(status: u16, retry_after: Option<Duration>, body: &str) -> Verdict 
     let again = |words| Verdict::Again { words, retry_after, slice_bytes_max };
     match (status, problem.code.as_str()) {
         (_, code::CHECKSUM_MISMATCH) => Verdict::Damaged { words },
+        _ if problem.reason == Some(ReasonName::Digests) => {
+            Verdict::Fatal(ClientError::Checksum { words })
+        }
         (_, code::SUSPENDED) => Verdict::Fatal(ClientError::Suspended { words }),
         (507, _) | (_, code::NO_SPACE | code::QUOTA) => {
             Verdict::Fatal(ClientError::Space { words })
@@ -163,6 +168,11 @@ impl Sender {
         Arc::clone(&self.wire)
     }
 
+    /// Most bytes that the content keeps although nobody asks for them again.
+    pub(super) fn kept_beyond_bytes(&self) -> u64 {
+        self.content.kept_beyond_bytes()
+    }
+
     /// The state of the upload, in one attempt.
     pub async fn state(&self) -> Verdict {
         let answer = self.http.get(self.url.clone()).timeout(STATE_TIMEOUT).send().await;
@@ -181,7 +191,7 @@ impl Sender {
     pub async fn send(&self, slice: ByteRange) -> Verdict {
         let (content, job) = (Arc::clone(&self.content), self.job.clone());
         let read = tokio::task::spawn_blocking(move || content.slice(slice, &job)).await;
-        let (bytes, checksum) = match read {
+        let (pieces, checksum) = match read {
             Ok(Ok(read)) => read,
             Ok(Err(error)) => return Verdict::Fatal(error),
             Err(_) => {
@@ -196,9 +206,9 @@ impl Sender {
             .put(self.url.clone())
             .header(header::CONTENT_TYPE, "application/octet-stream")
             .header(header::CONTENT_RANGE, range)
-            .header(header::CONTENT_LENGTH, bytes.len())
+            .header(header::CONTENT_LENGTH, slice.len())
             .header("Content-Digest", content_digest(checksum))
-            .body(body(bytes, Arc::clone(&attempt), self.rate.clone()));
+            .body(body(pieces, Arc::clone(&attempt), self.rate.clone()));
         tokio::select! {
             verdict = async { read_verdict(request.send().await).await } => self.noted(verdict),
             () = silence(&attempt, self.silence_max) => again("the server took no bytes for too long"),
@@ -216,15 +226,14 @@ pub fn content_digest(checksum: u32) -> String {
 }
 
 /// The slice in grains, counted as the connection takes them.
-fn body(bytes: Bytes, attempt: Arc<Attempt>, rate: Option<Arc<RateLimit>>) -> reqwest::Body {
+fn body(pieces: Vec<Bytes>, attempt: Arc<Attempt>, rate: Option<Arc<RateLimit>>) -> reqwest::Body {
     let grain_bytes = rate.as_ref().map_or(GRAIN_BYTES, |rate| rate.grain_bytes());
-    reqwest::Body::wrap_stream(futures::stream::unfold(bytes, move |mut left| {
-        let grain = left.split_to(left.len().min(grain_bytes));
+    let pieces = VecDeque::from(pieces);
+    reqwest::Body::wrap_stream(futures::stream::unfold(pieces, move |mut left| {
+        let grain = next_grain(&mut left, grain_bytes);
         let (attempt, rate) = (Arc::clone(&attempt), rate.clone());
         async move {
-            if grain.is_empty() {
-                return None;
-            }
+            let grain = grain?;
             if let Some(rate) = rate {
                 rate.take(grain.len()).await;
             }
@@ -232,6 +241,16 @@ fn body(bytes: Bytes, attempt: Arc<Attempt>, rate: Option<Arc<RateLimit>>) -> re
             Some((Ok::<_, std::io::Error>(grain), left))
         }
     }))
+}
+
+/// A piece goes as soon as its last byte is handed over.
+fn next_grain(left: &mut VecDeque<Bytes>, grain_bytes: usize) -> Option<Bytes> {
+    let first = left.front_mut()?;
+    let grain = first.split_to(first.len().min(grain_bytes));
+    if first.is_empty() {
+        left.pop_front();
+    }
+    Some(grain)
 }
 
 /// Ends when nothing was handed over for `limit`. After the last byte the same limit holds for the answer.
@@ -307,6 +326,21 @@ mod tests {
         ] {
             assert_eq!(kind_of(status, code), meaning, "{status} {code}");
         }
+    }
+
+    #[test]
+    fn other_digests_than_declared_are_told_by_the_reason() {
+        let mut problem = Problem::new(422, code::UNSAFE_IMAGE, "t", "in other words");
+        let kind = |problem: &Problem| {
+            let body = serde_json::to_string(problem).unwrap();
+            let Verdict::Fatal(error) = judge(422, None, &body) else { panic!("not fatal") };
+            error.kind()
+        };
+        problem.reason = Some(ReasonName::Digests);
+        assert_eq!(kind(&problem), ErrorKind::Checksum);
+        problem.reason = Some(ReasonName::Content);
+        "it does not have the declared form".clone_into(&mut problem.detail);
+        assert_eq!(kind(&problem), ErrorKind::Server);
     }
 
     #[test]

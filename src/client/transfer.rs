@@ -41,8 +41,18 @@ pub struct Limits {
     pub parallel: usize,
     /// Shortest slice, in bytes, to which errors bring it down.
     pub slice_bytes_min: u64,
-    /// Longest slice in bytes. A slice at once is held in memory for each of `parallel`.
+    /// Longest slice in bytes. Of a file a slice is held in memory for each of `parallel`, of a stream twice as much.
     pub slice_bytes_max: u64,
+}
+
+impl Limits {
+    /// How far the end of a slice may be from the lowest byte that is not stored, where up to `kept_beyond_bytes` more are kept than lie
+    /// between them: at most `2 * parallel * slice_bytes_max` together. Enough for `parallel` slices in any case.
+    pub(super) fn window_bytes(&self, kept_beyond_bytes: u64) -> u64 {
+        let parallel = u64::try_from(self.parallel).unwrap_or(u64::MAX);
+        let at_once = self.slice_bytes_max.saturating_mul(parallel);
+        at_once.saturating_mul(2).saturating_sub(kept_beyond_bytes).max(at_once)
+    }
 }
 
 impl Default for Limits {
@@ -156,10 +166,7 @@ impl<'a> Transfer<'a> {
     }
 
     fn launch(&mut self, slices: &mut JoinSet<Landing>) {
-        let window = self
-            .limits
-            .slice_bytes_max
-            .saturating_mul(2 * u64::try_from(self.limits.parallel).unwrap_or(u64::MAX));
+        let window = self.limits.window_bytes(self.sender.kept_beyond_bytes());
         while slices.len() < self.limits.parallel {
             let Some(slice) = self.plan.next(self.slice_size.bytes(), window) else { break };
             let sender = self.sender.clone();

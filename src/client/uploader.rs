@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     api::{Api, JobAction},
-    compare::{announce, as_declared, compare, digests_differ, finish_with_events},
+    compare::{announce, as_declared, compare, ended_as, finish_with_events},
     content::{BackgroundDigests, Content},
     error::ClientError,
     events::{Event, Phase, Sink},
@@ -123,11 +123,11 @@ impl Uploader {
     pub async fn upload(&self, path: &Path, image: &NewImage) -> Result<Outcome, ClientError> {
         let (content, image_id) = self.open(path).await?;
         let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        self.send_all(content, image_id, &file_name, image).await.map_err(digests_differ)
+        self.send_all(content, image_id, &file_name, image).await
     }
 
     /// Uploads `size` bytes of a reader under `image_id`. What is not durable on the server yet is held in memory: at most
-    /// `2 * parallel * slice_bytes_max`. The same call with the same bytes from their beginning goes on with the upload: what the
+    /// `2 * parallel * slice_bytes_max`, what is on the wire among it. The same call with the same bytes from their beginning goes on with the upload: what the
     /// server has is read and hashed, and not sent.
     pub async fn upload_stream(
         &self,
@@ -138,7 +138,7 @@ impl Uploader {
     ) -> Result<Outcome, ClientError> {
         let content = Arc::new(Content::stream(reader, size)?);
         (self.events)(&Event::Opened { file: "-".to_owned(), length: size });
-        self.send_all(content, image_id, "stdin", image).await.map_err(digests_differ)
+        self.send_all(content, image_id, "stdin", image).await
     }
 
     async fn send_all(
@@ -334,7 +334,7 @@ impl Uploader {
         if state.state != StateName::Succeeded {
             let words = state.detail.unwrap_or_else(|| "the server gives no reason".to_owned());
             let name = if state.state == StateName::Canceled { "Canceled" } else { "Failed" };
-            return Err(ClientError::JobEnded { state: name.to_owned(), words });
+            return Err(ended_as(name, words, state.reason));
         }
         let mut verified = false;
         if let Some(digests) = digests {
@@ -393,6 +393,7 @@ fn state_of(ready: &ReadyImage, job: &str, length: u64) -> UploadState {
         md5: ready.md5.clone(),
         sha256: ready.sha256.clone(),
         detail: None,
+        reason: None,
     }
 }
 

@@ -247,6 +247,12 @@ impl Reader {
         self.errors.push(ConfigError::Contradiction { key: key.into(), origin, rule: rule.into() });
     }
 
+    /// The place of a setting that was read among the origins: of two that exclude each other the later one counts.
+    pub(super) fn order(&self, key: &str) -> u8 {
+        let set = self.effective.iter().find(|effective| effective.key == key);
+        set.map_or(0, |effective| effective.origin.order())
+    }
+
     /// Whatever nobody took is a mistake: a wrong name must not pass for a setting.
     pub(super) fn refuse_the_rest(&mut self) {
         for (key, (_, origin)) in std::mem::take(&mut self.raw) {

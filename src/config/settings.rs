@@ -1,6 +1,6 @@
 //! The list of all settings: defaults, ranges, and the relations between them.
 
-use std::path::PathBuf;
+use std::{cmp::Ordering, path::PathBuf};
 
 use longshore_storage::{Durability, Limits, inspect::Rules};
 
@@ -94,6 +94,8 @@ fn top(r: &mut Reader, cores: usize) -> Config {
     }
 }
 
+/// Certificate and key may come from different places. Between them and a certificate of our own making the later place decides, so
+/// that whoever starts the service can override a file.
 fn tls(r: &mut Reader) -> Tls {
     let path = |text: &str| {
         (!text.is_empty() && !text.contains(['\0', char::REPLACEMENT_CHARACTER]))
@@ -102,17 +104,22 @@ fn tls(r: &mut Reader) -> Tls {
     let cert = r.optional("tls_cert", "the path of a PEM file with the certificate chain", path);
     let key = r.optional("tls_key", "the path of a PEM file with the private key", path);
     let is_self_signed = r.flag("tls_self_signed", false);
+    let files_or_own = r.order("tls_cert").max(r.order("tls_key")).cmp(&r.order("tls_self_signed"));
     match (cert, key, is_self_signed) {
         (None, None, false) => Tls::Off,
         (None, None, true) => Tls::SelfSigned,
         (Some(cert), Some(key), false) => Tls::Files { cert, key },
-        (Some(_), Some(_), true) => {
-            r.contradiction(
-                "tls_self_signed",
-                "there are `tls_cert` and `tls_key` too; give one or the other",
-            );
-            Tls::Off
-        }
+        (Some(cert), Some(key), true) => match files_or_own {
+            Ordering::Greater => Tls::Files { cert, key },
+            Ordering::Less => Tls::SelfSigned,
+            Ordering::Equal => {
+                r.contradiction(
+                    "tls_self_signed",
+                    "there are `tls_cert` and `tls_key` too; give one or the other",
+                );
+                Tls::Off
+            }
+        },
         (Some(_), None, _) => {
             r.contradiction("tls_cert", "it needs `tls_key`, the private key of the certificate");
             Tls::Off

@@ -56,6 +56,18 @@ pub enum Origin {
     Flag(&'static str),
 }
 
+impl Origin {
+    /// Of two values of one setting, that of the later origin counts.
+    pub(super) const fn order(&self) -> u8 {
+        match self {
+            Self::Default => 0,
+            Self::File(_) => 1,
+            Self::Environment(_) => 2,
+            Self::Flag(_) => 3,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -249,6 +249,16 @@ fn a_certificate_and_its_key_belong_together() {
         let said = complaint(with(given));
         assert!(said.contains(key), "{given:?}: {said}");
     }
+    // Each from another place; where both ways are given, the later place decides.
+    let (_dir, by_file) = file("tls_self_signed = true\ntls_key = '/k.pem'\n");
+    let flagged = Flags { tls_cert: Some("/c.pem".into()), ..by_file.clone() };
+    assert_eq!(Config::load(&flagged, environment(&[])).unwrap().tls, files);
+    assert_eq!(Config::load(&by_file, environment(&[cert, key])).unwrap().tls, files);
+    let (_dir, by_file) = file("tls_cert = '/c.pem'\ntls_key = '/k.pem'\n");
+    let flagged = Flags { tls_self_signed: true, ..by_file };
+    assert_eq!(Config::load(&flagged, environment(&[])).unwrap().tls, Tls::SelfSigned);
+    let mixed = Flags { tls_cert: Some("/c.pem".into()), ..Flags::default() };
+    assert_eq!(Config::load(&mixed, environment(&[key])).unwrap().tls, files);
     let everywhere = ("LONGSHORE_LISTEN", "0.0.0.0:0");
     let warned = |given: &[(&str, &str)]| {
         let warnings = with(given).unwrap().warnings;

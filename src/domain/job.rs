@@ -103,7 +103,7 @@ pub struct LongJob {
     pub stage: Stage,
     /// Percent of the stage, 0 to 100.
     pub stage_percent: i64,
-    /// In words, what it waits for, if it does.
+    /// In words, what it waits for, if it does, as last written down; [`Self::waits_for`] says whether it still holds.
     pub waits_for: Option<String>,
     /// What it led to so far.
     pub result: Option<JobResult>,
@@ -135,6 +135,17 @@ impl LongJob {
     /// The current run.
     pub const fn run(&self) -> Run {
         Run { job: self.uuid, upload: self.upload }
+    }
+
+    /// In words, what it waits for in `state`, its newest. Bytes do not rewrite the row of a running job: what that was begun with
+    /// holds as long as nothing is stored, anywhere in the upload, and not where nobody can say how much is.
+    pub fn waits_for(&self, state: JobState, stored_bytes: Option<u64>) -> Option<&str> {
+        let holds = match state {
+            JobState::Running => stored_bytes == Some(0),
+            JobState::Waiting | JobState::Suspended(_) | JobState::Canceling => true,
+            JobState::Succeeded | JobState::Failed | JobState::Canceled => false,
+        };
+        self.waits_for.as_deref().filter(|_| holds)
     }
 
     /// Whole seconds from submission to the end, at least 1 as ZStack has it; `None` while it is not final.

@@ -18,6 +18,7 @@ pub mod ops;
 pub mod page;
 pub mod peer;
 pub mod problem;
+pub mod query;
 pub mod request_id;
 pub mod resumable;
 mod routes;

@@ -8,10 +8,13 @@ use actix_web::{HttpResponse, http::StatusCode, http::header};
 use super::headers::BadHeader;
 use crate::{
     accounts::AccountError,
-    domain::{image_id::InvalidImageId, job_state::JobState},
+    domain::{image_id::InvalidImageId, job::Reason, job_state::JobState},
     jobs::JobError,
     uploads::{UploadError, Verdict},
-    wire::problem::{PROBLEM_JSON, Problem, code},
+    wire::{
+        problem::{PROBLEM_JSON, Problem, code},
+        reason::ReasonName,
+    },
 };
 
 /// Why a request of the data plane is refused. Each dialect maps it to its own statuses; the words are the same everywhere.
@@ -81,6 +84,8 @@ pub enum RequestFault {
     Failed {
         /// What is wrong with it.
         detail: String,
+        /// What of it.
+        reason: Reason,
     },
     /// The bytes were complete, and the upload came to nothing all the same.
     #[error("the upload came to nothing: {detail}")]
@@ -108,6 +113,13 @@ impl From<&Fault> for Problem {
             Fault::Request(error) => mapping::of_request(error),
         }
     }
+}
+
+/// The problem of content that was refused.
+fn failed(detail: &str, reason: Reason) -> Problem {
+    let words = format!("{detail}. The bytes were removed; the job keeps the reason.");
+    let problem = Problem::new(422, code::UNSAFE_IMAGE, "Image refused", words);
+    Problem { reason: ReasonName::of(reason), ..problem }
 }
 
 /// Writes down, once, what the client is not told the whole of.
@@ -158,7 +170,9 @@ pub fn retry_after_secs(after_ms: u64) -> String {
 /// What the request that sent the last byte has to be told of an upload that came to nothing.
 pub fn bad_end(verdict: Option<&Verdict>) -> Option<Fault> {
     match verdict? {
-        Verdict::Refused { detail } => Some(RequestFault::Failed { detail: detail.clone() }.into()),
+        Verdict::Refused { detail, reason } => {
+            Some(RequestFault::Failed { detail: detail.clone(), reason: *reason }.into())
+        }
         Verdict::Failed { detail } => Some(RequestFault::Ended { detail: detail.clone() }.into()),
         Verdict::Stopped {
             state: state @ (JobState::Canceling | JobState::Canceled | JobState::Failed),

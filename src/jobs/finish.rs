@@ -136,7 +136,7 @@ impl Jobs {
                 tracing::warn!(%job, %upload, cause, "an upload was refused");
                 let failure = Failure::new(detail.clone(), cause).because(reason);
                 match self.fail(run, failure).await {
-                    Ok(_) => Verdict::Refused { detail },
+                    Ok(_) => Verdict::Refused { detail, reason },
                     Err(error) => self.set_back(run, error).await,
                 }
             }

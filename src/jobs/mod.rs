@@ -44,7 +44,7 @@ pub use hooks::{
 };
 pub use join::Joined;
 pub use news::{Heard, LISTENERS_MAX, Listener};
-pub use progress::JobProgress;
+pub use progress::{JobProgress, StoredBytes};
 pub use schedule::{
     GroupShown, JobShown, NewJobGroup, NewScheduledJob, NewTrigger, Report, ReportAsked,
     ReportUnit, ScheduleError, Scheduler, StateChanged, TriggerShown,

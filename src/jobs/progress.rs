@@ -17,8 +17,19 @@ pub struct JobProgress {
     pub view: JobView,
     /// The upload of its current run, whatever has become of it.
     pub run: Option<UploadRecord>,
-    /// First missing byte and length of the whole; `None` once its bytes are gone, or if the store cannot say.
-    pub bytes: Option<(u64, Option<u64>)>,
+    /// How much is stored; `None` once its bytes are gone, or if the store cannot say.
+    pub bytes: Option<StoredBytes>,
+}
+
+/// How much of an upload is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredBytes {
+    /// First missing byte.
+    pub offset: u64,
+    /// Bytes that are stored, also those beyond a gap.
+    pub stored_bytes: u64,
+    /// Length of the whole, once it is known.
+    pub length: Option<u64>,
 }
 
 impl Jobs {
@@ -48,7 +59,11 @@ impl Jobs {
                     let image = own_image(&status.job, status.image);
                     view = JobView { job: status.job, image, upload };
                 }
-                let bytes = is_current.then_some((status.offset, status.length));
+                let bytes = is_current.then_some(StoredBytes {
+                    offset: status.offset,
+                    stored_bytes: status.stored_bytes,
+                    length: status.length,
+                });
                 Ok(JobProgress { view, run: Some(status.record), bytes })
             }
             Err(UploadError::Db(error)) => Err(error.into()),

@@ -3,7 +3,10 @@
 use async_trait::async_trait;
 
 use super::{Refusal, UploadError};
-use crate::domain::{job::Run, job_state::JobState};
+use crate::domain::{
+    job::{Reason, Run},
+    job_state::JobState,
+};
 
 /// How an upload ended, as far as the request that sent its last byte is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub enum Verdict {
     Refused {
         /// What is wrong with it, what to do.
         detail: String,
+        /// What of it.
+        reason: Reason,
     },
     /// The upload has come to nothing, whatever its content: the storage lost it, or its job has ended or runs again. The bytes
     /// are gone. In words for a person.

@@ -4,4 +4,5 @@ pub mod ims;
 pub mod native;
 pub mod page;
 pub mod problem;
+pub mod reason;
 pub mod zstack;

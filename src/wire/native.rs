@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use jiff::Timestamp;
 
+use super::reason::ReasonName;
 use crate::domain::{
     history::StateChange, image::ImageRecord, inspected::InspectedUnder, job_state::JobState,
 };
@@ -109,6 +110,9 @@ pub struct UploadState {
     /// What ended or interrupted the job, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// What of the file ended it, for machines; absent if it was something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<ReasonName>,
 }
 
 /// The states that a job has been in.
@@ -234,6 +238,7 @@ mod tests {
         assert_eq!(state.missing, [ByteRange { start: 4, end: 8 }]);
         let back = serde_json::to_value(&state).unwrap();
         assert!(back.get("md5").is_none() && back.get("waitsFor").is_none());
+        assert!(back.get("reason").is_none());
         assert_eq!(serde_json::from_value::<UploadState>(back).unwrap(), state);
     }
 }

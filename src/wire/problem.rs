@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::reason::ReasonName;
+
 /// Media type of an error body.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -69,6 +71,9 @@ pub struct Problem {
     /// Longest slice that is taken, in bytes, where one was too long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suggested_chunk_bytes: Option<u64>,
+    /// What of the file ended its upload, where that is the problem.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<ReasonName>,
     /// What to quote to the operator.
     #[serde(default)]
     pub request_id: String,
@@ -92,6 +97,7 @@ impl Problem {
             provided_offset: None,
             retry_after_ms: None,
             suggested_chunk_bytes: None,
+            reason: None,
             request_id: String::new(),
         }
     }

@@ -77,6 +77,11 @@ fn a_store_is_checked_and_mended_while_nobody_uses_it() {
     let told = check(&world, &["--json"]).ends(6);
     let told: serde_json::Value = serde_json::from_str(&told.out).unwrap();
     assert_eq!((&told["missingImages"], &told["agrees"]), (&json!([image]), &json!(false)));
+    // What cannot be read is named, with the reason.
+    std::os::unix::fs::symlink(&file, &file).unwrap();
+    let said = check(&world, &[]).ends(9);
+    assert!(said.out.contains("1 could not be looked at"), "{}", said.out);
+    assert!(said.err.contains(&image) && said.err.contains("symbolic link"), "{}", said.err);
     // A mistyped path makes nothing.
     let nowhere = world.path("nowhere");
     let mut command = world.command("config", ["store", "check", "--repair", "--data-dir"]);

@@ -145,6 +145,15 @@ fn declared_digests_are_kept_by_the_server() {
     assert_eq!(world.json(["images", "list", "--json", "--query", "status=Ready"])["total"], 0);
     let upper = md5.to_uppercase();
     world.run(["upload", "--md5", &upper, "--sha256", &sha256, "disk.raw"]).ends(0);
+    // The image is there by now, and is not what is declared: nothing is sent, and nothing is called verified.
+    let wrong_md5 = "0".repeat(32);
+    for (option, digest) in [("--sha256", wrong.as_str()), ("--md5", wrong_md5.as_str())] {
+        let error =
+            world.run(["upload", "--json", option, digest, "disk.raw"]).ends(6).event("error");
+        let words = error["words"].as_str().unwrap();
+        assert!(words.contains("declared") && words.contains("Nothing was sent"), "{error}");
+    }
+    world.run(["upload", "--md5", &upper, "--sha256", &sha256, "disk.raw"]).ends(0);
     world
         .run(["upload", "--md5", "nonsense", "disk.raw"])
         .ends(2)

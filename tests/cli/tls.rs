@@ -37,8 +37,12 @@ impl Encrypted {
     }
 
     fn spawn(data: &Path, port: u16, tls: &[&str]) -> Self {
+        Self::spawn_at("127.0.0.1", data, port, tls)
+    }
+
+    fn spawn_at(address: &str, data: &Path, port: u16, tls: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_longshore"))
-            .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
+            .args(["serve", "--listen", &format!("{address}:{port}"), "--data-dir"])
             .arg(data)
             .args(tls)
             .env_clear()
@@ -153,6 +157,12 @@ fn a_first_try_with_a_certificate_of_its_own_lasts_over_a_restart() {
     let server = Encrypted::start(data.path(), port, &["--tls-self-signed"]);
     assert_eq!(fs::read(&cert).unwrap(), before);
     assert!(server.is_trusted_with(&cert));
+
+    // It has the addresses of the first start: at another one, whoever starts it is told what to do.
+    drop(server);
+    let mut server = Encrypted::spawn_at("127.0.0.2", data.path(), port, &["--tls-self-signed"]);
+    server.says("was not made for 127.0.0.2: clients that ask for that refuse it. Delete");
+    server.says("listening address=");
 }
 
 #[test]
@@ -177,6 +187,24 @@ fn a_hangup_brings_the_new_certificate_and_a_bad_one_changes_nothing() {
     server.says("the certificate was read again");
     assert!(server.is_trusted_with(next.as_ref()));
     assert!(!server.is_trusted_with(old.as_ref()));
+}
+
+/// All sources mix: the flags alone need not be whole.
+#[test]
+fn a_certificate_by_flag_and_its_key_from_elsewhere_belong_together() {
+    let shown = |args: &[&str], variables: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
+        command.args(["serve", "--check-config"]).args(args).env_clear();
+        command.envs(variables.iter().copied());
+        Running::start(command, "").end()
+    };
+    let both = shown(&["--tls-cert", "/c.pem"], &[("LONGSHORE_TLS_KEY", "/k.pem")]).ends(0);
+    assert!(both.out.contains("/c.pem") && both.out.contains("/k.pem"), "{}", both.out);
+    shown(&["--tls-cert", "/c.pem"], &[]).ends(2).complains("it needs `tls_key`");
+    let own = ("LONGSHORE_TLS_SELF_SIGNED", "true");
+    shown(&["--tls-cert", "/c.pem", "--tls-key", "/k.pem"], &[own]).ends(0);
+    let twice = shown(&["--tls-cert", "/c.pem", "--tls-key", "/k.pem", "--tls-self-signed"], &[]);
+    twice.ends(2).complains("give one or the other");
 }
 
 #[test]

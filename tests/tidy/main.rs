@@ -96,6 +96,11 @@ fn nothing_unwraps_outside_tests() {
 }
 
 #[test]
+fn no_words_have_gaps() {
+    check(&rust_files(), &[text::gaps_in_words]);
+}
+
+#[test]
 fn nothing_is_left_for_later() {
     check(&files(), &[text::left_for_later]);
 }

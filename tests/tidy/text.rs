@@ -68,6 +68,33 @@ pub(crate) fn unwraps(path: &str, text: &str) -> Vec<Broken> {
     found.map(|at| Broken::at(path, text, at, "`.unwrap()` outside tests")).collect()
 }
 
+/// Words with a gap in their middle: a line that was continued without its backslash. Columns of a help text are aligned before an example,
+/// a number or a remark, not before a word.
+pub(crate) fn gaps_in_words(path: &str, text: &str) -> Vec<Broken> {
+    let ours = path.starts_with("src/") || path.starts_with("storage/src/");
+    if !ours || !is_rust(path) {
+        return Vec::new();
+    }
+    let mut broken = Vec::new();
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let words = line.trim_start();
+        let indent = line.len() - words.len();
+        for (gap, _) in words.match_indices("    ").take(1) {
+            let before = words[..gap].chars().next_back();
+            let after = words[gap..].trim_start().chars().next();
+            let is_word = |c: char| c.is_ascii_lowercase() || c == '{';
+            if before.is_some_and(|c| is_word(c) || ",.;:}`".contains(c))
+                && after.is_some_and(|c| is_word(c) || c == '`')
+            {
+                broken.push(Broken::at(path, text, at + indent + gap, "words with a gap in them"));
+            }
+        }
+        at += line.len();
+    }
+    broken
+}
+
 /// Work that was left for later. Split, so that this file does not report itself.
 pub(crate) fn left_for_later(path: &str, text: &str) -> Vec<Broken> {
     let mut broken = Vec::new();
@@ -148,6 +175,18 @@ mod tests {
         assert_eq!(function_length("tests/x.rs", &long), []);
         let short = format!("type F = fn(u8);\nfn f();\nfn g() {{\n{}}}\n", "a();\n".repeat(68));
         assert_eq!(function_length(HERE, &short), []);
+    }
+
+    #[test]
+    fn a_gap_in_words_is_reported_and_columns_are_not() {
+        let garbled =
+            format!("f(\n    \"another file, or the{}digest of it\"\n);\n", " ".repeat(18));
+        let found = gaps_in_words(HERE, &garbled);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].to_string().contains(":2"), "{}", found[0]);
+        let continued = "f(\n    \"another file, or the \\\n         digest of it\"\n);\n";
+        let columns = "  longshore bench              4 uploads\n  longshore x      # a remark\n";
+        assert!(gaps_in_words(HERE, &format!("{continued}{columns}")).is_empty());
     }
 
     #[test]

@@ -2,14 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::OsStr,
     fs,
     path::{Component, Path, PathBuf},
 };
 
 use anyhow::{Result, bail};
+use glob::{MatchOptions, Pattern};
 
-/// Most files that one pattern may stand for.
+/// Most files and folders that one pattern may stand for, at each of its steps.
 const MATCHES_MAX: usize = 10_000;
 
 /// The name that stands for standard input.
@@ -24,14 +24,14 @@ pub(super) fn expand(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
             files.push(path.clone());
             continue;
         }
-        let mut found = matches(path);
+        let mut found = matches(path, MATCHES_MAX)?;
         found.sort();
         if found.is_empty() {
             bail!("no file matches {}", path.display());
         }
         files.append(&mut found);
         if files.len() > MATCHES_MAX {
-            bail!("{} stands for more than {MATCHES_MAX} files", path.display());
+            bail!("the patterns stand for more than {MATCHES_MAX} files; nothing was sent");
         }
     }
     Ok(files)
@@ -58,88 +58,61 @@ fn is_pattern(path: &Path) -> bool {
     path.to_str().is_some_and(|text| text.contains(['*', '?', '[']))
 }
 
-/// Regular files that a pattern stands for. A `*` does not go over a `/`, nor match a leading dot.
-fn matches(pattern: &Path) -> Vec<PathBuf> {
-    let mut folders = vec![PathBuf::new()];
+/// Regular files that a pattern stands for. A `*` does not go over a `/`, nor match a leading dot. Refuses a pattern of which one step has
+/// more than `max` entries, whatever they are: which of them were left out would be chance.
+fn matches(pattern: &Path, max: usize) -> Result<Vec<PathBuf>> {
+    let mut found = vec![PathBuf::new()];
     for component in pattern.components() {
         let wanted = component.as_os_str();
-        let has_pattern =
-            matches!(component, Component::Normal(name) if is_pattern(Path::new(name)));
-        let step = |folder: PathBuf| {
-            if has_pattern { entries(&folder, wanted) } else { vec![folder.join(wanted)] }
+        let compiled = match component {
+            Component::Normal(name) if is_pattern(Path::new(name)) => name.to_str().map(compiled),
+            Component::Normal(_)
+            | Component::Prefix(_)
+            | Component::RootDir
+            | Component::CurDir
+            | Component::ParentDir => None,
         };
-        folders = folders.into_iter().flat_map(step).take(MATCHES_MAX + 1).collect();
+        let mut next = Vec::new();
+        for folder in found {
+            match &compiled {
+                Some(compiled) => next.extend(entries(&folder, compiled).take(max + 1)),
+                None => next.push(folder.join(wanted)),
+            }
+            if next.len() > max {
+                bail!(
+                    "{} stands for more than {max} files and folders; nothing was sent. Give a narrower pattern, several if need be",
+                    pattern.display()
+                );
+            }
+        }
+        found = next;
     }
-    folders.retain(|path| path.is_file());
-    folders
+    found.retain(|path| path.is_file());
+    Ok(found)
 }
 
-fn entries(folder: &Path, pattern: &OsStr) -> Vec<PathBuf> {
+fn entries(folder: &Path, pattern: &Pattern) -> impl Iterator<Item = PathBuf> {
     let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let pattern: Vec<char> = pattern.to_string_lossy().chars().collect();
-    let Ok(entries) = fs::read_dir(here) else { return Vec::new() };
-    let names = entries.filter_map(Result::ok).map(|entry| entry.file_name());
-    let fits = |name: &std::ffi::OsString| {
-        let name: Vec<char> = name.to_string_lossy().chars().collect();
-        let hidden = name.first() == Some(&'.') && pattern.first() != Some(&'.');
-        !hidden && fits(&pattern, &name)
+    let entries = fs::read_dir(here).into_iter().flatten().filter_map(Result::ok);
+    let names = entries.map(|entry| entry.file_name());
+    // Names that are no UTF-8 fit as well; the walk of the crate panics at them.
+    let names = names.filter(|name| fits(pattern, &name.to_string_lossy()));
+    names.map(|name| folder.join(name))
+}
+
+/// One component of a pattern. A bracket that is never closed stands for itself, and `^` negates like `!`, as in a shell.
+fn compiled(text: &str) -> Pattern {
+    let pattern = Pattern::new(&text.replace("[^", "[!"));
+    pattern.unwrap_or_else(|_| Pattern::new(&Pattern::escape(text)).unwrap_or_default())
+}
+
+fn fits(pattern: &Pattern, name: &str) -> bool {
+    let options = MatchOptions {
+        case_sensitive: true,
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
     };
-    names.filter(fits).map(|name| folder.join(name)).collect()
-}
-
-/// Whether a whole name fits a pattern of `*`, `?`, `[abc]`, `[a-z]`, `[!abc]`. Linear in practice: only the last `*` is tried again.
-fn fits(pattern: &[char], name: &[char]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut again: Option<(usize, usize)> = None;
-    while n < name.len() {
-        if pattern.get(p) == Some(&'*') {
-            again = Some((p, n));
-            p += 1;
-        } else if let Some(next) = one(&pattern[p..], name[n]) {
-            p += next;
-            n += 1;
-        } else if let Some((star, from)) = again {
-            again = Some((star, from + 1));
-            (p, n) = (star + 1, from + 1);
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|&c| c == '*')
-}
-
-/// Characters of the pattern that one character of the name uses up, if it fits.
-fn one(pattern: &[char], c: char) -> Option<usize> {
-    match pattern.first()? {
-        '?' => Some(1),
-        '[' => match class(pattern, c) {
-            Some((length, true)) => Some(length),
-            Some((_, false)) => None,
-            None => (c == '[').then_some(1),
-        },
-        &plain => (plain == c).then_some(1),
-    }
-}
-
-/// Length of the class that begins here, and whether it has the character; `None` if it is never closed.
-fn class(pattern: &[char], c: char) -> Option<(usize, bool)> {
-    let negated = matches!(pattern.get(1), Some('!' | '^'));
-    let begin = if negated { 2 } else { 1 };
-    // A `]` that comes first stands for itself.
-    let close = begin + 1 + pattern.get(begin + 1..)?.iter().position(|&c| c == ']')?;
-    let set = &pattern[begin..close];
-    let mut has = false;
-    let mut at = 0;
-    while at < set.len() {
-        if at + 2 < set.len() && set[at + 1] == '-' {
-            has |= (set[at]..=set[at + 2]).contains(&c);
-            at += 3;
-        } else {
-            has |= set[at] == c;
-            at += 1;
-        }
-    }
-    Some((close + 1, has != negated))
+    pattern.matches_with(name, options)
 }
 
 #[cfg(test)]
@@ -147,8 +120,7 @@ mod tests {
     use super::*;
 
     fn fit(pattern: &str, name: &str) -> bool {
-        let chars = |text: &str| text.chars().collect::<Vec<_>>();
-        fits(&chars(pattern), &chars(name))
+        fits(&compiled(pattern), name)
     }
 
     #[test]
@@ -159,6 +131,7 @@ mod tests {
             ("a*b*c", "a-b-b-c"),
             ("disk?.raw", "disk磁.raw"),
             ("[a-c]x[!0-9]", "bxy"),
+            ("[^a]", "b"),
             ("[]]", "]"),
             ("[", "["),
             ("", ""),
@@ -171,12 +144,16 @@ mod tests {
             ("?", ""),
             ("[a-c]", "d"),
             ("[!a]", "a"),
+            ("[^a]", "a"),
+            ("*", ".hidden"),
             ("", "x"),
         ] {
             assert!(!fit(pattern, name), "{pattern} {name}");
         }
-        // A pattern that would take for ever by trying everything.
-        assert!(!fit(&"a*".repeat(30), &("a".repeat(200) + "b")[..]) || fit("a*", "ab"));
+        // Patterns that would take for ever by trying everything.
+        let (many, name) = ("a*".repeat(30), "a".repeat(200));
+        assert!(!fit(&(many.clone() + "c"), &name));
+        assert!(fit(&(many + "c"), &(name + "c")));
     }
 
     #[test]
@@ -200,6 +177,30 @@ mod tests {
         assert_eq!(names("none.raw"), [PathBuf::from("none.raw")], "the upload itself tells it");
         let none = expand(&[path("*.vmdk")]).unwrap_err().to_string();
         assert!(none.contains("no file matches"), "{none}");
+    }
+
+    /// Which files a folder gives first is chance: none must be left out because others came before.
+    #[test]
+    fn a_pattern_that_stands_for_too_much_is_refused_whatever_it_stands_for() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..12 {
+            let sub = folder.path().join(format!("{number}"));
+            fs::create_dir(&sub).unwrap();
+            fs::write(sub.join(if number < 2 { "disk.raw" } else { "other" }), "x").unwrap();
+        }
+        for number in 0..6 {
+            fs::write(folder.path().join(format!("{number}.raw")), "x").unwrap();
+        }
+        let count =
+            |pattern: &str, max| matches(&folder.path().join(pattern), max).map(|m| m.len());
+        for pattern in ["*", "*/disk.raw", "*/*"] {
+            let words = count(pattern, 17).unwrap_err().to_string();
+            assert!(words.contains("more than 17"), "{pattern}: {words}");
+        }
+        assert_eq!(count("*", 18).unwrap(), 6);
+        assert_eq!(count("*/disk.raw", 18).unwrap(), 2);
+        assert_eq!(count("*.raw", 6).unwrap(), 6);
+        assert!(count("*.raw", 5).is_err());
     }
 
     #[test]

@@ -183,7 +183,11 @@ mod tests {
     use actix_web::body::to_bytes;
 
     use super::*;
-    use crate::{domain::upload::UploadFate, http::headers::BadHeader, uploads::UploadKey};
+    use crate::{
+        domain::{job::Reason, upload::UploadFate},
+        http::headers::BadHeader,
+        uploads::UploadKey,
+    };
 
     async fn told(fault: &Fault, offset: Option<u64>) -> (u16, serde_json::Value) {
         let response = answer(fault, offset, "id".to_owned());
@@ -218,7 +222,15 @@ mod tests {
             (taking(JobState::Canceled), 410, false),
             (taking(JobState::Failed), 410, false),
             (taking(JobState::Suspended(SuspendReason::User)), 423, false),
-            (RequestFault::Failed { detail: "the digest differs".into() }.into(), 422, false),
+            (
+                RequestFault::Failed {
+                    detail: "the digest differs".into(),
+                    reason: Reason::Digests,
+                }
+                .into(),
+                422,
+                false,
+            ),
             (RequestFault::Ended { detail: "the storage lost it".into() }.into(), 410, false),
         ] {
             let (actual, body) = told(&fault, Some(42)).await;

@@ -49,18 +49,18 @@ impl Call {
         let Some(project) = project_header(request)? else {
             return Ok(Self { caller, project: None, body });
         };
-        let caller = within(caller, project, "X-Project-Id")?;
+        let caller = within(app, caller, project, "X-Project-Id").await?;
         Ok(Self { caller, project: Some(project), body })
     }
 
     /// The caller as the owner of the project that the path names.
-    pub(super) fn in_project(&self, named: &str) -> Result<Caller, Fault> {
+    pub(super) async fn in_project(&self, app: &App, named: &str) -> Result<Caller, Fault> {
         let project = project_id(named, "the path")?;
         if self.project.is_some_and(|header| header != project) {
             let words = "the path and X-Project-Id name different projects: give the same, or leave X-Project-Id out";
             return Err(Fault::bad(Code::Project, words));
         }
-        within(self.caller, project, "the path")
+        within(app, self.caller, project, "the path").await
     }
 }
 
@@ -83,13 +83,27 @@ fn project_id(text: &str, place: &str) -> Result<AccountUuid, Fault> {
     })
 }
 
-fn within(caller: Caller, project: AccountUuid, place: &str) -> Result<Caller, Fault> {
-    caller.within(project).ok_or_else(|| {
+/// The caller as the owner of a project. An admin may name anybody's, but not nobody's: a wrong digit would make jobs and images that no
+/// account can see, finish or delete.
+async fn within(
+    app: &App,
+    caller: Caller,
+    project: AccountUuid,
+    place: &str,
+) -> Result<Caller, Fault> {
+    let owner = caller.within(project).ok_or_else(|| {
         let words = format!(
             "the project in {place} is not the one of this token or access key: give the account's own uuid"
         );
         Fault::bad(Code::Project, words)
-    })
+    })?;
+    if project != caller.account && !app.accounts.exists(project).await? {
+        let words = format!(
+            "there is no project {project}, which {place} names: give the uuid of an account. Nothing was changed"
+        );
+        return Err(Fault::bad(Code::Project, words));
+    }
+    Ok(owner)
 }
 
 /// The body, and the place of the request among those of its address: until it is read nobody has asked who sends it.
@@ -127,14 +141,9 @@ fn proof(request: &HttpRequest, body: &[u8]) -> Result<Proof, Fault> {
     signed.map(Proof::SdkSignature).map_err(|error| Fault::Unknown(error.to_string()))
 }
 
-/// All values of a header, as the bytes that were signed; HTTP/2 has the host in its target.
+/// All values of a header, as the bytes that were signed. A host that is in the target alone was not signed as a header.
 fn values(request: &HttpRequest, name: &str) -> Vec<Vec<u8>> {
-    let all = request.headers().get_all(name);
-    let mut values: Vec<_> = all.map(|value| value.as_bytes().to_vec()).collect();
-    if name == "host" && values.is_empty() {
-        values.extend(request.uri().authority().map(|host| host.as_str().as_bytes().to_vec()));
-    }
-    values
+    request.headers().get_all(name).map(|value| value.as_bytes().to_vec()).collect()
 }
 
 /// The answer of a call that went well, or the refusal.
@@ -148,5 +157,23 @@ pub(super) fn reply<T: Serialize>(
             answer.insert_header((header::CACHE_CONTROL, "no-store")).json(body)
         }
         Err(fault) => error::answer(&fault, &RequestId::of(request)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn the_host_of_the_target_is_no_header() {
+        let request = TestRequest::default().uri("http://host:8080/v1/x").to_http_request();
+        assert!(request.uri().authority().is_some(), "the target has one");
+        assert_eq!(values(&request, "host"), Vec::<Vec<u8>>::new());
+        let request =
+            TestRequest::default().insert_header(("Host", "a")).append_header(("Host", "b"));
+        let both = values(&request.to_http_request(), "host");
+        assert_eq!(both, [b"a".to_vec(), b"b".to_vec()]);
     }
 }

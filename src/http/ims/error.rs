@@ -1,4 +1,4 @@
-//! The one mapping from what went wrong to IMS's status, code and words.
+//! How IMS refuses: status and code of what went wrong (`codes`), and words, which are the same in every dialect.
 //!
 //! | what | status | code |
 //! |---|---|---|
@@ -6,7 +6,7 @@
 //! | no such job, or another account's | 404 | `IMG.0023` |
 //! | a field, the body | 400 | the field's own, else `IMG.0001` |
 //! | another project | 400 | `IMG.0030` |
-//! | too many unfinished uploads, too many requests | 400, 503 | `IMG.0060` |
+//! | too many unfinished uploads, no room; too many requests | 400; 503 | `IMG.0060` |
 //! | something that is not offered | 400 | `IMG.0105`, of a bucket `IMG.0069` |
 //! | the storage or the database does not answer | 503 | `IMG.0018` |
 //! | a defect of ours | 500 | `IMG.0061` |
@@ -16,10 +16,11 @@ use actix_web::{
     http::{StatusCode, header},
 };
 
+use super::codes::{self, Said};
 use crate::{
     accounts::AccountError,
     domain::text::shown,
-    http::{json::BodyFault, links::BadHost, problem, session::NoSession},
+    http::{json::BodyFault, links::BadHost, problem, query::BadQuery, session::NoSession},
     jobs::JobError,
     uploads::UploadError,
     wire::{
@@ -63,17 +64,10 @@ impl Fault {
         Self::told(StatusCode::NOT_FOUND, Code::Query, words)
     }
 
-    fn of_problem(problem: Problem) -> Self {
-        let (status, code) = match problem.status {
-            401 => return Self::Unknown(problem.detail),
-            404 => (StatusCode::NOT_FOUND, Code::Query),
-            // More than may be at once.
-            413 => (StatusCode::BAD_REQUEST, Code::FlowControl),
-            400..500 => (StatusCode::BAD_REQUEST, Code::BadFormat),
-            500 => (StatusCode::INTERNAL_SERVER_ERROR, Code::Unknown),
-            _ => (StatusCode::SERVICE_UNAVAILABLE, Code::Submit),
-        };
-        Self::Told { status, code, words: problem.detail, retry_after_ms: problem.retry_after_ms }
+    /// What there is to say in words stands in the problem; nothing else of it counts here.
+    fn said((status, code): Said, problem: Problem) -> Self {
+        let Problem { detail, retry_after_ms, .. } = problem;
+        Self::Told { status, code, words: detail, retry_after_ms }
     }
 }
 
@@ -81,17 +75,10 @@ impl From<JobError> for Fault {
     fn from(error: JobError) -> Self {
         match error {
             JobError::NotFound { uuid } => Self::no_job(&uuid),
-            // By its kind: among the problems it looks like a storage that is busy.
-            error @ JobError::Upload(UploadError::TooManyRequests { .. }) => {
-                let problem = Problem::from(&problem::Fault::from(error));
-                Self::Told {
-                    status: StatusCode::SERVICE_UNAVAILABLE,
-                    code: Code::FlowControl,
-                    words: problem.detail,
-                    retry_after_ms: problem.retry_after_ms,
-                }
+            error => {
+                let said = codes::of_job(&error);
+                Self::said(said, Problem::from(&problem::Fault::from(error)))
             }
-            other => Self::of_problem(Problem::from(&problem::Fault::from(other))),
         }
     }
 }
@@ -114,8 +101,24 @@ impl From<AccountError> for Fault {
             AccountError::WrongSignature => {
                 "the signature does not fit the request: sign it with the secret of this access key, as it is sent"
             }
-            other => {
-                return Self::of_problem(Problem::from(&problem::Fault::from(other.clone())));
+            AccountError::WrongPassword
+            | AccountError::TooManyAttempts { .. }
+            | AccountError::TooManySessions
+            | AccountError::UnknownAccessKey { .. }
+            | AccountError::SealedByAnother { .. }
+            | AccountError::TooManyAccessKeys
+            | AccountError::WrongOldPassword
+            | AccountError::NoSuchAccount(_)
+            | AccountError::NameTaken(_)
+            | AccountError::Invalid(_)
+            | AccountError::NoRandomness
+            | AccountError::Db(_) => {
+                let said = codes::of_account(&error);
+                let problem = Problem::from(&problem::Fault::from(error));
+                return match said {
+                    Some(said) => Self::said(said, problem),
+                    None => Self::Unknown(problem.detail),
+                };
             }
         };
         Self::Unknown(words.to_owned())
@@ -137,6 +140,12 @@ impl From<NoSession> for Fault {
 impl From<BodyFault> for Fault {
     fn from(error: BodyFault) -> Self {
         Self::told(error.status(), Code::BadFormat, error.to_string())
+    }
+}
+
+impl From<BadQuery> for Fault {
+    fn from(error: BadQuery) -> Self {
+        Self::bad(Code::BadFormat, error.to_string())
     }
 }
 

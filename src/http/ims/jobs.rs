@@ -1,7 +1,6 @@
 //! One job, by both of IMS's paths, and our own list of them.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use super::{
@@ -17,7 +16,7 @@ use crate::{
         query::{Condition, Operator, Query},
         upload::UploadFate,
     },
-    http::{App, links::Base},
+    http::{App, links::Base, query::pairs},
     jobs::{JobError, JobProgress, JobView},
     wire::ims::{
         Code, Job, JobList, Received, Shown, Status, SubJob, job, job_in_list, split_job_id,
@@ -66,7 +65,7 @@ pub(super) async fn show_in_project(
     let (project, job_id) = path.into_inner();
     let found = async {
         let call = Call::read(&app, &request, payload).await?;
-        let caller = call.in_project(&project)?;
+        let caller = call.in_project(&app, &project).await?;
         find(&app, &request, caller, &job_id).await
     };
     let found = found.await;
@@ -113,11 +112,16 @@ fn shown<'a>(view: &'a JobView, asked: &'a AddImageRequest) -> Shown<'a> {
 
 fn received(progress: &JobProgress) -> Option<Received> {
     let run = progress.run.as_ref()?;
-    let (offset, length) =
-        progress.bytes.map_or((None, None), |(offset, length)| (Some(offset), length));
+    let bytes = progress.bytes;
     // Of an upload that has ended the row may be older than its last byte.
     let last_byte_ms = run.last_byte_ms.filter(|_| run.fate == UploadFate::Open);
-    Some(Received { offset, length, began_ms: run.created_ms, last_byte_ms })
+    Some(Received {
+        offset: bytes.map(|bytes| bytes.offset),
+        stored_bytes: bytes.map(|bytes| bytes.stored_bytes),
+        length: bytes.and_then(|bytes| bytes.length),
+        began_ms: run.created_ms,
+        last_byte_ms,
+    })
 }
 
 /// `GET /v1/{project_id}/jobs`
@@ -129,7 +133,7 @@ pub(super) async fn list(
 ) -> HttpResponse {
     let found = async {
         let call = Call::read(&app, &request, payload).await?;
-        let caller = call.in_project(&project)?;
+        let caller = call.in_project(&app, &project).await?;
         let query = query(request.query_string())?;
         let page = app.jobs.query(caller, &query).await?;
         let jobs = page.rows.iter().map(|view| {
@@ -137,6 +141,7 @@ pub(super) async fn list(
             // As the records have it: a list asks the store for nothing.
             let received = view.upload.as_ref().map(|upload| Received {
                 offset: Some(upload.offset_cached),
+                stored_bytes: Some(upload.stored_cached),
                 length: upload.declared_length,
                 began_ms: upload.created_ms,
                 last_byte_ms: upload.last_byte_ms,
@@ -158,17 +163,13 @@ fn query(text: &str) -> Result<Query, Fault> {
         ..Query::default()
     };
     let mut given = Vec::new();
-    for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = value.replace('+', " ");
-        let value = percent_decode_str(&value).decode_utf8();
-        let value = value.map_err(|_| bad_query("the query of the URL is not UTF-8"))?;
+    for (key, value) in pairs(text)? {
         let condition = |field: &str, operator, value: &str| Condition {
             field: field.to_owned(),
             operator,
             value: value.to_owned(),
         };
-        match key {
+        match key.as_str() {
             "status" => {
                 let status = Status::from_name(&value);
                 let status = status
@@ -207,6 +208,7 @@ fn bad_query(words: &str) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::query::QUERY_BYTES_MAX;
 
     #[test]
     fn a_list_is_bounded_and_filtered() {
@@ -238,5 +240,6 @@ mod tests {
             assert!(query(bad).is_err(), "{bad}");
         }
         assert!(query(&format!("name={}", "x".repeat(256))).is_err());
+        assert!(query(&"&".repeat(QUERY_BYTES_MAX + 1)).is_err(), "its length has a bound");
     }
 }

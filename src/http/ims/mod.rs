@@ -9,6 +9,7 @@
 //! * Every answer has `X-Request-Id`; the SDK shows it in its exceptions.
 
 mod call;
+mod codes;
 mod create;
 mod error;
 mod fields;

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::{
     call::{Call, read_counted},
+    codes::keystone_status,
     error::Fault,
 };
 use crate::{
@@ -74,10 +75,10 @@ impl From<Fault> for Refused {
 impl From<AccountError> for Refused {
     fn from(error: AccountError) -> Self {
         let is_full = matches!(error, AccountError::TooManySessions);
+        let status = keystone_status(&error);
         let problem = Problem::from(&DataFault::from(error));
-        let status = StatusCode::from_u16(problem.status);
         Self {
-            status: status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            status,
             words: problem.detail,
             retry_after_ms: problem.retry_after_ms.or(is_full.then_some(TOKENS_RETRY_MS)),
         }

@@ -3,7 +3,10 @@
 use crate::{
     domain::{image::ImageStatus, job::JobResult, job_state::JobState},
     uploads::{UploadStatus, Verdict},
-    wire::native::{ByteRange, MISSING_RANGES_MAX, StateName, UploadState},
+    wire::{
+        native::{ByteRange, MISSING_RANGES_MAX, StateName, UploadState},
+        reason::ReasonName,
+    },
 };
 
 /// The state on the wire. A verdict is newer than the records that were read with the status.
@@ -24,12 +27,15 @@ pub fn upload_state(status: &UploadStatus, verdict: Option<&Verdict>) -> UploadS
         Some(Verdict::Refused { .. } | Verdict::Failed { .. }) => state = JobState::Failed,
         None => {}
     }
-    let detail = match &job.result {
-        Some(JobResult::Error { detail, .. }) if state != JobState::Succeeded => {
-            Some(detail.clone())
+    let (detail, mut reason) = match &job.result {
+        Some(JobResult::Error { detail, reason, .. }) if state != JobState::Succeeded => {
+            (Some(detail.clone()), ReasonName::of(*reason))
         }
-        Some(JobResult::Error { .. } | JobResult::Event) | None => None,
+        Some(JobResult::Error { .. } | JobResult::Event) | None => (None, None),
     };
+    if let Some(Verdict::Refused { reason: now, .. }) = verdict {
+        reason = ReasonName::of(*now);
+    }
     let missing = missing.iter().take(MISSING_RANGES_MAX);
     UploadState {
         upload_uuid: record.uuid.to_string(),
@@ -38,11 +44,7 @@ pub fn upload_state(status: &UploadStatus, verdict: Option<&Verdict>) -> UploadS
         state: StateName::from(state),
         stage: job.stage.name().to_owned(),
         stage_percent: u8::try_from(job.stage_percent.clamp(0, 100)).unwrap_or(100),
-        // The row of a running job waits for the first bytes until a step rewrites it.
-        waits_for: job.waits_for.clone().filter(|_| match state {
-            JobState::Running => *stored_bytes == 0,
-            other => !other.is_final(),
-        }),
+        waits_for: job.waits_for(state, Some(*stored_bytes)).map(str::to_owned),
         length: *length,
         offset: *offset,
         stored_bytes: *stored_bytes,
@@ -50,5 +52,6 @@ pub fn upload_state(status: &UploadStatus, verdict: Option<&Verdict>) -> UploadS
         md5,
         sha256,
         detail,
+        reason,
     }
 }

@@ -4,11 +4,14 @@ use super::*;
 use crate::{
     domain::{
         ids::{AccountUuid, ApiId, ImageUuid, JobUuid},
-        job::{ADD_IMAGE_JOB, JobResult, LongJob, Stage},
+        job::{ADD_IMAGE_JOB, JobResult, LongJob, Reason, Stage},
         job_state::JobState,
         upload::{Completion, ExpectedDigests, UploadFate, UploadKind, UploadRecord},
     },
-    wire::native::{ByteRange, StateName},
+    wire::{
+        native::{ByteRange, StateName},
+        reason::ReasonName,
+    },
 };
 
 /// An open upload.
@@ -85,6 +88,22 @@ fn the_state_shows_what_is_missing() {
     let response = show(StatusCode::OK, &status(), None);
     assert_eq!(response.headers().get("upload-offset").unwrap(), "4");
     assert!(!response.headers().contains_key("repr-digest"));
+}
+
+#[test]
+fn what_of_the_file_ended_an_upload_is_told_to_machines() {
+    let failed = |reason| {
+        let mut status = status();
+        status.job.state = JobState::Failed;
+        let (detail, cause) = ("words".to_owned(), String::new());
+        status.job.result = Some(JobResult::Error { detail, cause, reason });
+        upload_state(&status, None).reason
+    };
+    assert_eq!(failed(Reason::Digests), Some(ReasonName::Digests));
+    assert_eq!(failed(Reason::Content), Some(ReasonName::Content));
+    assert_eq!(failed(Reason::NotTheFile), None);
+    let refused = Verdict::Refused { detail: "words".to_owned(), reason: Reason::Digests };
+    assert_eq!(upload_state(&status(), Some(&refused)).reason, Some(ReasonName::Digests));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The one table from what went wrong to (status, code, words) in our own dialect. Words say what happened, what is kept and what
 //! to do next; never a path, a statement or the system's own words.
 
-use super::{RequestFault, parts};
+use super::{RequestFault, failed, parts};
 use crate::{
     accounts::AccountError,
     domain::{
@@ -375,12 +375,7 @@ pub(super) fn of_request(error: &RequestFault) -> Problem {
             "Wrong body length",
             "The body is shorter than its headers announce. Nothing of it was stored; send it again.",
         ),
-        RequestFault::Failed { detail } => new(
-            422,
-            code::UNSAFE_IMAGE,
-            "Image refused",
-            &format!("{detail}. The bytes were removed; the job keeps the reason."),
-        ),
+        RequestFault::Failed { detail, reason } => failed(detail, *reason),
         RequestFault::Ended { detail } => ended(detail),
         RequestFault::Digest(words) => {
             new(400, "bad_digest", "Digest not taken", &format!("{words}. Nothing was stored."))

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    domain::{job_state::JobState, upload::UploadFate},
+    domain::{job::Reason, job_state::JobState, upload::UploadFate},
     jobs::DbError,
     uploads::{BodyError, ImageKey, PartFault, StoreError, UploadKey},
 };
@@ -120,7 +120,11 @@ fn faults() -> Vec<(Fault, u16, &'static str)> {
         (RequestFault::NoJob.into(), 404, "not_found"),
         (RequestFault::NoSuchPath.into(), 404, "not_found"),
         (RequestFault::ShortBody.into(), 400, "short_body"),
-        (RequestFault::Failed { detail: "no image".into() }.into(), 422, "unsafe_image"),
+        (
+            RequestFault::Failed { detail: "no image".into(), reason: Reason::Content }.into(),
+            422,
+            "unsafe_image",
+        ),
         (RequestFault::Ended { detail: "lost".into() }.into(), 410, "gone"),
         (RequestFault::Digest("it differs").into(), 400, "bad_digest"),
         (RequestFault::Query("it is not UTF-8").into(), 400, "bad_query"),
@@ -134,12 +138,19 @@ fn faults() -> Vec<(Fault, u16, &'static str)> {
 fn a_bad_end_says_whose_fault_it_is() {
     let detail = "words".to_owned();
     for (verdict, status) in [
-        (Verdict::Refused { detail: detail.clone() }, 422),
+        (Verdict::Refused { detail: detail.clone(), reason: Reason::Digests }, 422),
+        (Verdict::Refused { detail: detail.clone(), reason: Reason::Content }, 422),
         (Verdict::Failed { detail }, 410),
         (Verdict::Stopped { state: JobState::Canceled }, 410),
     ] {
         let fault = bad_end(Some(&verdict)).expect("it came to nothing");
-        assert_eq!(Problem::from(&fault).status, status, "{verdict:?}");
+        let problem = Problem::from(&fault);
+        assert_eq!(problem.status, status, "{verdict:?}");
+        let reason = match verdict {
+            Verdict::Refused { reason, .. } => ReasonName::of(reason),
+            Verdict::Failed { .. } | Verdict::Ready { .. } | Verdict::Stopped { .. } => None,
+        };
+        assert_eq!(problem.reason, reason, "machines need not read words");
     }
     let goes_on =
         [Verdict::Ready { md5: None, sha256: None }, Verdict::Stopped { state: JobState::Running }];

@@ -147,6 +147,21 @@ impl Params {
         })
     }
 
+    /// Yes or no; no if it is absent.
+    pub(super) fn flag(&mut self, name: &str) -> Result<bool, Refusal> {
+        let Some(value) = self.value(name) else { return Ok(false) };
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        match text.as_str() {
+            "true" => Ok(true),
+            "false" | "" => Ok(false),
+            other => Err(Refusal::invalid(format!(
+                "valid value for field[{name}] of message[{}] are [true, false], but {} found",
+                self.message,
+                shown(other)
+            ))),
+        }
+    }
+
     /// A whole number; `60.0` is one.
     pub(super) fn number(&mut self, name: &str) -> Result<Option<i64>, Refusal> {
         let Some(value) = self.fields.remove(name).filter(|value| !value.is_null()) else {
@@ -248,6 +263,27 @@ mod tests {
             ))
         );
         assert!(body(json!({"updateLongJob":[]})).action(&actions, "").is_err());
+    }
+
+    /// What is neither must not pass for a no: the call would succeed without doing what was asked for.
+    #[test]
+    fn a_flag_is_true_or_false_and_nothing_else() {
+        let flag =
+            |value: Value| body(json!({"params": {"f": value}})).params("M").unwrap().flag("f");
+        for (value, expected) in [
+            (json!(true), true),
+            (json!("true"), true),
+            (json!(false), false),
+            (json!("false"), false),
+            (json!(""), false),
+            (json!(null), false),
+        ] {
+            assert_eq!(flag(value.clone()), Ok(expected), "{value}");
+        }
+        for value in [json!("True"), json!("yes"), json!(1), json!(0), json!([true]), json!({})] {
+            assert!(flag(value.clone()).is_err(), "{value}");
+        }
+        assert_eq!(body(json!({"params": {}})).params("M").unwrap().flag("f"), Ok(false));
     }
 
     #[test]

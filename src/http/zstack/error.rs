@@ -11,7 +11,7 @@ use super::reply::json;
 use crate::{
     accounts::AccountError,
     domain::text::{at_most, shown},
-    http::{json::BodyFault, links::BadHost, session::NoSession},
+    http::{json::BodyFault, links::BadHost, query::BadQuery, session::NoSession},
     jobs::{DbError, JobError, ScheduleError},
     uploads::{StoreError, UploadError},
     wire::zstack::{Code, ErrorCode, ErrorEnvelope},
@@ -269,6 +269,12 @@ impl From<BodyFault> for Fault {
 
 impl From<NoSession> for Fault {
     fn from(error: NoSession) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}
+
+impl From<BadQuery> for Fault {
+    fn from(error: BadQuery) -> Self {
         Self::bad_request(error.to_string())
     }
 }

@@ -19,8 +19,7 @@ use crate::{
     wire::zstack::{Element, Inventories, Schema, read_timestamp},
 };
 
-/// Longest query string in bytes.
-const QUERY_BYTES_MAX: usize = 16 * 1024;
+pub(super) use crate::http::query::pairs;
 
 /// Longest condition that an answer repeats.
 const CONDITION_CHARS_MAX: usize = 256;
@@ -84,22 +83,6 @@ struct Asked {
     query: Query,
     /// The fields that the answer is cut down to.
     fields: Option<Vec<String>>,
-}
-
-/// The decoded pairs of a query string.
-pub(super) fn pairs(query_string: &str) -> Result<Vec<(String, String)>, Fault> {
-    if query_string.len() > QUERY_BYTES_MAX {
-        return Err(Fault::bad_request(format!(
-            "the query string has more than {QUERY_BYTES_MAX} bytes"
-        )));
-    }
-    let pairs = web::Query::<Vec<(String, String)>>::from_query(query_string)
-        .map_err(|error| Fault::bad_request(format!("Invalid query string: {error}")))?
-        .into_inner();
-    if pairs.iter().any(|(name, value)| name.contains('\0') || value.contains('\0')) {
-        return Err(Fault::bad_request("the query string holds a NUL character (U+0000)"));
-    }
-    Ok(pairs)
 }
 
 /// Reads the query string of a query over `T`. What is badly formed is a 400; what is not offered is refused in words. `groupBy`

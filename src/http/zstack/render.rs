@@ -78,7 +78,9 @@ pub(super) fn job(
 ) -> LongJobInventory {
     let image = view.image.as_ref();
     let image = image.map(|record| self::image(record, view.upload.as_ref(), urls, tags, zone));
-    job_inventory(&view.job, image.as_ref(), zone)
+    // As the records have it: a list asks the store for nothing.
+    let stored_bytes = view.upload.as_ref().map(|upload| upload.stored_cached);
+    job_inventory(&view.job, image.as_ref(), stored_bytes, zone)
 }
 
 /// The result of a call that answers a job.

@@ -9,7 +9,7 @@ use crate::domain::{
 };
 
 /// Most pieces of a report: ZStack's.
-pub(super) const RANGE_MAX: u8 = 31;
+const RANGE_MAX: u8 = 31;
 
 /// What a report is to be about.
 #[derive(Debug, Clone)]
@@ -18,8 +18,8 @@ pub struct ReportAsked {
     pub start_ms: EpochMs,
     /// What one piece is.
     pub unit: ReportUnit,
-    /// Pieces.
-    pub range: u8,
+    /// Pieces, at most 31: more are refused, not cut.
+    pub range: u64,
     /// Types of jobs; all if there are none.
     pub job_types: Vec<JobType>,
 }
@@ -42,7 +42,13 @@ impl Scheduler {
         caller: Caller,
         asked: &ReportAsked,
     ) -> Result<Report, ScheduleError> {
-        let bounds = asked.unit.bounds(asked.start_ms, asked.range.min(RANGE_MAX));
+        let range = u8::try_from(asked.range).ok().filter(|range| *range <= RANGE_MAX);
+        let range = range.ok_or_else(|| {
+            let words =
+                format!("field[range] has to be 0 to {RANGE_MAX}, but {} found", asked.range);
+            ScheduleError::Invalid(words)
+        })?;
+        let bounds = asked.unit.bounds(asked.start_ms, range);
         let bounds = bounds.ok_or_else(|| {
             ScheduleError::Invalid("field[startTime] lies beyond the calendar".to_owned())
         })?;

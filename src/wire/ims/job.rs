@@ -3,7 +3,7 @@
 //! | state of the long job | `status` | `current_task` | `process_percent` |
 //! |---|---|---|---|
 //! | Waiting | `INIT` | `UploadImageTask:Waiting` | offset / length |
-//! | Running | `RUNNING` | `UploadImageTask:Receiving`, `...:Verifying`, `...:Inspecting` or `...:Publishing` | offset / length |
+//! | Running | `RUNNING` | `UploadImageTask:Receiving`, `...:Joining`, `...:Verifying`, `...:Inspecting` or `...:Publishing` | offset / length |
 //! | Suspended | `RUNNING` | `UploadImageTask:Suspended(<reason>)` | offset / length |
 //! | Canceling | `RUNNING` | `UploadImageTask:Canceling` | offset / length |
 //! | Succeeded | `SUCCESS` | `UploadImageTask:Succeeded` | 1 |
@@ -182,6 +182,8 @@ pub struct JobList {
 pub struct Received {
     /// First missing byte; `None` where nobody can say.
     pub offset: Option<u64>,
+    /// Bytes that are stored, with gaps between them or without; `None` where nobody can say.
+    pub stored_bytes: Option<u64>,
     /// Length of the whole.
     pub length: Option<u64>,
     /// When the run began.
@@ -236,6 +238,7 @@ pub fn job_in_list(shown: Shown<'_>) -> Job {
     };
     let is_final = job.state.is_final();
     let received = received.filter(|_| !is_final);
+    let stored_bytes = received.and_then(|received| received.stored_bytes);
     Job {
         status: job.state.into(),
         job_id: job.uuid.to_string(),
@@ -252,7 +255,7 @@ pub fn job_in_list(shown: Shown<'_>) -> Job {
             current_task: current_task(job),
             upload_offset: received.and_then(|received| received.offset),
             upload_length: received.and_then(|received| received.length),
-            waits_for: job.waits_for.clone().filter(|_| waits(job, received)),
+            waits_for: job.waits_for(job.state, stored_bytes).map(str::to_owned),
             ..Entities::default()
         },
     }
@@ -383,15 +386,6 @@ fn current_task(job: &LongJob) -> String {
         ) => state.to_string(),
     };
     format!("{TASK}:{what}")
-}
-
-/// The row of a running job waits for the first bytes until a step rewrites it: its words count while it is known that none came.
-fn waits(job: &LongJob, received: Option<Received>) -> bool {
-    match job.state {
-        JobState::Running => received.and_then(|received| received.offset) == Some(0),
-        JobState::Waiting | JobState::Suspended(_) | JobState::Canceling => true,
-        JobState::Succeeded | JobState::Failed | JobState::Canceled => false,
-    }
 }
 
 /// In steps of a ten-thousandth, downwards: what is not whole is never shown as 1.

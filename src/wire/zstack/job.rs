@@ -8,6 +8,7 @@ use crate::domain::{
     job::{JobResult, LongJob, TaskProgress},
     job_state::{JobState, SuspendReason},
 };
+use crate::wire::reason::ReasonName;
 
 /// A long job as ZStack shows it. The fields from `suspendReason` on are ours; the SDKs pass over them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,12 +96,17 @@ struct JobFailure<'a> {
     detail: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     cause: &'a str,
+    /// Ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<ReasonName>,
 }
 
-/// Renders a job; `image` is the one it makes, with its upload URL in it, if there is (still) one.
+/// Renders a job; `image` is the one it makes, with its upload URL in it, if there is (still) one; `stored_bytes` is how much of its
+/// upload is stored, if there is one.
 pub fn job_inventory(
     job: &LongJob,
     image: Option<&ImageInventory>,
+    stored_bytes: Option<u64>,
     zone: &TimeZone,
 ) -> LongJobInventory {
     let is_final = job.state.is_final();
@@ -121,15 +127,16 @@ pub fn job_inventory(
         suspend_reason: job.state.suspend_reason().map(SuspendReason::name).map(str::to_owned),
         stage: (!is_final).then(|| job.stage.name().to_owned()),
         stage_percent: (!is_final).then_some(job.stage_percent),
-        waits_for: job.waits_for.clone(),
+        waits_for: job.waits_for(job.state, stored_bytes).map(str::to_owned),
     }
 }
 
 /// zstack.md 2.4: the event while it runs and after success, the failure otherwise.
 fn job_result(job: &LongJob, image: Option<&ImageInventory>) -> Option<String> {
     match (&job.result, job.state) {
-        (Some(JobResult::Error { detail, cause, .. }), _) => {
-            serde_json::to_string(&JobFailure { detail, cause }).ok()
+        (Some(JobResult::Error { detail, cause, reason }), _) => {
+            let reason = ReasonName::of(*reason);
+            serde_json::to_string(&JobFailure { detail, cause, reason }).ok()
         }
         (Some(JobResult::Event), _) | (None, JobState::Running) => match image {
             Some(image) => event(job, image),

@@ -72,15 +72,27 @@ fn job() -> LongJob {
 
 /// The rendered job, its result opened for reading.
 fn rendered(job: &LongJob, image: Option<&ImageRecord>) -> Value {
+    rendered_at(0, job, image)
+}
+
+fn rendered_at(stored_bytes: u64, job: &LongJob, image: Option<&ImageRecord>) -> Value {
     let utc = TimeZone::UTC;
     let url = "http://HOST:8080/imagestore/upload/<capability>";
     let image = image.map(|image| image_inventory(image, Some(url), vec![], &utc));
-    let mut job = serde_json::to_value(job_inventory(job, image.as_ref(), &utc)).unwrap();
+    let job = job_inventory(job, image.as_ref(), Some(stored_bytes), &utc);
+    let mut job = serde_json::to_value(job).unwrap();
     let opened = job["jobResult"].as_str().and_then(|text| serde_json::from_str(text).ok());
     if let Some(opened) = opened {
         job["jobResult"] = opened;
     }
     job
+}
+
+#[test]
+fn a_job_with_bytes_waits_for_the_first_ones_no_longer() {
+    let stored = |bytes| rendered_at(bytes, &job(), None)["waitsFor"].take();
+    assert_eq!(stored(0), "the first bytes");
+    assert_eq!(stored(1), Value::Null);
 }
 
 #[test]
@@ -161,7 +173,7 @@ fn every_field_can_be_asked_for() {
         finished_ms: Some(FOUR_PM),
         ..job()
     };
-    let job = job_inventory(&full_job, Some(&image), &utc);
+    let job = job_inventory(&full_job, Some(&image), Some(1), &utc);
     let keys = |value: Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     let sorted = |fields: &[&str]| {
         let mut fields: Vec<_> = fields.iter().map(|&field| field.to_owned()).collect();

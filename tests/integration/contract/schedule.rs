@@ -273,6 +273,15 @@ async fn nonsense_is_refused_in_words_and_the_scheduler_goes_on() {
         ),
         (
             (
+                "POST",
+                format!("scheduler/jobs/{default}/scheduler/triggers/{default}"),
+                json!({"params": {"triggerNow": "True"}}),
+            ),
+            "SYS.1007",
+            "true, false",
+        ),
+        (
+            (
                 "PUT",
                 "schedulers/x".to_owned(),
                 json!({"changeSchedulerState": {"stateEvent": "enable"}}),
@@ -322,6 +331,10 @@ async fn nonsense_is_refused_in_words_and_the_scheduler_goes_on() {
         let ask = Ask::new("GET", &format!("/zstack/v1/scheduler/{path}"));
         assert_eq!(world.ask(Who::Admin, &ask).await.status, status, "{path}");
     }
+    // By whoever is asked: the scheduler refuses what it would have to cut.
+    let too_many = "/zstack/v1/scheduler/report?startTime=1&intervalTimeUnit=Day&range=300";
+    let told = world.ask(Who::Admin, &Ask::new("GET", too_many)).await;
+    assert!(told.text().contains("has to be 0 to 31, but 300 found"), "{}", told.text());
     put(&world, &format!("scheduler/jobs/{default}/actions"), &json!({"runSchedulerJob": {}}))
         .await;
     let history = format!(

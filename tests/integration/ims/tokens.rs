@@ -1,5 +1,6 @@
 //! Tokens by password, as Keystone gives them.
 
+use longshore::domain::{account::Caller, query::Query};
 use serde_json::{Value, json};
 
 use super::{Answer, Ims, NAME, PASSWORD};
@@ -136,6 +137,17 @@ async fn a_call_is_meant_in_the_project_of_its_header() {
     let job = format!("/v1/cloudimages/job/{id}");
     assert_eq!(ask(job.clone(), &admin, &own).await.status, 200);
     assert_eq!(ask(job.clone(), &admin, &admins).await.refusal(), (404, "IMG.0023"));
+    // In no project of nobody's: what it made there nobody could see, finish or delete.
+    let nobodys = "00000000000040008000000000000000";
+    assert_eq!(create(&admin, nobodys).await.refusal(), (400, "IMG.0030"));
+    let list = format!("/v1/{nobodys}/jobs");
+    assert_eq!(ask(list.clone(), &admin, nobodys).await.refusal(), (400, "IMG.0030"));
+    let by_path = ims.http.get(ims.url(&list)).header("X-Auth-Token", &admin);
+    assert_eq!(Answer::of(by_path).await.refusal(), (400, "IMG.0030"));
+    let everybody = Caller { admin: true, ..ims.caller() };
+    let all = Query { reply_with_count: true, ..Query::default() };
+    let all = ims.service.app.jobs.query(everybody, &all).await.unwrap();
+    assert_eq!(all.total, Some(1), "the job of the user is the only one");
     // A user has one project.
     let dashed = ims.account.0.hyphenated().to_string();
     assert_eq!(create(&ims.token, &dashed).await.status, 200);

@@ -68,6 +68,40 @@ async fn a_job_over_its_life() {
     ims.stop().await;
 }
 
+/// Slices come in any order: what has begun waits for nothing, whichever dialect is asked, also while the first slice is late.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_with_a_late_first_slice_does_not_wait_for_the_first_bytes() {
+    let ims = Ims::start(&[]).await;
+    let id = ims.made().await;
+    let zstack = async || {
+        let url = ims.url(&format!("/zstack/v1/longjobs/{id}"));
+        let request = ims.http.get(url).header("Authorization", format!("OAuth {}", ims.token));
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        answer["inventories"][0].clone()
+    };
+    let before = ims.job(&id).await;
+    assert_eq!(before["entities"]["waits_for"], "the first bytes");
+    assert_eq!(zstack().await["waitsFor"], "the first bytes");
+    assert_eq!(ims.send(&id, 500, vec![7; 250], LENGTH).await, 200);
+    let job = ims.job(&id).await;
+    assert_eq!(job["entities"]["upload_offset"], 0);
+    assert_eq!(job["entities"].get("waits_for"), None, "{job}");
+    let url = job["entities"]["upload_url"].as_str().unwrap();
+    let native: Value = ims.http.get(url).send().await.unwrap().json().await.unwrap();
+    assert_eq!((&native["storedBytes"], native.get("waitsFor")), (&250.into(), None));
+    // ZStack's query, and the list, show what was written down, some seconds later.
+    let written = tokio::time::timeout(std::time::Duration::from_secs(30), async {
+        while zstack().await.get("waitsFor").is_some() {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    });
+    written.await.expect("the row of a running job says that it waits for the first bytes");
+    assert_eq!(zstack().await["state"], "Running");
+    let list = ims.get(&format!("/v1/{}/jobs", ims.account)).await;
+    assert_eq!(list.body["jobs"][0]["entities"].get("waits_for"), None);
+    ims.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jobs_that_come_to_nothing_say_why() {
     let ims = Ims::start(&[]).await;

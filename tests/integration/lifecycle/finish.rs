@@ -127,7 +127,9 @@ async fn wrong_digests_fail_in_words(backing: Backing) {
         new.expected.sha256 = sha256;
         let job = world.jobs().submit(world.caller, new).await.unwrap();
         let verdict = world.send(&job, 0, &bytes).await.unwrap().verdict;
-        let Some(Verdict::Refused { detail }) = verdict else { panic!("{verdict:?}") };
+        let Some(Verdict::Refused { detail, reason: Reason::Digests }) = verdict else {
+            panic!("{verdict:?}")
+        };
         assert!(detail.contains(name), "{detail}");
         let now = world.until(&job, JobState::Failed).await;
         assert_eq!(words(&now).0, detail);

@@ -2,7 +2,7 @@
 
 use longshore::{
     config::InspectPolicy,
-    domain::{image::ImageRecord, inspected::InspectedUnder, job_state::JobState},
+    domain::{image::ImageRecord, inspected::InspectedUnder, job::Reason, job_state::JobState},
     jobs::JobView,
     uploads::{UploadError, Verdict},
 };
@@ -61,7 +61,7 @@ async fn said_to_be(world: &World, format: &str, length: usize) -> JobView {
 /// The words of the refusal that this verdict is.
 fn refusal(verdict: Option<Verdict>) -> String {
     match verdict {
-        Some(Verdict::Refused { detail }) => detail,
+        Some(Verdict::Refused { detail, reason: Reason::Content }) => detail,
         other => panic!("no refusal but {other:?}"),
     }
 }

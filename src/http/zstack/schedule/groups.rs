@@ -1,4 +1,4 @@
-//! Groups of jobs: create, update, delete, fill, bind.
+//! Groups of jobs: create, update, delete, fill.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -10,10 +10,9 @@ use super::{
         longjobs::NAME_CHARS_MAX,
         query::pairs,
     },
-    chosen, description, done, group_named, group_reply, job_named, job_uuids, name, trigger_named,
+    chosen, description, done, group_named, group_reply, job_named, job_uuids, name,
 };
 use crate::{
-    domain::schedule::Target,
     jobs::{Kept, NewJobGroup},
     wire::zstack::{Inventories, SchedulerJobGroupJobRefInventory, Schema, timestamp},
 };
@@ -22,7 +21,6 @@ const CREATE: &str = "org.zstack.scheduler.APICreateSchedulerJobGroupMsg";
 const UPDATE: (&str, &str) =
     ("updateSchedulerJobGroup", "org.zstack.scheduler.APIUpdateSchedulerJobGroupMsg");
 const JOIN: &str = "org.zstack.scheduler.APIAddSchedulerJobsToSchedulerJobGroupMsg";
-const BIND: &str = "org.zstack.scheduler.APIAddSchedulerJobGroupToSchedulerTriggerMsg";
 /// The list of jobs that join or leave.
 const JOBS: &str = "schedulerJobUuids";
 
@@ -123,34 +121,4 @@ pub(super) fn listed<'p>(
         given.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
     asked.iter().filter(move |(given, _)| is_it(given)).map(|(_, value)| value.as_str())
-}
-
-/// AddSchedulerJobGroupToSchedulerTrigger.
-pub(crate) async fn bind(
-    call: Call,
-    path: web::Path<(String, String)>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
-    let (mut params, (group, trigger)) = (body.params(BIND)?, path.into_inner());
-    call.accept(Kept::Durably, |work| async move {
-        let at_once = params.text("triggerNow", NAME_CHARS_MAX)?.as_deref() == Some("true");
-        let (trigger, group) = (trigger_named(&trigger)?, Target::Group(group_named(&group)?));
-        work.app.scheduler.bind(work.caller, trigger, group, at_once).await?;
-        done(&work)
-    })
-    .await
-}
-
-/// RemoveSchedulerJobGroupFromSchedulerTrigger.
-pub(crate) async fn unbind(
-    call: Call,
-    path: web::Path<(String, String)>,
-) -> Result<HttpResponse, Fault> {
-    let (group, trigger) = path.into_inner();
-    call.accept(Kept::Durably, |work| async move {
-        let (trigger, group) = (trigger_named(&trigger)?, Target::Group(group_named(&group)?));
-        work.app.scheduler.unbind(work.caller, trigger, group).await?;
-        done(&work)
-    })
-    .await
 }

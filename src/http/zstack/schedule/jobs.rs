@@ -1,4 +1,4 @@
-//! Jobs of the scheduler: create, update, run, delete, bind, enable.
+//! Jobs of the scheduler: create, update, run, delete, enable.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
@@ -11,10 +11,10 @@ use super::{
         longjobs::NAME_CHARS_MAX,
         reply::StoredReply,
     },
-    chosen, description, done, group_reply, job_named, job_reply, name, parameters, trigger_named,
+    chosen, description, done, group_reply, job_named, job_reply, name, parameters,
 };
 use crate::{
-    domain::{schedule::Target, text::shown},
+    domain::text::shown,
     jobs::{Kept, NewScheduledJob, StateChanged},
     wire::zstack::Schema,
 };
@@ -26,7 +26,6 @@ const ACTIONS: [(&str, &str); 2] = [
 ];
 const STATE: (&str, &str) =
     ("changeSchedulerState", "org.zstack.scheduler.APIChangeSchedulerStateMsg");
-const BIND: &str = "org.zstack.scheduler.APIAddSchedulerJobToSchedulerTriggerMsg";
 
 /// CreateSchedulerJob.
 pub(crate) async fn create(call: Call, body: Body) -> Result<HttpResponse, Fault> {
@@ -87,36 +86,6 @@ pub(crate) async fn delete(call: Call, uuid: web::Path<String>) -> Result<HttpRe
     let uuid = uuid.into_inner();
     call.accept(Kept::Durably, |work| async move {
         work.app.scheduler.delete_job(work.caller, job_named(&uuid)?).await?;
-        done(&work)
-    })
-    .await
-}
-
-/// AddSchedulerJobToSchedulerTrigger.
-pub(crate) async fn bind(
-    call: Call,
-    path: web::Path<(String, String)>,
-    body: Body,
-) -> Result<HttpResponse, Fault> {
-    let (mut params, (job, trigger)) = (body.params(BIND)?, path.into_inner());
-    call.accept(Kept::Durably, |work| async move {
-        let at_once = params.text("triggerNow", NAME_CHARS_MAX)?.as_deref() == Some("true");
-        let (trigger, job) = (trigger_named(&trigger)?, Target::Job(job_named(&job)?));
-        work.app.scheduler.bind(work.caller, trigger, job, at_once).await?;
-        done(&work)
-    })
-    .await
-}
-
-/// RemoveSchedulerJobFromSchedulerTrigger.
-pub(crate) async fn unbind(
-    call: Call,
-    path: web::Path<(String, String)>,
-) -> Result<HttpResponse, Fault> {
-    let (job, trigger) = path.into_inner();
-    call.accept(Kept::Durably, |work| async move {
-        let (trigger, job) = (trigger_named(&trigger)?, Target::Job(job_named(&job)?));
-        work.app.scheduler.unbind(work.caller, trigger, job).await?;
         done(&work)
     })
     .await

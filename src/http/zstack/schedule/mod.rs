@@ -1,16 +1,17 @@
 //! The scheduler (zstack.md 5): thin handlers over the verbs of `jobs::Scheduler`. Two calls are ours: `runSchedulerJob` runs one job
 //! whatever fires it, and ChangeSchedulerState takes a group as well.
 
+mod bindings;
 mod groups;
 mod jobs;
 mod queries;
 mod triggers;
 
+pub(super) use bindings::{bind_group, bind_job, unbind_group, unbind_job};
 pub(super) use groups::{act as act_on_group, create as create_group, delete as delete_group};
-pub(super) use groups::{bind as bind_group, join, leave, unbind as unbind_group};
+pub(super) use groups::{join, leave};
 pub(super) use jobs::{
-    act as act_on_job, bind as bind_job, change_state, create as create_job, delete as delete_job,
-    unbind as unbind_job,
+    act as act_on_job, change_state, create as create_job, delete as delete_job,
 };
 pub(super) use queries::{candidates, report};
 pub(super) use triggers::{

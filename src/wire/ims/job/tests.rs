@@ -48,7 +48,8 @@ fn long_job(state: JobState, at: Stage) -> LongJob {
 
 fn received(offset: u64, length: Option<u64>) -> Received {
     let last_byte_ms = Some(BEGAN_MS + 2000);
-    Received { offset: Some(offset), length, began_ms: BEGAN_MS + 1000, last_byte_ms }
+    let (offset, stored_bytes) = (Some(offset), Some(offset));
+    Received { offset, stored_bytes, length, began_ms: BEGAN_MS + 1000, last_byte_ms }
 }
 
 fn shown(job: &LongJob, received: Option<Received>) -> Shown<'_> {
@@ -222,8 +223,28 @@ fn a_job_waits_for_the_first_bytes_while_there_are_none() {
     let waits = |received| job(shown(&long, received)).entities.waits_for;
     assert_eq!(waits(Some(received(0, None))).as_deref(), Some("the first bytes"));
     assert_eq!(waits(Some(received(1, None))), None);
-    assert_eq!(waits(Some(Received { offset: None, ..received(0, None) })), None);
+    let ahead = Received { stored_bytes: Some(1), ..received(0, None) };
+    assert_eq!(waits(Some(ahead)), None, "the first slice is late, not the first bytes");
+    let unknown = Received { offset: None, stored_bytes: None, ..received(0, None) };
+    assert_eq!(waits(Some(unknown)), None);
     assert_eq!(waits(None), None);
+}
+
+/// Whoever watches by the words looks them up there.
+#[test]
+fn both_tables_name_the_task_of_every_stage() {
+    let told = include_str!("../../../../docs/ims.md");
+    let table: String =
+        include_str!("../job.rs").lines().take_while(|l| l.starts_with("//!")).collect();
+    for stage in Stage::ALL {
+        let task = job(shown(&long_job(JobState::Running, stage), None)).entities.current_task;
+        let word = task.strip_prefix("UploadImageTask:").unwrap();
+        assert!(told.contains(&format!("`{word}`")), "docs/ims.md does not name {word}");
+        assert!(
+            table.contains(&format!(":{word}`")),
+            "the table above the code does not name {word}"
+        );
+    }
 }
 
 #[test]
