@@ -228,7 +228,7 @@ async fn partial_uploads_that_have_ended_are_read_no_more(#[case] db: TestDb) {
         assert_eq!(created, Created::Recorded);
         made.push(record.uuid);
     }
-    made.sort_by_key(|uuid| uuid.to_string());
+    made.sort_by_key(ToString::to_string);
     for (at, fate) in [(0, UploadFate::Discarded), (3, UploadFate::Expired)] {
         assert!(db.db.end_partial(made[at], fate, false).await.unwrap());
     }
