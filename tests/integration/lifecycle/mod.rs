@@ -20,6 +20,7 @@ mod rigged;
 mod rigged_writer;
 mod rng;
 mod schedule;
+mod schedule_rows;
 mod schedulers;
 mod space;
 mod tags;

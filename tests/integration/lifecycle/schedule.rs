@@ -12,7 +12,7 @@ use longshore::{
         schedule::{RunRecord, Target},
         tag::TagKind,
     },
-    jobs::{JobView, NewJobGroup, NewScheduledJob, NewTrigger, ScheduleError, Scheduler},
+    jobs::{JobView, NewScheduledJob, NewTrigger, ScheduleError, Scheduler},
 };
 use longshore_storage::{ImageKey, UploadKey};
 use serde_json::{Value, json};
@@ -28,7 +28,6 @@ on_all! {
     the_defaults_run_and_stay_deleted
     a_missed_fire_runs_once
     a_fire_waits_while_its_job_is_at_work
-    a_fire_that_cannot_be_taken_is_left_for_a_minute
     a_run_that_was_killed_is_ended_as_failed_at_the_next_start
     a_trigger_that_is_deleted_leaves_its_run_alone
     a_disabled_job_sleeps_until_it_is_enabled
@@ -36,8 +35,6 @@ on_all! {
     expiring_and_purging_do_their_work
     a_sound_image_is_told_as_sound_and_the_oldest_look_comes_first
     what_the_store_has_lost_is_found
-    an_image_whose_row_cannot_be_read_keeps_no_other
-    a_run_by_hand_is_found_by_its_group
 }
 
 const DAY_MS: i64 = 86_400_000;
@@ -192,27 +189,6 @@ async fn a_fire_waits_while_its_job_is_at_work(backing: Backing) {
     let all = ended(&scheduler, &[]).await;
     assert!(all.iter().all(|run| run.success == Some(true)), "{all:?}");
     assert_eq!(all[1].fire_ms - all[0].fire_ms, 60_000);
-}
-
-async fn a_fire_that_cannot_be_taken_is_left_for_a_minute(backing: Backing) {
-    let world = World::new(backing).await;
-    let scheduler = world.scheduler();
-    for _ in 0..2 {
-        let job = job(&scheduler, "expireUploads", None, json!({})).await;
-        let trigger = trigger(&scheduler, 60, 0).await;
-        scheduler.bind(admin(), trigger, Target::Job(job), false).await.unwrap();
-    }
-    world.clock.advance_ms(61_000);
-    let now_ms = world.clock.now_ms();
-    let rows = "WHERE uuid = (SELECT MIN(uuid) FROM scheduler_job)";
-    let parameters = |text: &str| format!("UPDATE scheduler_job SET parameters = '{text}' {rows}");
-    world.test_db.sabotage(&parameters(r#"{"later":1}"#)).await;
-    assert_eq!(scheduler.fire_due(now_ms).await.unwrap(), 1, "it keeps no other");
-    // It would be taken now, if it were tried.
-    world.test_db.sabotage(&parameters("{}")).await;
-    assert_eq!(scheduler.fire_due(now_ms).await.unwrap(), 0);
-    assert_eq!(world.scheduler().fire_due(now_ms).await.unwrap(), 1);
-    ended(&scheduler, &[]).await;
 }
 
 async fn a_run_that_was_killed_is_ended_as_failed_at_the_next_start(backing: Backing) {
@@ -501,69 +477,4 @@ async fn what_the_store_has_lost_is_found(backing: Backing) {
     assert_eq!(marked.len(), 1);
     assert_eq!(marked[0].resource.uuid(), lost.job.image.to_string());
     world.assert_ready(&kept, &bytes).await;
-}
-
-async fn an_image_whose_row_cannot_be_read_keeps_no_other(backing: Backing) {
-    let world = World::new(backing).await;
-    let scheduler = world.scheduler();
-    let bytes = content(4_000, 7);
-    let mut images = Vec::new();
-    for _ in 0..3 {
-        images.push(image(&world, &bytes).await.job.image);
-    }
-    let upload = world.submit(Some(20)).await;
-    world.send(&upload, 0, b"abc").await.unwrap();
-    world.jobs().suspend(world.caller, upload.job.uuid).await.unwrap();
-    let owned = longshore_storage::Owned { key: UploadKey(upload_of(&upload).0), epoch: u64::MAX };
-    world.store().discard(owned).await.unwrap();
-    world.store().delete_image(ImageKey(images[0].0)).await.unwrap();
-    let broken = format!("UPDATE image SET size = -1 WHERE uuid = '{}'", images[1]);
-    world.test_db.sabotage(&broken).await;
-
-    let scrub = job(&scheduler, "scrubImages", None, json!({"againAfterDays": 0})).await;
-    for _ in 0..2 {
-        world.clock.advance_ms(1_000);
-        let scrubbed = run(&scheduler, scrub).await;
-        let counts = &result(&scrubbed)["counts"];
-        assert_eq!(scrubbed.success, Some(false));
-        for (name, count) in [("sound", 1), ("damaged", 1), ("failed", 1)] {
-            assert_eq!(counts[name], count, "{name}: {counts}");
-        }
-    }
-    let look = job(&scheduler, "reconcileStore", None, json!({"repair": false})).await;
-    let counts = result(&run(&scheduler, look).await)["counts"].clone();
-    let found =
-        [("unreadable", 1), ("missingImages", 1), ("missingUploads", 1), ("unknownImages", 0)];
-    for (name, count) in found {
-        assert_eq!(counts[name], count, "{name}: {counts}");
-    }
-}
-
-async fn a_run_by_hand_is_found_by_its_group(backing: Backing) {
-    let world = World::new(backing).await;
-    let scheduler = world.scheduler();
-    let (one, other, alone) = (
-        job(&scheduler, "expireUploads", None, json!({})).await,
-        job(&scheduler, "expireUploads", None, json!({})).await,
-        job(&scheduler, "expireUploads", None, json!({})).await,
-    );
-    let new =
-        NewJobGroup { uuid: None, name: "nightly".to_owned(), description: None, job_type: None };
-    let group = scheduler.create_group(admin(), new).await.unwrap().group.uuid;
-    scheduler.join_group(admin(), group, vec![one, other]).await.unwrap();
-    let daily = trigger(&scheduler, 86_400, 0).await;
-    let of = format!("schedulerJobGroupUuid={group}");
-
-    scheduler.bind(admin(), daily, Target::Group(group), true).await.unwrap();
-    assert_eq!(ended(&scheduler, &[&of]).await.len(), 2);
-    scheduler.bind(admin(), daily, Target::Job(alone), false).await.unwrap();
-    scheduler.run_trigger(admin(), daily, &[]).await.unwrap();
-    let all = ended(&scheduler, &[&of]).await;
-    assert_eq!(all.len(), 4);
-    assert!(all.iter().all(|run| run.group == Some(group) && run.trigger == Some(daily)));
-    // Negative controls: not as part of the group.
-    run(&scheduler, one).await;
-    let runs = ended(&scheduler, &[&format!("schedulerJobUuid={alone}")]).await;
-    assert_eq!((runs.len(), runs[0].group), (1, None));
-    assert_eq!(ended(&scheduler, &[&of]).await.len(), 4);
 }
