@@ -16,6 +16,7 @@ use super::{
     out,
     progress::{Progress, Show},
     said::Said,
+    verify::{self, Verify},
 };
 use crate::{
     client::{
@@ -28,7 +29,7 @@ use crate::{
     wire::native::ImageInspection,
 };
 
-/// Images: list, show, download, delete
+/// Images: list, show, download, verify, delete
 #[derive(Debug, Args)]
 pub struct Images {
     #[command(subcommand)]
@@ -43,6 +44,8 @@ enum ImagesCommand {
     Show(One),
     /// Download an image and verify its digests; the same command again goes on where it stopped
     Download(Download),
+    #[command(after_help = verify::HELP)]
+    Verify(Verify),
     /// Delete images
     Delete(Act),
 }
@@ -89,6 +92,7 @@ impl Images {
             ImagesCommand::List(one) => list(&api, &policy, &one.wanted()).await,
             ImagesCommand::Show(one) => show(&api, &policy, &one).await,
             ImagesCommand::Download(one) => one.run(&api).await,
+            ImagesCommand::Verify(one) => one.run(&api, &policy).await,
             ImagesCommand::Delete(act) => {
                 for uuid in &act.uuids {
                     patiently(&policy, &silent(), || api.delete_image(uuid)).await?;

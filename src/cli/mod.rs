@@ -22,6 +22,7 @@ pub mod session;
 pub mod store;
 mod tls;
 pub mod upload;
+pub mod verify;
 
 use std::{process::ExitCode, time::Duration};
 

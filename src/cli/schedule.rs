@@ -146,23 +146,28 @@ impl Run {
             }
             return Ok(exit::OK);
         }
-        let query = format!("q=id%3D{id}");
-        let run = loop {
-            let page = patiently(policy, &silent(), || api.runs(&query)).await?;
-            let run = page.inventories.into_iter().next().ok_or_else(|| {
-                anyhow!(ClientError::Protocol { words: format!("run {id} is not in the history") })
-            })?;
-            if run.success.is_some() {
-                break run;
-            }
-            tokio::time::sleep(LOOK_PAUSE).await;
-        };
+        let run = ended(api, policy, id).await?;
         if self.json {
             out::say_json(&run);
         } else {
             out::say(&format!("run {id} {}: {}", result(&run), run.words()));
         }
         Ok(if run.success == Some(true) { exit::OK } else { exit::SERVER })
+    }
+}
+
+/// The run, when it has ended.
+pub(super) async fn ended(api: &Api, policy: &Policy, id: i64) -> Result<RunView> {
+    let query = format!("q=id%3D{id}");
+    loop {
+        let page = patiently(policy, &silent(), || api.runs(&query)).await?;
+        let run = page.inventories.into_iter().next().ok_or_else(|| {
+            anyhow!(ClientError::Protocol { words: format!("run {id} is not in the history") })
+        })?;
+        if run.success.is_some() {
+            return Ok(run);
+        }
+        tokio::time::sleep(LOOK_PAUSE).await;
     }
 }
 

@@ -427,6 +427,9 @@ fn raise_descriptor_limit() {
     }
 }
 
+/// Many times what a commit takes, also one that a server finishes after its answer was lost.
+const UNSETTLED_KEPT: Duration = Duration::from_mins(10);
+
 pub(super) fn upload_limits(config: &Config) -> UploadLimits {
     UploadLimits {
         upload_bytes_max: config.uploads.upload_bytes_max,
@@ -436,6 +439,7 @@ pub(super) fn upload_limits(config: &Config) -> UploadLimits {
         free_bytes_min_percent: config.storage.free_bytes_min_percent.into(),
         requests_per_account_max: config.uploads.requests_per_account_max,
         requests_per_address_max: config.uploads.requests_per_address_max,
+        unsettled_kept: UNSETTLED_KEPT,
         inspection: inspection(config),
     }
 }

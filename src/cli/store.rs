@@ -18,9 +18,11 @@ use crate::{
         query::{Condition, Query},
     },
     telemetry,
-    uploads::{AtWork, ImageFound, Pace, StoreFound, Uploads},
+    uploads::{AtWork, ImageFound, Look, Pace, StoreFound, Uploads},
 };
 
+/// Nobody else uses the disk.
+const FAST: Pace = Pace { bytes_per_sec: u64::MAX };
 /// Images of the records that are asked for at once.
 const PAGE: u64 = 500;
 
@@ -47,8 +49,8 @@ enum StoreCommand {
 
 /// Say what differs, and repair what is safe
 ///
-/// Never deletes what may be somebody's image: leftovers of ended uploads are removed, staging entries without a record are moved to
-/// lost+found, everything else is only told.
+/// Never deletes what may be somebody's image: leftovers of ended uploads are removed; staging entries without a record, and images
+/// that were put in one piece and have had none for ten minutes, are moved to lost+found; everything else is only told.
 #[derive(Debug, Args)]
 struct Check {
     /// Repair what is safe
@@ -154,8 +156,9 @@ async fn damaged(uploads: &Uploads, db: &dyn Database) -> Result<Vec<Damaged>> {
     loop {
         let page = db.images(&query, Scope::All).await?.rows;
         for image in &page {
-            let words = match uploads.check_image(image, Pace { bytes_per_sec: u64::MAX }).await {
-                Ok(ImageFound::Sound { .. } | ImageFound::Gone) => continue,
+            let words = match uploads.check_image(image, Look::whole(FAST)).await {
+                // Nothing ends a look here before the image ends.
+                Ok(ImageFound::Sound { .. } | ImageFound::Gone | ImageFound::Partly(_)) => continue,
                 Ok(ImageFound::Missing) => "its file is missing".to_owned(),
                 Ok(ImageFound::WrongLength { actual }) => {
                     format!("it has {actual} bytes instead of {}", image.actual_size)
@@ -177,7 +180,7 @@ async fn damaged(uploads: &Uploads, db: &dyn Database) -> Result<Vec<Damaged>> {
 
 fn code(found: &StoreFound, damaged: &[Damaged], repaired: bool) -> u8 {
     let lost = found.missing_images.count + found.wrong_lengths.count;
-    let strays = found.leftovers + found.unknown_uploads;
+    let strays = found.leftovers + found.unknown_uploads + found.unsettled;
     let others =
         found.unknown_images.count > 0 || !found.missing_uploads.is_empty() || found.unreadable > 0;
     if lost > 0 || !damaged.is_empty() {
@@ -195,6 +198,7 @@ fn told(found: &StoreFound, damaged: &[Damaged], repaired: bool) -> Value {
         "uploads": found.uploads,
         "leftovers": found.leftovers,
         "unknownUploads": found.unknown_uploads,
+        "unsettledImages": found.unsettled,
         "images": found.images,
         "counts": {
             "unknownImages": found.unknown_images.count,
@@ -226,6 +230,7 @@ fn say(found: &StoreFound, damaged: &[Damaged], repaired: bool) {
     };
     strays(found.leftovers, "leftovers of uploads that have ended", "removed");
     strays(found.unknown_uploads, "staging entries without a record", "moved to lost+found");
+    strays(found.unsettled, "images in whole/ without a record", "moved to lost+found");
     for (images, words) in [
         (&found.missing_images, "its file is missing: upload it again, or restore the file"),
         (&found.wrong_lengths, "its file has another length: upload it again, or restore the file"),

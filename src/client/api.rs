@@ -270,6 +270,20 @@ impl Api {
         whole(self.call(Method::PUT, path, Some(body)).await?)
     }
 
+    /// Something that is made, with its result.
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, ClientError> {
+        whole(self.call(Method::POST, path, Some(body)).await?)
+    }
+
+    /// Something that is removed.
+    pub(super) async fn delete(&self, path: &str) -> Result<(), ClientError> {
+        self.call(Method::DELETE, path, None).await.map(drop)
+    }
+
     /// QueryBackupStorage: where images go, with the room that is left.
     pub async fn storages(&self) -> Result<Page<StorageView>, ClientError> {
         whole(self.call(Method::GET, "backup-storage", None).await?)

@@ -9,6 +9,9 @@ use super::{
     records::Page,
 };
 
+/// Type of the jobs that read one image again.
+pub const VERIFY_IMAGE: &str = "verifyImage";
+
 /// A job of the scheduler. Fields that are not known are kept, so that `--json` shows them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,6 +24,9 @@ pub struct ScheduledJobView {
     /// Type.
     #[serde(default)]
     pub job_class_name: String,
+    /// The image that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_resource_uuid: Option<String>,
     /// `Enabled` or `Disabled`.
     #[serde(default)]
     pub state: String,
@@ -101,6 +107,19 @@ impl RunView {
         let words = result.as_ref().and_then(|result| result["words"].as_str());
         words.unwrap_or_default().to_owned()
     }
+
+    /// How many of a kind it has found, such as `damaged`.
+    pub fn count(&self, name: &str) -> u64 {
+        let result: Option<Value> =
+            self.result_dump.as_deref().and_then(|dump| serde_json::from_str(dump).ok());
+        result.and_then(|result| result["counts"][name].as_u64()).unwrap_or(0)
+    }
+}
+
+/// What was made.
+#[derive(Deserialize)]
+struct Made<T> {
+    inventory: T,
 }
 
 /// What a run was begun with.
@@ -123,6 +142,22 @@ impl Api {
     /// QuerySchedulerJobHistory with a query string.
     pub async fn runs(&self, query: &str) -> Result<Page<RunView>, ClientError> {
         self.get(&format!("scheduler/job/history?{query}")).await
+    }
+
+    /// CreateSchedulerJob: one that reads an image again, and that nothing fires.
+    pub async fn create_verify_job(
+        &self,
+        name: &str,
+        image: &str,
+    ) -> Result<ScheduledJobView, ClientError> {
+        let params = json!({"name": name, "type": VERIFY_IMAGE, "targetResourceUuid": image});
+        let made: Made<_> = self.post("scheduler/jobs", &json!({ "params": params })).await?;
+        Ok(made.inventory)
+    }
+
+    /// DeleteSchedulerJob; the history of its runs stays.
+    pub async fn delete_scheduled_job(&self, uuid: &str) -> Result<(), ClientError> {
+        self.delete(&format!("scheduler/jobs/{}", segment(uuid))).await
     }
 
     /// Runs a job now; answers the number of its run. Not idempotent.

@@ -52,7 +52,7 @@ pub use partials::{PartialRepository, PartialsPage};
 pub use runs::{NewRun, RunBegun, RunTags};
 pub use schedule::{
     BegunRun, DueFire, DueFires, FireTaken, RunEnd, Runner, ScheduleChange, ScheduleChanged,
-    ScheduleRepository, TakeFire,
+    ScheduleRepository, TakeFire, Unreadables,
 };
 pub use tags::{NewTag, TagCreated, TagDeleted, TagRepository};
 pub use write::WriteCounters;

@@ -121,7 +121,8 @@ fn fixed() -> Vec<(&'static str, Vec<Value>)> {
         (texts::JOB_BEGIN, values![text, time, true]),
         (texts::HISTORY_END, values![time, time, true, text]),
         (texts::LEASES_RENEW, values![time, time, text]),
-        (texts::HISTORY_PRUNE, values![time]),
+        (texts::HISTORY_PRUNE, values![time, 500_i64]),
+        (texts::HISTORY_BEGINS, values![time, time]),
     ]
 }
 

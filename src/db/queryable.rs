@@ -299,7 +299,11 @@ pub(super) const RUNS: Queryable = Queryable {
         text("schedulerJobGroupUuid", "h.group_uuid"),
         text("jobType", "h.job_type"),
         time("startTime", "h.started_ms"),
-        number("executeTime", "(h.ended_ms - h.started_ms) / 1000"),
+        // 0 where the clock was set back meanwhile, as `RunRecord::execute_secs` has it.
+        number(
+            "executeTime",
+            "CASE WHEN h.ended_ms < h.started_ms THEN 0 ELSE (h.ended_ms - h.started_ms) / 1000 END",
+        ),
         text("targetResourceUuid", "h.target_uuid"),
         text("requestDump", "h.request"),
         text("resultDump", "h.result"),

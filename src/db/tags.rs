@@ -297,6 +297,7 @@ fn steering(kind: TagKind, tag: &str) -> Result<Option<Steering>> {
             | InvalidTag::Size(_)
             | InvalidTag::Digest { .. }
             | InvalidTag::Contradiction(_)
+            | InvalidTag::Reserved
             | InvalidTag::TooMuch => Ok(None),
         }),
     }

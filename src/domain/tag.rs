@@ -14,6 +14,8 @@ use super::{
 pub const TAG_BYTES_MAX: usize = 2048;
 /// Tags that one call may carry.
 pub const TAGS_MAX: usize = 64;
+/// What the system tags begin with that the service gives to images that are damaged; nobody else gives them, or takes them away.
+pub const DAMAGED: &str = "imageDamaged::";
 /// Tags of one kind that one resource may have.
 pub const TAGS_OF_RESOURCE_MAX: u64 = 128;
 
@@ -53,6 +55,9 @@ pub enum InvalidTag {
     /// Longer than a tag may be, or too many of them.
     #[error("at most {TAGS_MAX} tags of {TAG_BYTES_MAX} bytes are taken")]
     TooMuch,
+    /// One that the service alone gives.
+    #[error("system tags that begin with {DAMAGED} are given by the service alone")]
+    Reserved,
     /// Holds U+0000, which no database column takes.
     #[error("a tag holds a NUL character")]
     Nul,
@@ -65,6 +70,7 @@ pub fn read_tags(tags: &[String]) -> Result<Declared, InvalidTag> {
     }
     let mut declared = Declared::default();
     for tag in tags {
+        not_reserved(tag)?;
         match Steering::read(tag)? {
             Some(Steering::ImageId(id)) => set(&mut declared.image_id, id, "uploadImage")?,
             Some(Steering::SizeBytes(size)) => set(&mut declared.size_bytes, size, "imageSize")?,
@@ -74,6 +80,11 @@ pub fn read_tags(tags: &[String]) -> Result<Declared, InvalidTag> {
         }
     }
     Ok(declared)
+}
+
+/// Refuses a system tag that only the service gives.
+pub fn not_reserved(tag: &str) -> Result<(), InvalidTag> {
+    if tag.starts_with(DAMAGED) { Err(InvalidTag::Reserved) } else { Ok(()) }
 }
 
 /// What one system tag of a long job says about its upload.

@@ -137,6 +137,8 @@ pub struct JobLimits {
     pub api_calls_kept: Duration,
     /// Strays in the store's `lost+found` are kept this long.
     pub set_aside_kept: Duration,
+    /// A scheduled run that takes so much longer than its work on a slow disk hangs, and is given up.
+    pub hung_run: Duration,
     /// How often the supervisor looks at uploads in memory.
     pub tick: Duration,
 }
@@ -151,6 +153,7 @@ impl Default for JobLimits {
             expunge: Duration::from_hours(72),
             api_calls_kept: Duration::from_hours(3),
             set_aside_kept: Duration::from_hours(7 * 24),
+            hung_run: Duration::from_hours(1),
             tick: Duration::from_secs(1),
         }
     }

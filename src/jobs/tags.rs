@@ -9,7 +9,10 @@ use crate::{
         job::{LongJob, Stage},
         job_state::JobState,
         query::{Condition, Operator, Page, Query},
-        tag::{Resource, Steering, TAG_BYTES_MAX, TAGS_OF_RESOURCE_MAX, TagKind, TagRecord},
+        tag::{
+            InvalidTag, Resource, Steering, TAG_BYTES_MAX, TAGS_OF_RESOURCE_MAX, TagKind,
+            TagRecord, not_reserved,
+        },
     },
     uploads::{Found, JobSignals, StoreError, UploadError},
 };
@@ -29,7 +32,8 @@ impl Jobs {
     ///
     /// On a job `uploadImage::<IMAGE_ID>` names its upload, as long as the job has not ended; `imageSize::`, `imageMd5::` and
     /// `imageSha256::` declare what is expected, as long as bytes are received. Each is refused if it contradicts what was
-    /// declared before, and a digest also if nothing computes it. Every other text is kept and shown.
+    /// declared before, and a digest also if nothing computes it. `imageDamaged::` is the service's own. Every other text is kept and
+    /// shown.
     pub async fn create_tag(
         &self,
         caller: Caller,
@@ -41,6 +45,9 @@ impl Jobs {
             return Err(JobError::Invalid(format!(
                 "field[tag] is not a text of 1 to {TAG_BYTES_MAX} bytes without NUL characters"
             )));
+        }
+        if kind == TagKind::System {
+            not_reserved(&tag).map_err(|error| JobError::Invalid(error.to_string()))?;
         }
         let steering = match (resource, kind) {
             (Resource::Job(_), TagKind::System) => {
@@ -188,8 +195,15 @@ impl Jobs {
     }
 
     /// Deletes a tag of the caller's, and takes back what it said about an upload. A length, and a digest that is being
-    /// compared, cannot be taken back while the job lasts.
+    /// compared, cannot be taken back while the job lasts. That an image is damaged, only the service takes back.
     pub async fn delete_tag(&self, caller: Caller, uuid: TagUuid) -> Result<(), JobError> {
+        let tags = self.parts.db.tags(TagKind::System, &one(uuid), caller.scope()).await?;
+        if tags.rows.iter().any(|tag| not_reserved(&tag.tag) == Err(InvalidTag::Reserved)) {
+            return Err(JobError::Invalid(
+                "the service itself takes this tag away, when it has read the image again and found it sound: restore its file, and let a job of type[verifyImage] read it"
+                    .to_owned(),
+            ));
+        }
         match self.parts.db.delete_tag(uuid, caller.scope()).await? {
             TagDeleted::Gone(tag) => match tag.resource {
                 Resource::Job(job) => self.heed(job).await,
@@ -216,6 +230,12 @@ pub(super) fn tags_on(resource: Resource) -> Query {
         equal("resourceType", resource.type_name().to_owned()),
     ];
     Query { conditions, ..Query::default() }
+}
+
+fn one(uuid: TagUuid) -> Query {
+    let condition =
+        Condition { field: "uuid".to_owned(), operator: Operator::Equal, value: uuid.to_string() };
+    Query { conditions: vec![condition], ..Query::default() }
 }
 
 fn too_many(resource: Resource) -> JobError {

@@ -7,7 +7,7 @@ use longshore_storage::{
     digest::{DigestChoice, DigestState, Digests, Engine},
 };
 
-use super::{UploadError, Uploads, live};
+use super::{PartlyRead, UploadError, Uploads, live};
 use crate::domain::{
     account::Scope,
     ids::ImageUuid,
@@ -42,6 +42,24 @@ impl Pace {
     }
 }
 
+/// How an image is read again.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// How fast.
+    pub pace: Pace,
+    /// Until when; at least one block is read, so that every look comes further.
+    pub until: Option<Instant>,
+    /// Where an earlier look has stopped; from the begin if that was at another image.
+    pub from: Option<PartlyRead>,
+}
+
+impl Look {
+    /// The whole image, however long that takes.
+    pub const fn whole(pace: Pace) -> Self {
+        Self { pace, until: None, from: None }
+    }
+}
+
 /// What the bytes of an image are found to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageFound {
@@ -64,6 +82,8 @@ pub enum ImageFound {
         /// Bytes that were read.
         bytes: u64,
     },
+    /// Sound or not: its time was over before its end was reached.
+    Partly(PartlyRead),
     /// It is being removed, or has changed, since its record was read: nothing is known of it.
     Gone,
 }
@@ -77,9 +97,11 @@ pub struct StoreFound {
     pub leftovers: u64,
     /// Staging entries without a record: they are set aside in `lost+found`.
     pub unknown_uploads: u64,
-    /// Image files.
+    /// Image files among those that are settled.
     pub images: u64,
-    /// Image files without a record: they are told, and never touched.
+    /// Images that were put in one piece (`whole/`) and have had no record for some minutes: they are set aside in `lost+found`.
+    pub unsettled: u64,
+    /// Settled image files without a record: they are told, and never touched.
     pub unknown_images: Found,
     /// Ready images without their file.
     pub missing_images: Found,
@@ -123,6 +145,7 @@ impl StoreFound {
     pub const fn agrees(&self) -> bool {
         self.leftovers == 0
             && self.unknown_uploads == 0
+            && self.unsettled == 0
             && self.unknown_images.count == 0
             && self.missing_images.count == 0
             && self.wrong_lengths.count == 0
@@ -132,13 +155,13 @@ impl StoreFound {
 }
 
 impl Uploads {
-    /// Reads a Ready image again, at most as fast as `pace`, and compares length and digests with `record`. Hashing happens on the
-    /// runtime's blocking pool, one block of 1 MiB at a time: the threads that hash uploads are left alone. `Io` where the disk has
-    /// refused the same block twice.
+    /// Reads a Ready image again, from the disk and not from what memory remembers of it, and compares length and digests with `record`.
+    /// Hashing happens on the runtime's blocking pool, one block of 1 MiB at a time: the threads that hash uploads are left alone.
+    /// `Io` where the disk has refused the same block twice.
     pub async fn check_image(
         &self,
         record: &ImageRecord,
-        pace: Pace,
+        look: Look,
     ) -> Result<ImageFound, UploadError> {
         // Before the first look: whoever removes it from now on is seen.
         let reading = self.readings.begin(record.uuid);
@@ -147,11 +170,11 @@ impl Uploads {
             Ok(length) if length != record.actual_size => {
                 ImageFound::WrongLength { actual: length }
             }
-            Ok(length) => self.compare(record, length, pace).await?,
+            Ok(length) => self.compare(record, length, look).await?,
             Err(StoreError::ImageNotFound { .. }) => ImageFound::Missing,
             Err(error) => return Err(error.into()),
         };
-        if matches!(found, ImageFound::Sound { .. }) {
+        if matches!(found, ImageFound::Sound { .. } | ImageFound::Partly(_)) {
             return Ok(found);
         }
         // It may have been deleted, and even made anew, meanwhile: that is no damage.
@@ -168,18 +191,25 @@ impl Uploads {
         &self,
         record: &ImageRecord,
         length: u64,
-        pace: Pace,
+        look: Look,
     ) -> Result<ImageFound, UploadError> {
         let choice = DigestChoice { md5: record.md5.is_some(), sha256: record.sha256.is_some() };
         if !choice.md5 && !choice.sha256 {
             return Ok(ImageFound::Sound { bytes: 0 });
         }
         let key = ImageKey(record.uuid.0);
-        let mut state = Box::new(DigestState::new(choice));
-        let (mut offset, begun) = (0, Instant::now());
+        let from = look.from.and_then(|partly| partly.state(record, choice));
+        let mut state = Box::new(from.unwrap_or_else(|| DigestState::new(choice)));
+        let (start, begun) = (state.offset(), Instant::now());
+        let mut offset = start;
         while offset < length {
+            let is_over = look.until.is_some_and(|until| Instant::now() >= until);
+            if is_over && offset > start {
+                return Ok(ImageFound::Partly(PartlyRead::new(record, &state)));
+            }
             let end = length.min(offset + READ_BYTES);
-            let bytes = match twice(|| self.store.read_image(key, offset..end)).await {
+            let read = || self.store.read_image_past_cache(key, offset..end);
+            let bytes = match twice(read).await {
                 Ok(bytes) if bytes.is_empty() => {
                     return Ok(ImageFound::WrongLength { actual: offset });
                 }
@@ -194,18 +224,19 @@ impl Uploads {
             });
             // The pool ends with the process alone.
             state = hashed.await.map_err(|_| UploadError::Draining { offset })?;
-            tokio::time::sleep(pace.rest(offset, begun.elapsed())).await;
+            tokio::time::sleep(look.pace.rest(offset - start, begun.elapsed())).await;
         }
         let differs = differing(record, &state.finish());
         Ok(if differs.is_empty() {
-            ImageFound::Sound { bytes: length }
+            ImageFound::Sound { bytes: offset - start }
         } else {
-            ImageFound::WrongDigest { differs, bytes: length }
+            ImageFound::WrongDigest { differs, bytes: offset - start }
         })
     }
 
-    /// Compares files and records. With `repair` what is safe is repaired: leftovers are removed, strays set aside, images that were
-    /// not settled are. Nothing that may be somebody's image is ever touched.
+    /// Compares files and records. With `repair` what is safe is repaired: leftovers are removed; staging entries, and images in `whole/`,
+    /// that no record names are set aside in `lost+found`; images that were recorded and not settled are. Nothing is deleted that may be
+    /// somebody's image, and nothing in `images/` is touched. What would be set aside is counted without `repair` as well.
     /// What cannot be looked at is counted, and must not keep all others.
     pub async fn check_store(
         &self,
@@ -213,14 +244,13 @@ impl Uploads {
         at_work: AtWork,
     ) -> Result<StoreFound, UploadError> {
         let strays = self.look_for_strays(repair).await?;
-        if repair {
-            self.reconcile_whole().await?;
-        }
+        let whole = self.look_at_whole(repair).await?;
         let mut found = StoreFound {
             uploads: strays.entries,
             leftovers: strays.leftovers,
             unknown_uploads: strays.unknown,
-            unreadable: strays.failed,
+            unsettled: whole.unknown,
+            unreadable: strays.failed + whole.failed,
             ..StoreFound::default()
         };
         self.look_for_unknown_images(&mut found).await?;

@@ -14,6 +14,7 @@ mod inspection;
 mod joining;
 mod live;
 mod partial;
+mod partly;
 mod place;
 mod read;
 mod reading;
@@ -35,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use admission::{Admission, Party};
 pub use append::Append;
-pub use checking::{AtWork, ImageFound, Pace, StoreFound};
+pub use checking::{AtWork, ImageFound, Look, Pace, StoreFound};
 pub use error::{BodyError, UploadError};
 pub use health::Check;
 pub use inspection::{Inspection, Probed, Refusal};
@@ -47,6 +48,7 @@ pub use longshore_storage::{
     digest::{ChunkChecksum, DigestChoice},
 };
 pub use partial::PartialStatus;
+pub use partly::PartlyRead;
 pub use place::Takeover;
 pub use reading::ReadyImage;
 pub use samples::{SAMPLE_BYTES, SAMPLES, Sample};
@@ -136,6 +138,8 @@ pub struct UploadLimits {
     pub requests_per_account_max: u32,
     /// Requests that one address may have at work while they name no account.
     pub requests_per_address_max: u32,
+    /// An image that was put in one piece and has no record is left alone so long: the record may be on its way.
+    pub unsettled_kept: Duration,
     /// What is asked of the content.
     pub inspection: Inspection,
 }

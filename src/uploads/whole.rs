@@ -4,7 +4,7 @@
 //! byte that came, as if nobody had looked.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
@@ -185,24 +185,69 @@ impl Uploads {
         self.making().remove(&image);
     }
 
-    /// Images that were put whole and not settled, by this process or one before it: those that the records know are settled, all
-    /// others set aside.
+    /// Images that were put whole and not settled, by this process or one before it: those that the records know are settled. All
+    /// others are set aside once they are older than [`unsettled_kept`](super::UploadLimits::unsettled_kept): a commit whose answer was
+    /// lost may still be on its way.
     pub async fn reconcile_whole(&self) -> Result<(), UploadError> {
-        for key in self.store.unsettled().await? {
-            let image = ImageUuid(key.0);
-            // Before the records are asked: once they know it, it is not being made any more.
-            if self.making().contains(&image) {
-                continue;
+        self.look_at_whole(true).await?.error.map_or(Ok(()), Err)
+    }
+
+    /// What [`reconcile_whole`](Self::reconcile_whole) does, told in numbers; only told if not to `repair`.
+    pub(super) async fn look_at_whole(&self, repair: bool) -> Result<Unsettled, UploadError> {
+        let mut found = Unsettled::default();
+        let old: HashSet<_> =
+            self.store.unsettled(self.limits.unsettled_kept).await?.into_iter().collect();
+        for key in self.store.unsettled(Duration::ZERO).await? {
+            let looked = self.look_at_unsettled(key, old.contains(&key), repair, &mut found);
+            if let Err(error) = looked.await {
+                // One must not keep all others.
+                tracing::error!(image = %key, %error, "an image that was put in one piece could not be looked at or set aside; it will be tried again");
+                found.failed += 1;
+                found.error.get_or_insert(error);
             }
-            if self.db.image(image, Scope::All).await?.is_some() {
+        }
+        Ok(found)
+    }
+
+    async fn look_at_unsettled(
+        &self,
+        key: ImageKey,
+        is_old: bool,
+        repair: bool,
+        found: &mut Unsettled,
+    ) -> Result<(), UploadError> {
+        let image = ImageUuid(key.0);
+        // Before the records are asked: once they know it, it is not being made any more.
+        if self.making().contains(&image) {
+            return Ok(());
+        }
+        if self.db.image(image, Scope::All).await?.is_some() {
+            if repair {
                 self.settle_image(image).await;
-            } else {
-                tracing::warn!(%image, "an image without a record was moved to lost+found");
-                self.store.set_image_aside(key).await?;
             }
+            return Ok(());
+        }
+        if !is_old {
+            return Ok(());
+        }
+        found.unknown += 1;
+        if repair {
+            self.store.set_image_aside(key).await?;
+            tracing::warn!(%image, "an image without a record was moved to lost+found");
         }
         Ok(())
     }
+}
+
+/// Images that were put whole and have no record.
+#[derive(Debug, Default)]
+pub(super) struct Unsettled {
+    /// For longer than a record takes to come.
+    pub(super) unknown: u64,
+    /// That could not be looked at or set aside.
+    pub(super) failed: u64,
+    /// The first reason why.
+    pub(super) error: Option<UploadError>,
 }
 
 fn joined(parts: &VecDeque<Bytes>, length: usize) -> Bytes {

@@ -52,8 +52,8 @@ struct Shared {
 struct Contents {
     uploads: BTreeMap<UploadKey, Upload>,
     images: BTreeMap<ImageKey, Vec<u8>>,
-    /// Images that no record was made of yet.
-    unsettled: BTreeMap<ImageKey, Vec<u8>>,
+    /// Images that no record was made of yet, and since when.
+    unsettled: BTreeMap<ImageKey, (Vec<u8>, Instant)>,
     /// Which upload became which image, and its last state.
     published: BTreeMap<UploadKey, (ImageKey, UploadState)>,
     /// Uploads that no record knew, and when they were set aside.

@@ -296,6 +296,10 @@ pub trait ImageStore: Send + Sync + 'static {
     /// Reads `range` of an image; short only at its end. At most 4 MiB a call.
     async fn read_image(&self, image: ImageKey, range: Range<u64>) -> Result<Bytes>;
 
+    /// The same as the disk has it now, not as memory remembers it, and without pushing out what memory holds for others: for whoever
+    /// looks for bit rot. Where a backend cannot tell the two apart, as [`read_image`](Self::read_image).
+    async fn read_image_past_cache(&self, image: ImageKey, range: Range<u64>) -> Result<Bytes>;
+
     /// Reads the stored prefix of an upload that is not published yet: what lies below its offset. For inspection.
     async fn read_upload(&self, key: UploadKey, range: Range<u64>) -> Result<Bytes>;
 
@@ -327,8 +331,9 @@ pub trait WholeImages: Send + Sync + 'static {
     /// Its record is durable: the image is one like any other. Idempotent; `ImageNotFound` if there is none.
     async fn settle(&self, image: ImageKey) -> Result<()>;
 
-    /// Every image that is unsettled. Those that are being made at this moment may be among them.
-    async fn unsettled(&self) -> Result<Vec<ImageKey>>;
+    /// Every image that has been unsettled for `age`. With none, those that are being made at this moment may be among them: whoever
+    /// looks for strays leaves time for the record to come.
+    async fn unsettled(&self, age: Duration) -> Result<Vec<ImageKey>>;
 
     /// Moves an unsettled image that no record knows to `lost+found`, never deletes it. Idempotent; a settled one stays.
     async fn set_image_aside(&self, image: ImageKey) -> Result<()>;

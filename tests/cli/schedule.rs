@@ -1,6 +1,9 @@
 //! `longshore schedule` beside a running server, `longshore store check` without one.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 
@@ -88,4 +91,57 @@ fn a_store_is_checked_and_mended_while_nobody_uses_it() {
     command.arg(&nowhere);
     Running::start(command, "").end().ends(2).complains("there is no store in");
     assert!(!nowhere.exists());
+}
+
+#[test]
+fn an_image_is_verified_by_its_name_and_told_as_damaged_when_it_is() {
+    let world = World::direct();
+    world.file("disk.raw", 3 * MIB);
+    let ready = world.run(["upload", "--json", "disk.raw"]).ends(0).event("ready");
+    let image = ready["imageUuid"].as_str().unwrap().to_owned();
+    let name = world.json(["images", "show", "--json", &image])["name"].clone();
+    let name = name.as_str().unwrap().to_owned();
+    let said = world.run(["images", "verify", &name]).ends(0).out;
+    assert!(said.contains(&image) && said.contains("is what it was"), "{said}");
+    let file = world.data().join("images").join(&image[30..]).join(&image);
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[2_000_000] ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    let said = world.run(["images", "verify", &image]).ends(6).out;
+    assert!(said.contains("is damaged"), "{said}");
+    let run = world.run(["images", "verify", "--json", &name]).ends(6).out;
+    let run: serde_json::Value = serde_json::from_str(&run).unwrap();
+    assert_eq!(run["targetResourceUuid"], json!(image));
+    world.run(["images", "verify", "no such image"]).ends(2).complains("there is no Ready image");
+    // Nothing is left of it but its history.
+    let jobs = world.json(["schedule", "list", "--json"])["jobs"].clone();
+    assert_eq!(jobs.as_array().unwrap().len(), 5, "{jobs}");
+    let history = world.json(["schedule", "history", "--json", "--query", "jobType=verifyImage"]);
+    assert_eq!(history["total"], 3);
+}
+
+#[test]
+fn a_run_that_was_killed_with_its_service_is_told_as_failed_and_runs_again() {
+    let mut world = World::direct();
+    // Read at 64 MiB/s: a second and a half.
+    world.file("disk.raw", 96 * MIB);
+    world.run(["upload", "--json", "disk.raw"]).ends(0);
+    world.run(["schedule", "run", "--no-wait", "scrubImages"]).ends(0);
+    world.server.kill();
+    world.server.restart();
+    let query = ["schedule", "history", "--json", "--query", "jobType=scrubImages"];
+    let begun = Instant::now();
+    let run = loop {
+        let run = world.json(query)["inventories"][0].clone();
+        if !run["success"].is_null() {
+            break run;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "it was never ended: {run}");
+    };
+    assert_eq!(run["success"], json!(false), "{run}");
+    let dump = run["resultDump"].as_str().unwrap();
+    assert!(dump.contains("the process that ran it ended before the run did"), "{dump}");
+    let again = world.json(["schedule", "run", "--json", "scrubImages"]);
+    assert_eq!(again["success"], json!(true), "{again}");
+    assert!(again["resultDump"].as_str().unwrap().contains("\"sound\":1"), "{again}");
 }

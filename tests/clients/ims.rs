@@ -263,9 +263,47 @@ fn huaweicloudsdkims_sends_a_token() {
     // The token is the admin's: it may look into every project, and finds nothing in this one.
     assert_eq!((&rest[0]["http"], &rest[0]["code"]), (&json!(404), &json!("IMG.0023")));
     assert_eq!(rest[1]["status"], "RUNNING", "{rest:?}");
+    let ask = json!({"token": world.service.token, "other_project": "not-a-project"});
+    let refused = huawei(&world.ask_huawei(&ask)).pop().expect("the last thing it asked");
+    assert_eq!((&refused["http"], &refused["code"]), (&json!(400), &json!("IMG.0067")));
+    assert_eq!(refused["request_id"].as_str().unwrap().len(), 32, "{refused}");
     for refused in huawei(&world.ask_huawei(&json!({"token": UNKNOWN}))) {
         assert_eq!(refused["http"], 401, "{refused}");
     }
+}
+
+/// What a job began is when its last run began: a rerun begins anew, for whoever asks.
+#[test]
+#[ignore = "needs node"]
+fn a_rerun_begins_anew_for_both_clients() {
+    if !are_installed() {
+        return;
+    }
+    let world = World::start();
+    let canceled =
+        world.jobs.iter().find(|job| job.status == "FAIL").expect("one has failed").id.clone();
+    let begins = || {
+        let mut ask = world.ask_huawei(&json!({"token": world.service.token}));
+        ask["jobs"] = json!([canceled]);
+        let said = huawei(&ask);
+        assert_eq!(said[0]["begin"], said[1]["begin"], "both calls say the same");
+        let ask = json!({"base": world.service.base(), "name": "admin", "password": PASSWORD,
+            "jobs": [canceled]});
+        let mut script = Script::python("ims_otc.py", &ask);
+        let shown = script.until(|said| said["job"] == canceled.as_str());
+        assert_eq!(shown["begin"], said[0]["begin"]);
+        (said[0]["begin"].as_str().expect("it began").to_owned(), said[0]["status"].clone())
+    };
+    let (first, ended) = begins();
+    assert_eq!(ended, "FAIL");
+    // Times are shown to the second.
+    std::thread::sleep(Duration::from_millis(1_100));
+    assert_eq!(begins().0, first, "the control: a look changes nothing");
+    world.act(&canceled, "rerunLongJob");
+    world.becomes(&canceled, "RUNNING");
+    let (again, status) = begins();
+    assert_eq!(status, "RUNNING");
+    assert!(again > first, "{again} is not later than {first}");
 }
 
 #[test]
@@ -283,6 +321,7 @@ fn otcextensions_logs_in_and_waits() {
         "password": PASSWORD,
         "jobs": world.ids(),
         "wait": waited,
+        "other_project": "not-a-project",
     });
     let mut script = Script::python("ims_otc.py", &ask);
     script.until(|said| said["waiting"] == true);
@@ -305,6 +344,8 @@ fn otcextensions_logs_in_and_waits() {
     }
     assert_eq!(of(UNKNOWN)["http"], 404);
     assert_eq!(of(UNKNOWN)["kind"], "NotFoundException");
+    let other = said.iter().find(|said| said["other"] == true).expect("it asked");
+    assert_eq!((&other["http"], &other["kind"]), (&json!(400), &json!("BadRequestException")));
 
     let wrong = json!({"base": world.service.base(), "name": "admin", "password": "x", "jobs": []});
     let mut script = Script::python("ims_otc.py", &wrong);

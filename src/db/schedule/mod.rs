@@ -26,6 +26,9 @@ use super::{
     values::{rows_max, values},
 };
 
+/// Rows of the history that one transaction removes.
+const PRUNED_AT_ONCE: u64 = 500;
+
 /// One change of what is scheduled, whole or not at all.
 #[derive(Debug, Clone)]
 pub enum ScheduleChange {
@@ -100,13 +103,16 @@ pub struct DueFire {
     pub trigger: Trigger,
 }
 
+/// Triggers whose rows cannot be read: the uuid, and what is wrong.
+pub type Unreadables = Vec<(String, DbError)>;
+
 /// Fires that are due.
 #[derive(Debug, Clone, Default)]
 pub struct DueFires {
     /// Those that can be read, the one that waits longest first.
     pub fires: Vec<DueFire>,
-    /// Those that cannot: the uuid of the trigger, and what is wrong with the row. They must not keep the others.
-    pub unreadable: Vec<(String, DbError)>,
+    /// Those that cannot. They must not keep the others.
+    pub unreadable: Unreadables,
 }
 
 /// What is fired, and by whom.
@@ -173,6 +179,12 @@ pub trait ScheduleRepository: Send + Sync + 'static {
     async fn scheduled_jobs(&self, query: &Query, scope: Scope) -> Result<Page<ScheduledJob>>;
     /// Triggers that match a query.
     async fn triggers(&self, query: &Query, scope: Scope) -> Result<Page<Trigger>>;
+    /// The same, whatever a row of another version says: those that cannot be read are told apart, and must not keep the others.
+    async fn readable_triggers(
+        &self,
+        query: &Query,
+        scope: Scope,
+    ) -> Result<(Page<Trigger>, Unreadables)>;
     /// Groups that match a query.
     async fn job_groups(&self, query: &Query, scope: Scope) -> Result<Page<JobGroup>>;
     /// Runs that match a query; in the order of their ids without a sort. `schedulerJob.name` and `trigger.name` are those of a job
@@ -197,6 +209,8 @@ pub trait ScheduleRepository: Send + Sync + 'static {
         group: Option<JobGroupUuid>,
         by: Runner,
     ) -> Result<Option<BegunRun>>;
+    /// The run had to wait for its place and begins at `now_ms`; one that has ended stays as it is.
+    async fn run_begins(&self, id: i64, now_ms: EpochMs) -> Result<()>;
     /// Ends a run; `false` if it had been ended: its process was taken for dead.
     async fn end_run(&self, id: i64, end: RunEnd) -> Result<bool>;
     /// Keeps these runs, of a process, its own. By their numbers and not by the node: a run that was begun by a commit whose answer
@@ -204,7 +218,8 @@ pub trait ScheduleRepository: Send + Sync + 'static {
     async fn renew_runs(&self, by: Runner, runs: Vec<i64>) -> Result<u64>;
     /// Ends runs whose lease is over, and at the start of `node` all of that one: nobody is at work on them. Answers how many.
     async fn close_dead_runs(&self, node: Option<NodeUuid>, end: RunEnd) -> Result<u64>;
-    /// Removes runs that began before `before_ms` and have ended; answers how many.
+    /// Removes runs that began before `before_ms` and have ended, so many in one transaction that others need not wait for long;
+    /// answers how many.
     async fn prune_runs(&self, before_ms: EpochMs) -> Result<u64>;
     /// Ready images that were last read again before `before_ms`, the longest ago first; those behind `after`, the time and the uuid
     /// of the last one of a page before. At most `limit`. One that was read later than `now_ms` is among them: the clock was ahead.
@@ -216,6 +231,11 @@ pub trait ScheduleRepository: Send + Sync + 'static {
         now_ms: EpochMs,
         limit: u64,
     ) -> Result<ImagesPage<(EpochMs, String)>>;
+    /// What the last scrub wrote down of images that it has begun and not ended, as it was given to
+    /// [`keep_scrub_note`](Self::keep_scrub_note).
+    async fn scrub_note(&self) -> Result<Option<String>>;
+    /// Writes that down, in place of what was there.
+    async fn keep_scrub_note(&self, note: String) -> Result<()>;
     /// The image was read again at `now_ms`.
     async fn image_was_checked(&self, image: ImageUuid, now_ms: EpochMs) -> Result<()>;
 }
@@ -228,6 +248,23 @@ impl<D: Dialect> ScheduleRepository for SqlDatabase<D> {
 
     async fn triggers(&self, query: &Query, scope: Scope) -> Result<Page<Trigger>> {
         query::page(self, &TRIGGERS, query, scope, rows::trigger).await
+    }
+
+    async fn readable_triggers(
+        &self,
+        query: &Query,
+        scope: Scope,
+    ) -> Result<(Page<Trigger>, Unreadables)> {
+        let read = |row: &D::Row| Ok((rows::key_of_trigger(row)?, rows::trigger(row)));
+        let Page { rows, total } = query::page(self, &TRIGGERS, query, scope, read).await?;
+        let (mut triggers, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+        for (key, trigger) in rows {
+            match trigger {
+                Ok(trigger) => triggers.push(trigger),
+                Err(error) => unreadable.push((key, error)),
+            }
+        }
+        Ok((Page { rows: triggers, total }, unreadable))
     }
 
     async fn job_groups(&self, query: &Query, scope: Scope) -> Result<Page<JobGroup>> {
@@ -277,6 +314,10 @@ impl<D: Dialect> ScheduleRepository for SqlDatabase<D> {
         self.write(runs::RunNow { job, trigger, group, by }).await
     }
 
+    async fn run_begins(&self, id: i64, now_ms: EpochMs) -> Result<()> {
+        self.write(runs::RunBegins(id, now_ms)).await
+    }
+
     async fn end_run(&self, id: i64, end: RunEnd) -> Result<bool> {
         self.write(runs::EndRun { id, end }).await
     }
@@ -290,7 +331,14 @@ impl<D: Dialect> ScheduleRepository for SqlDatabase<D> {
     }
 
     async fn prune_runs(&self, before_ms: EpochMs) -> Result<u64> {
-        self.write(runs::PruneRuns(before_ms)).await
+        let mut pruned = 0;
+        loop {
+            let some = self.write(runs::PruneRuns(before_ms, PRUNED_AT_ONCE)).await?;
+            pruned += some;
+            if some < PRUNED_AT_ONCE {
+                return Ok(pruned);
+            }
+        }
     }
 
     async fn images_to_check(
@@ -308,6 +356,15 @@ impl<D: Dialect> ScheduleRepository for SqlDatabase<D> {
         };
         let rows = self.read_all(SqlText::Fixed(st::IMAGES_TO_CHECK), values, read).await?;
         Ok(ImagesPage::of(rows))
+    }
+
+    async fn scrub_note(&self) -> Result<Option<String>> {
+        let notes = self.read_all(SqlText::Fixed(texts::SCRUB_NOTE), Vec::new(), rows::note);
+        Ok(notes.await?.into_iter().next())
+    }
+
+    async fn keep_scrub_note(&self, note: String) -> Result<()> {
+        self.write(runs::ScrubNote(note)).await
     }
 
     async fn image_was_checked(&self, image: ImageUuid, now_ms: EpochMs) -> Result<()> {

@@ -90,6 +90,14 @@ pub(super) fn key_of_binding(row: &impl Fields) -> Result<String> {
     RowOf::new(row, "scheduler_binding", "trigger_uuid").text("trigger_uuid")
 }
 
+pub(super) fn key_of_trigger(row: &impl Fields) -> Result<String> {
+    RowOf::new(row, "scheduler_trigger", "uuid").text("uuid")
+}
+
+pub(super) fn note(row: &impl Fields) -> Result<String> {
+    RowOf::new(row, "setting", "name").text("value")
+}
+
 pub(super) fn due(row: &impl Fields) -> Result<DueFire> {
     Ok(DueFire { binding: binding(row)?, trigger: trigger(row)? })
 }
@@ -97,6 +105,10 @@ pub(super) fn due(row: &impl Fields) -> Result<DueFire> {
 pub(super) fn member(row: &impl Fields) -> Result<(JobGroupUuid, ScheduledJobUuid, i64)> {
     let row = RowOf::new(row, "scheduler_group_job", "group_uuid");
     Ok((row.parsed("group_uuid")?, row.parsed("job_uuid")?, row.int("created_ms")?))
+}
+
+pub(super) fn run_id(row: &impl Fields) -> Result<i64> {
+    RowOf::new(row, "scheduler_history", "id").int("id")
 }
 
 pub(super) fn run(row: &impl Fields) -> Result<RunRecord> {

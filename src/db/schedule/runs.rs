@@ -9,7 +9,7 @@ use crate::{
     db::{
         DbError, Result,
         dialect::{Dialect, Fields, Link, SqlText},
-        values::values,
+        values::{rows_max, values},
         write::Write,
     },
     domain::{
@@ -129,6 +129,16 @@ impl Write for RunNow {
     }
 }
 
+pub(super) struct RunBegins(pub(super) i64, pub(super) EpochMs);
+
+impl Write for RunBegins {
+    type Answer = ();
+
+    async fn run<D: Dialect>(&self, link: &mut Link<'_, D>) -> Result<()> {
+        link.execute(st::HISTORY_BEGINS, values![self.0, self.1]).await.map(drop)
+    }
+}
+
 pub(super) struct EndRun {
     pub(super) id: i64,
     pub(super) end: RunEnd,
@@ -176,21 +186,27 @@ impl Write for CloseDead {
     async fn run<D: Dialect>(&self, link: &mut Link<'_, D>) -> Result<u64> {
         let RunEnd { success, result, now_ms } = &self.end;
         let values = values![self.node, *now_ms, *success, result];
-        let closed = link.execute(st::HISTORY_CLOSE_DEAD, values).await?;
-        if closed > 0 || self.node.is_some() {
-            link.execute(st::JOBS_FREE, Vec::new()).await?;
+        let closed = link.all(SqlText::Fixed(st::HISTORY_CLOSE_DEAD), values).await?;
+        let orphans = match self.node {
+            Some(_) => link.all(SqlText::Fixed(st::ORPHANS), Vec::new()).await?,
+            None => Vec::new(),
+        };
+        // Each by its number: of a job that another process has begun anew meanwhile nothing is taken.
+        for row in closed.iter().chain(&orphans) {
+            link.execute(st::JOB_END, values![rows::run_id(row)?]).await?;
         }
-        Ok(closed)
+        Ok(closed.len() as u64)
     }
 }
 
-pub(super) struct PruneRuns(pub(super) EpochMs);
+/// Some of them: the rest comes in the next transaction, as others wait for the one who writes.
+pub(super) struct PruneRuns(pub(super) EpochMs, pub(super) u64);
 
 impl Write for PruneRuns {
     type Answer = u64;
 
     async fn run<D: Dialect>(&self, link: &mut Link<'_, D>) -> Result<u64> {
-        link.execute(st::HISTORY_PRUNE, values![self.0]).await
+        link.execute(st::HISTORY_PRUNE, values![self.0, rows_max(self.1)]).await
     }
 }
 
@@ -201,5 +217,15 @@ impl Write for ImageChecked {
 
     async fn run<D: Dialect>(&self, link: &mut Link<'_, D>) -> Result<()> {
         link.execute(st::IMAGE_CHECKED, values![self.0, self.1]).await.map(drop)
+    }
+}
+
+pub(super) struct ScrubNote(pub(super) String);
+
+impl Write for ScrubNote {
+    type Answer = ();
+
+    async fn run<D: Dialect>(&self, link: &mut Link<'_, D>) -> Result<()> {
+        link.execute(st::SCRUB_NOTE_KEEP, values![&self.0]).await.map(drop)
     }
 }

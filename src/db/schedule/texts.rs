@@ -146,20 +146,27 @@ pub(super) const HISTORY_INSERT: &str = "INSERT INTO scheduler_history (id, acco
      trigger_uuid, job_uuid, group_uuid, job_type, target_uuid, fire_ms, fire_uuid, request, \
      node_uuid, lease_until_ms, started_ms) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+pub(in crate::db) const HISTORY_BEGINS: &str =
+    "UPDATE scheduler_history SET started_ms = $2 WHERE id = $1 AND ended_ms IS NULL";
 pub(in crate::db) const HISTORY_END: &str = "UPDATE scheduler_history SET ended_ms = $2, success = $3, \
      result = $4 WHERE id = $1 AND ended_ms IS NULL";
 pub(super) const JOB_END: &str = "UPDATE scheduler_job SET running_id = NULL WHERE running_id = $1";
 pub(super) const HISTORY_CLOSE_DEAD: &str = "UPDATE scheduler_history SET ended_ms = $2, \
      success = $3, result = $4 WHERE ended_ms IS NULL \
-     AND (lease_until_ms <= $2 OR node_uuid = CAST($1 AS TEXT))";
-pub(super) const JOBS_FREE: &str = "UPDATE scheduler_job SET running_id = NULL \
-     WHERE running_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM scheduler_history h \
-     WHERE h.id = scheduler_job.running_id AND h.ended_ms IS NULL)";
+     AND (lease_until_ms <= $2 OR node_uuid = CAST($1 AS TEXT)) RETURNING id";
+/// Runs that jobs say they are at work on, and that are over or not there.
+pub(super) const ORPHANS: &str = "SELECT j.running_id AS id FROM scheduler_job j \
+     WHERE j.running_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM scheduler_history h \
+     WHERE h.id = j.running_id AND h.ended_ms IS NULL)";
 pub(in crate::db) const LEASES_RENEW: &str = "UPDATE scheduler_history SET lease_until_ms = $2 \
      WHERE id = $1 AND ended_ms IS NULL AND node_uuid = $3";
-pub(in crate::db) const HISTORY_PRUNE: &str =
-    "DELETE FROM scheduler_history WHERE started_ms < $1 AND ended_ms IS NOT NULL";
+pub(in crate::db) const HISTORY_PRUNE: &str = "DELETE FROM scheduler_history WHERE id IN (SELECT h.id FROM scheduler_history h \
+     WHERE h.started_ms < $1 AND h.ended_ms IS NOT NULL ORDER BY h.started_ms, h.id LIMIT $2)";
 
 // Images that are read again.
 
 pub(super) const IMAGE_CHECKED: &str = "UPDATE image SET checked_ms = $2 WHERE uuid = $1";
+
+pub(super) const SCRUB_NOTE: &str = "SELECT name, value FROM setting WHERE name = 'scrub_begun'";
+pub(super) const SCRUB_NOTE_KEEP: &str = "INSERT INTO setting (name, value) \
+     VALUES ('scrub_begun', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value";

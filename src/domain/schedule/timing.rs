@@ -12,8 +12,8 @@ use crate::domain::{clock::EpochMs, text::shown};
 
 /// Seconds between two fires, and fires in all: what Java's `int` holds, as ZStack has it.
 const SECS: RangeInclusive<i64> = 1..=2_147_483_647;
-/// The last moment of the year 9999: no trigger begins later, and none fires later.
-const LAST_MS: EpochMs = 253_402_300_799_000;
+/// 9999-12-30 22:00 UTC, the last moment that can be shown in every time zone: no trigger begins later, and none fires later.
+const LAST_MS: EpochMs = 253_402_207_200_000;
 /// Longest cron expression.
 const CRON_CHARS_MAX: usize = 255;
 
@@ -283,7 +283,9 @@ mod tests {
         assert_eq!(start_ms_of(0), Ok(None));
         assert_eq!(start_ms_of(1_795_222_923), Ok(Some(1_795_222_923_000)));
         assert_eq!(start_ms_of(NOW_MS), Ok(Some(NOW_MS)));
-        for bad in [-1, i64::MAX, i64::MIN, LAST_MS + 1] {
+        // Whatever is taken can be shown.
+        assert!(Timestamp::from_millisecond(LAST_MS).is_ok() && start_ms_of(LAST_MS).is_ok());
+        for bad in [-1, i64::MAX, i64::MIN, LAST_MS + 1, 253_402_300_799_000] {
             assert!(start_ms_of(bad).is_err(), "{bad}");
         }
     }

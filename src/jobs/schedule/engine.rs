@@ -1,4 +1,4 @@
-//! The loop: which fires are due, who runs them, and how a run ends.
+//! The loops: which fires are due and who runs them, and whose a run is.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -7,10 +7,11 @@ use std::{
 };
 
 use futures::FutureExt;
+use tokio::sync::OwnedMutexGuard;
 
-use super::{LEASE, ScheduleError, Scheduler, work::Outcome};
+use super::{LEASE, ScheduleError, Scheduler, runs::Wanted, work::Outcome};
 use crate::{
-    db::{BegunRun, DbError, DueFire, FireTaken, RunEnd, Runner, ScheduleChange, TakeFire},
+    db::{DbError, DueFire, FireTaken, Runner, ScheduleChange, TakeFire},
     domain::{
         clock::EpochMs,
         ids::TriggerUuid,
@@ -30,49 +31,61 @@ const CLOCK_EVERY: Duration = Duration::from_mins(1);
 const BUSY_AGAIN: Duration = Duration::from_secs(2);
 /// One that could not be taken, because the row of its job cannot be read or the records do not answer: after so long.
 const FAILED_AGAIN: Duration = Duration::from_mins(1);
-/// The end of a run that could not be recorded is tried again after so long.
-const END_AGAIN: Duration = Duration::from_secs(5);
 
 /// What is told of a run whose process has died.
 const DIED: &str = "the process that ran it ended before the run did; what it had done is kept, and the next run goes on";
-/// What is told of a run that was at work when the service was stopped.
-const STOPPED: &str =
-    "the service was stopped while it ran; what it had done is kept, and the next run goes on";
 
 impl Scheduler {
-    /// Runs what is due until the service stops.
+    /// Runs what is due until the service stops. From now on a run that somebody asks for waits until those of the process before this
+    /// one are ended.
     pub fn spawn(self: &Arc<Self>) {
         let scheduler = Arc::clone(self);
+        let closing = Arc::clone(&self.closing).try_lock_owned();
         let work = async move {
             let stopping = scheduler.jobs.parts.stopping.clone();
-            stopping.run_until_cancelled(scheduler.watch_always()).await;
+            stopping.run_until_cancelled(scheduler.work_always(closing.ok())).await;
         };
         let parts = &self.jobs.parts;
         parts.tasks.spawn_on(work, &parts.runtime);
     }
 
-    /// A panic in one round must not end all housekeeping.
-    async fn watch_always(&self) {
+    /// Two loops that do not wait for each other: a thousand fires on slow records must not cost the runs that are at work their
+    /// leases, or another process would end them and run their jobs beside them.
+    async fn work_always(&self, closing: Option<OwnedMutexGuard<()>>) {
         let mut tick = self.jobs.ticks();
         while let Err(error) = self.close_own().await {
             tracing::error!(%error, "runs of the process before this one could not be ended; it will try again");
             tick.tick().await;
         }
-        while AssertUnwindSafe(self.watch()).catch_unwind().await.is_err() {
+        drop(closing);
+        futures::join!(self.always(|| self.watch()), self.always(|| self.keep_leases()));
+    }
+
+    /// A panic in one round must not end all housekeeping.
+    async fn always<W: Future<Output = ()>>(&self, rounds: impl Fn() -> W) {
+        let mut tick = self.jobs.ticks();
+        while AssertUnwindSafe(rounds()).catch_unwind().await.is_err() {
             tracing::error!("the scheduler crashed, which is a defect of the service; it goes on");
             tick.tick().await;
         }
     }
 
-    async fn watch(&self) {
-        let mut tick = self.jobs.ticks();
-        let (mut lease, mut clock) = (Every::new(LEASE_EVERY), Every::new(CLOCK_EVERY));
+    async fn keep_leases(&self) {
+        let (mut tick, mut lease) = (self.jobs.ticks(), Every::new(LEASE_EVERY));
         loop {
             tick.tick().await;
-            let now_ms = self.jobs.looked_at_clock();
+            let now_ms = self.jobs.parts.clock.now_ms();
             if lease.is_due(now_ms) {
                 report_failure("keep its runs", self.keep_runs(now_ms).await);
             }
+        }
+    }
+
+    async fn watch(&self) {
+        let (mut tick, mut clock) = (self.jobs.ticks(), Every::new(CLOCK_EVERY));
+        loop {
+            tick.tick().await;
+            let now_ms = self.jobs.looked_at_clock();
             if clock.is_due(now_ms) {
                 report_failure("wake what sleeps too long", self.wake(now_ms).await);
             }
@@ -128,7 +141,7 @@ impl Scheduler {
         Ok(())
     }
 
-    fn runner(&self, now_ms: EpochMs) -> Runner {
+    pub(super) fn runner(&self, now_ms: EpochMs) -> Runner {
         Runner { node: self.jobs.parts.node, until_ms: now_ms + millis(LEASE), now_ms }
     }
 
@@ -148,7 +161,7 @@ impl Scheduler {
                     locked(&self.waiting).remove(&key);
                     started += runs.len();
                     for run in runs {
-                        self.start(run);
+                        self.start(run, Wanted::ByTrigger);
                     }
                 }
                 Ok(FireTaken::Busy) => self.put_off(key, BUSY_AGAIN),
@@ -171,7 +184,7 @@ impl Scheduler {
     }
 
     /// Once in a minute for each process: they stay unreadable, and a tick is a second.
-    fn tell_unreadable(&self, unreadable: &[(String, DbError)]) {
+    pub(super) fn tell_unreadable(&self, unreadable: &[(String, DbError)]) {
         if unreadable.is_empty() {
             return;
         }
@@ -190,75 +203,5 @@ impl Scheduler {
         let then = due.binding.moved(&due.trigger.timing, true, now_ms);
         let take = TakeFire { binding: due.binding, then, by: self.runner(now_ms) };
         Ok(self.jobs.parts.db.take_fire(take).await?)
-    }
-
-    /// Begins a run that somebody asked for; `None` if the job is at work.
-    pub(super) async fn start_now(
-        &self,
-        job: crate::domain::ids::ScheduledJobUuid,
-        trigger: Option<crate::domain::ids::TriggerUuid>,
-        group: Option<crate::domain::ids::JobGroupUuid>,
-    ) -> Result<Option<BegunRun>, ScheduleError> {
-        let by = self.runner(self.jobs.parts.clock.now_ms());
-        let begun = self.jobs.parts.db.begin_run_now(job, trigger, group, by).await?;
-        if let Some(run) = &begun {
-            self.start(run.clone());
-        }
-        Ok(begun)
-    }
-
-    fn start(&self, run: BegunRun) {
-        // Only while the process is being taken down is there nobody left: the next one ends the run as failed.
-        let Some(scheduler) = self.myself.upgrade() else { return };
-        let parts = &self.jobs.parts;
-        let id = run.id;
-        locked(&self.at_work).insert(id);
-        let work = async move {
-            scheduler.run_to_end(run).await;
-            locked(&scheduler.at_work).remove(&id);
-        };
-        parts.tasks.spawn_on(work, &parts.runtime);
-    }
-
-    async fn run_to_end(&self, run: BegunRun) {
-        let job_type = run.job.job_type;
-        let places = if job_type.is_long() { &self.long } else { &self.short };
-        let work = async {
-            // Never closed.
-            let _place = places.acquire().await;
-            AssertUnwindSafe(self.work(&run.job)).catch_unwind().await
-        };
-        let stopping = &self.jobs.parts.stopping;
-        let outcome = match stopping.run_until_cancelled(work).await {
-            Some(Ok(outcome)) => outcome,
-            Some(Err(_)) => Outcome::failed(
-                "the run crashed, which is a defect of the service: its log says where",
-            ),
-            None => Outcome::failed(STOPPED),
-        };
-        let (job, run_id) = (run.job.uuid, run.id);
-        if outcome.success {
-            tracing::debug!(%job, run = run_id, job_type = job_type.name(), words = outcome.words, "a scheduled job has run");
-        } else {
-            tracing::warn!(%job, run = run_id, job_type = job_type.name(), words = outcome.words, "a scheduled job has failed");
-        }
-        loop {
-            let end: RunEnd = outcome.end(self.jobs.parts.clock.now_ms());
-            match self.jobs.parts.db.end_run(run_id, end).await {
-                Ok(true) => return,
-                Ok(false) => {
-                    tracing::warn!(run = run_id, "a run was taken for dead before it ended");
-                    return;
-                }
-                Err(error) => {
-                    tracing::error!(run = run_id, %error, "the end of a run could not be recorded; it will be tried again");
-                }
-            }
-            let again = tokio::time::sleep(END_AGAIN);
-            if stopping.run_until_cancelled(again).await.is_none() {
-                // The next process ends it.
-                return;
-            }
-        }
     }
 }

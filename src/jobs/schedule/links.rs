@@ -113,13 +113,16 @@ impl Scheduler {
         Ok(Page { rows, total: page.total })
     }
 
-    /// Triggers that match and that the caller may see.
+    /// Triggers that match and that the caller may see. One whose row cannot be read is left out and told in the log, by its uuid: it
+    /// can be deleted.
     pub async fn query_triggers(
         &self,
         caller: Caller,
         query: &Query,
     ) -> Result<Page<TriggerShown>, ScheduleError> {
-        let page = self.jobs.parts.db.triggers(query, caller.scope()).await?;
+        let (page, unreadable) =
+            self.jobs.parts.db.readable_triggers(query, caller.scope()).await?;
+        self.tell_unreadable(&unreadable);
         let links = self.links().await?;
         let rows = page.rows.into_iter().map(|trigger| links.trigger(trigger)).collect();
         Ok(Page { rows, total: page.total })

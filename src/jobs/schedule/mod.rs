@@ -1,7 +1,7 @@
 //! The scheduler: what runs by itself, when, and what it has led to. Records and their rules: [`crate::domain::schedule`].
 //!
-//! One loop for each process (`engine.rs`) looks for fires that are due and takes them by compare-and-swap in the records; whoever has
-//! taken a fire runs its jobs (`work.rs`) as tasks of their own, at most so many at once. A run holds a lease while it is at work: one
+//! A loop of each process (`engine.rs`) looks for fires that are due and takes them by compare-and-swap in the records; whoever has
+//! taken a fire runs its jobs (`runs.rs`, `work.rs`) as tasks of their own, at most so many at once. A run holds a lease while it is at work: one
 //! whose process has died is ended as failed by whoever sees it first.
 //!
 //! Only an admin changes what is scheduled (`verbs.rs`), or sees it: every job, trigger and run belongs to one.
@@ -11,7 +11,10 @@ mod engine;
 mod error;
 mod groups;
 mod links;
+mod new_trigger;
 mod report;
+mod runs;
+mod scrub;
 mod store;
 mod verbs;
 mod work;
@@ -28,15 +31,16 @@ pub use crate::domain::schedule::ReportUnit;
 pub use error::ScheduleError;
 pub use groups::NewJobGroup;
 pub use links::{GroupShown, JobShown, TriggerShown};
+pub use new_trigger::NewTrigger;
 pub use report::{Report, ReportAsked};
-pub use verbs::{NewScheduledJob, NewTrigger, StateChanged};
+pub use verbs::{NewScheduledJob, StateChanged};
 
 use super::Jobs;
 use crate::domain::{account::Caller, ids::TriggerUuid, schedule::Target};
 
 /// Runs at once that are over soon.
 const SHORT_AT_ONCE: usize = 4;
-/// Runs at once that read images: they share the disk with uploads.
+/// Runs at once that read images, of each kind of place: they share the disk with uploads.
 const LONG_AT_ONCE: usize = 2;
 /// How long a run belongs to this process without being renewed.
 const LEASE: Duration = Duration::from_mins(1);
@@ -49,6 +53,12 @@ pub struct Scheduler {
     changing: AsyncMutex<()>,
     short: Semaphore,
     long: Semaphore,
+    /// For long runs that somebody asked for and waits for: those of the night take hours.
+    asked: Semaphore,
+    /// The same for single images.
+    asked_verify: Semaphore,
+    /// Held while runs of the process before this one are being ended.
+    closing: Arc<AsyncMutex<()>>,
     /// Fires whose jobs are at work, and those that could not be taken: when they are tried again.
     waiting: Mutex<HashMap<(TriggerUuid, Target), Instant>>,
     /// Numbers of the runs that this process is at work on. No other row is renewed: it ends with its lease.
@@ -66,6 +76,9 @@ impl Scheduler {
             changing: AsyncMutex::default(),
             short: Semaphore::new(SHORT_AT_ONCE),
             long: Semaphore::new(LONG_AT_ONCE),
+            asked: Semaphore::new(LONG_AT_ONCE),
+            asked_verify: Semaphore::new(LONG_AT_ONCE),
+            closing: Arc::default(),
             waiting: Mutex::default(),
             at_work: Mutex::default(),
             told_unreadable: Mutex::default(),

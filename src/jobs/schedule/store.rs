@@ -39,17 +39,16 @@ fn outcome(found: &StoreFound, repair: bool) -> Outcome {
     let lost = found.missing_images.count + found.wrong_lengths.count;
     let missing = found.missing_uploads.len() as u64;
     let strays = found.leftovers + found.unknown_uploads;
+    let unsettled = found.unsettled;
+    let cleared = if repair { " (cleared)" } else { "" };
     let words = format!(
-        "{} uploads and {} image files were compared with the records: {strays} staging entries without an open upload{}, \
-         {} image files without a record (left alone), {lost} images without their bytes, {missing} jobs without their bytes, \
+        "{} uploads and {} image files were compared with the records: {strays} staging entries without an open upload{cleared}, \
+         {unsettled} unsettled images without a record{cleared}, {} image files without a record (left alone), {lost} images without their bytes, {missing} jobs without their bytes, \
          {} could not be looked at",
-        found.uploads,
-        found.images,
-        if repair { " (cleared)" } else { "" },
-        found.unknown_images.count,
-        found.unreadable,
+        found.uploads, found.images, found.unknown_images.count, found.unreadable,
     );
-    let wrong = lost > 0 || missing > 0 || found.unreadable > 0 || (strays > 0 && !repair);
+    let wrong =
+        lost > 0 || missing > 0 || found.unreadable > 0 || (strays + unsettled > 0 && !repair);
     let images = found.missing_images.first.iter().chain(&found.wrong_lengths.first);
     let images = images.chain(&found.unknown_images.first).copied().collect();
     Outcome { success: !wrong, words, images, ..Outcome::default() }
@@ -57,6 +56,7 @@ fn outcome(found: &StoreFound, repair: bool) -> Outcome {
         .counting("images", found.images)
         .counting("leftovers", found.leftovers)
         .counting("unknownUploads", found.unknown_uploads)
+        .counting("unsettledImages", unsettled)
         .counting("unknownImages", found.unknown_images.count)
         .counting("missingImages", found.missing_images.count)
         .counting("wrongLengths", found.wrong_lengths.count)

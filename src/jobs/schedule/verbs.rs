@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    ScheduleError, Scheduler,
+    NewTrigger, ScheduleError, Scheduler,
     links::{GroupShown, JobShown, TriggerShown, bounded, done, no_group, no_job, no_trigger},
 };
 use crate::{
@@ -13,10 +13,7 @@ use crate::{
         clock::EpochMs,
         ids::{ImageUuid, JobGroupUuid, ScheduledJobUuid, TriggerUuid},
         image::ImageStatus,
-        schedule::{
-            Binding, CronText, InvalidTiming, JobGroup, JobType, Parameters, ScheduledJob, Target,
-            Timing, Trigger, start_ms_of,
-        },
+        schedule::{Binding, JobGroup, JobType, Parameters, ScheduledJob, Target, Trigger},
         text::shown,
     },
 };
@@ -36,27 +33,6 @@ pub struct NewScheduledJob {
     pub target: Option<String>,
     /// Its parameters as they came.
     pub parameters: Map<String, Value>,
-}
-
-/// A trigger to be made, or what an existing one is to be: what is `None` stays, or has its default.
-#[derive(Debug, Clone, Default)]
-pub struct NewTrigger {
-    /// Its uuid, where the client chooses it.
-    pub uuid: Option<TriggerUuid>,
-    /// Its name.
-    pub name: Option<String>,
-    /// Its description.
-    pub description: Option<String>,
-    /// `simple` or `cron`.
-    pub kind: Option<String>,
-    /// Seconds between two fires.
-    pub interval_secs: Option<i64>,
-    /// Fires in all; 0 for ever.
-    pub repeat_count: Option<i64>,
-    /// ZStack's `startTime`.
-    pub start_time: Option<i64>,
-    /// The cron expression.
-    pub cron: Option<String>,
 }
 
 /// What was enabled or disabled.
@@ -266,7 +242,12 @@ impl Scheduler {
         let _alone = self.changing.lock().await;
         let before = self.find_trigger(uuid).await?.ok_or_else(|| no_trigger(&uuid))?;
         let now_ms = self.jobs.parts.clock.now_ms();
-        let timing = new.timing(Some(&before.timing), now_ms)?;
+        // Renamed, it is not asked whether it fires again: its last fire may be over.
+        let timing = if new.says_when() {
+            new.timing(Some(&before.timing), now_ms)?
+        } else {
+            before.timing.clone()
+        };
         let is_new_timing = timing != before.timing;
         let trigger = Trigger {
             name: new.name.unwrap_or(before.name),
@@ -438,58 +419,4 @@ pub(super) fn job_type(name: &str) -> Result<JobType, ScheduleError> {
             shown(name)
         ))
     })
-}
-
-impl NewTrigger {
-    fn timing(&self, before: Option<&Timing>, now_ms: EpochMs) -> Result<Timing, ScheduleError> {
-        let told = |error: InvalidTiming| ScheduleError::Invalid(error.to_string());
-        let start_ms = match self.start_time {
-            Some(start_time) => start_ms_of(start_time).map_err(told)?,
-            None => before.and_then(Timing::start_ms),
-        };
-        let kind = match (self.kind.as_deref(), before) {
-            (Some(kind), _) => kind,
-            (None, _) if self.cron.is_some() => "cron",
-            (None, Some(Timing::Cron { .. })) if self.interval_secs.is_none() => "cron",
-            (None, _) => "simple",
-        };
-        match kind {
-            "simple" => {
-                let (mut secs, mut repeats) = (self.interval_secs, self.repeat_count);
-                if let Some(Timing::Simple { interval_secs, repeat_count, .. }) = before {
-                    secs = secs.or(Some(*interval_secs));
-                    repeats = repeats.or(Some(*repeat_count));
-                }
-                // Once, where nothing says how often.
-                let secs = match (secs, repeats) {
-                    (None, Some(1)) => 1,
-                    (None, _) => {
-                        return Err(ScheduleError::Invalid(
-                            "field[schedulerInterval] is mandatory for a simple trigger, can not be null: give seconds from 1 on".to_owned(),
-                        ));
-                    }
-                    (Some(secs), _) => secs,
-                };
-                Timing::simple(start_ms, secs, repeats.unwrap_or(0)).map_err(told)
-            }
-            "cron" => {
-                let cron: CronText = match (&self.cron, before) {
-                    (Some(text), _) => text.parse().map_err(told)?,
-                    (None, Some(Timing::Cron { cron, .. })) => cron.clone(),
-                    (None, _) => {
-                        return Err(ScheduleError::Invalid(
-                            "field[cron] is mandatory for a trigger of type[cron], can not be null"
-                                .to_owned(),
-                        ));
-                    }
-                };
-                let cron = cron.that_fires(start_ms.unwrap_or(now_ms).max(now_ms));
-                Ok(Timing::Cron { start_ms, cron: cron.map_err(told)? })
-            }
-            other => Err(ScheduleError::Invalid(format!(
-                "valid value for field[schedulerType] are [simple, cron], but {} found",
-                shown(other)
-            ))),
-        }
-    }
 }

@@ -67,7 +67,8 @@ pub async fn run<F: Fixture>(
     for key in store.uploads().await.expect("the uploads can be listed") {
         store.discard(Owned { key, epoch: u64::MAX }).await.expect("an upload can be discarded");
     }
-    for image in store.unsettled().await.expect("the unsettled images can be listed") {
+    for image in store.unsettled(Duration::ZERO).await.expect("the unsettled images can be listed")
+    {
         store.set_image_aside(image).await.expect("an image can be set aside");
     }
     for image in store.images().await.expect("the images can be listed") {

@@ -147,3 +147,32 @@ pub async fn reading_stops_at_the_offset_and_at_the_end(fixture: &dyn Fixture) {
         read(100_000..100_001).await.is_empty() && read(u64::MAX - 1..u64::MAX).await.is_empty()
     );
 }
+
+/// Whatever its pages are, the same bytes come past the cache, and the same end.
+pub async fn reading_past_the_cache_answers_the_same(fixture: &dyn Fixture) {
+    let scenario = Scenario::new(fixture, 60, 5_000_001).await;
+    let image = scenario.publish().await;
+    let store = fixture.store();
+    for range in [
+        0..1,
+        0..4096,
+        4095..4097,
+        1..9_000,
+        12_345..54_321,
+        4_999_999..5_000_001,
+        5_000_000..6_000_000,
+        5_000_001..5_000_002,
+        0..u64::MAX,
+        3..u64::MAX,
+        u64::MAX - 1..u64::MAX,
+        9..9,
+    ] {
+        let read = store.read_image_past_cache(image, range.clone()).await.expect("readable");
+        let expected = store.read_image(image, range.clone()).await.expect("readable");
+        assert_eq!(read.len(), expected.len(), "{range:?}");
+        assert!(read == expected, "{range:?}: other bytes");
+    }
+    let absent = ImageKey(Uuid::new_v4());
+    let error = store.read_image_past_cache(absent, 0..10).await;
+    assert!(matches!(error, Err(StoreError::ImageNotFound { image }) if image == absent));
+}

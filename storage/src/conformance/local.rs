@@ -64,7 +64,8 @@ pub async fn local_leftovers(root: &Path, store: &dyn Backend) -> Vec<String> {
     }
     let images = images.iter().map(ToString::to_string);
     known.extend(images.map(|name| format!("images/{}/{name}", &name[30..])));
-    let unsettled = store.unsettled().await.expect("the unsettled images can be listed");
+    let unsettled =
+        store.unsettled(Duration::ZERO).await.expect("the unsettled images can be listed");
     known.extend(unsettled.iter().map(|image| format!("whole/{image}")));
     let below = |path: PathBuf| {
         path.strip_prefix(root).expect("it is below").to_string_lossy().into_owned()

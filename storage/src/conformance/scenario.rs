@@ -335,7 +335,8 @@ pub async fn assert_image(store: &dyn Backend, image: ImageKey, content: &[u8]) 
     }
     assert!(stored == content, "the image differs from what was sent");
     let mut listed = store.images().await.expect("the images can be listed");
-    listed.extend(store.unsettled().await.expect("the unsettled images can be listed"));
+    listed
+        .extend(store.unsettled(Duration::ZERO).await.expect("the unsettled images can be listed"));
     assert!(listed.contains(&image));
 }
 

@@ -44,12 +44,12 @@ pub async fn a_whole_image_is_there_settled_or_not(fixture: &dyn Fixture) {
     let (image, bytes) = fresh(82, 70_000);
     store.put_whole(image, bytes.clone()).await.expect("put");
     assert_image(&*store, image, &bytes).await;
-    assert_eq!(store.unsettled().await.expect("listed"), [image]);
+    assert_eq!(store.unsettled(Duration::ZERO).await.expect("listed"), [image]);
     assert_eq!(store.images().await.expect("listed"), []);
     for _ in 0..2 {
         store.settle(image).await.expect("settling is repeatable");
         assert_image(&*store, image, &bytes).await;
-        assert_eq!(store.unsettled().await.expect("listed"), []);
+        assert_eq!(store.unsettled(Duration::ZERO).await.expect("listed"), []);
         assert_eq!(store.images().await.expect("listed"), [image]);
     }
     let absent = ImageKey(Uuid::new_v4());
@@ -63,7 +63,7 @@ pub async fn a_whole_image_survives_crashes(fixture: &dyn Fixture) {
     for (image, bytes) in &images {
         fixture.store().put_whole(*image, bytes.clone()).await.expect("put");
         fixture.crash().await;
-        assert!(fixture.store().unsettled().await.expect("listed").contains(image));
+        assert!(fixture.store().unsettled(Duration::ZERO).await.expect("listed").contains(image));
     }
     for (image, bytes) in &images {
         assert_image(&*fixture.store(), *image, bytes).await;
@@ -77,7 +77,7 @@ pub async fn a_whole_image_survives_crashes(fixture: &dyn Fixture) {
     for (image, _) in &images {
         fixture.store().settle(*image).await.expect("settled");
     }
-    assert_eq!(fixture.store().unsettled().await.expect("listed"), []);
+    assert_eq!(fixture.store().unsettled(Duration::ZERO).await.expect("listed"), []);
     for (image, _) in &images {
         fixture.store().delete_image(*image).await.expect("deleted");
     }
@@ -137,12 +137,16 @@ pub async fn unsettled_images_are_set_aside_and_settled_ones_stay(fixture: &dyn 
     store.put_whole(stray, bytes).await.expect("put");
     store.put_whole(settled, kept.clone()).await.expect("put");
     store.settle(settled).await.expect("settled");
+    assert_eq!(store.unsettled(Duration::ZERO).await.expect("listed"), [stray]);
+    assert_eq!(store.unsettled(Duration::from_hours(1)).await.expect("listed"), [], "it is new");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(store.unsettled(Duration::from_millis(10)).await.expect("listed"), [stray]);
     for _ in 0..2 {
         for image in [stray, settled, ImageKey(Uuid::new_v4())] {
             store.set_image_aside(image).await.expect("setting aside is repeatable");
         }
     }
-    assert_eq!(store.unsettled().await.expect("listed"), []);
+    assert_eq!(store.unsettled(Duration::ZERO).await.expect("listed"), []);
     let error = store.image_length(stray).await;
     assert!(matches!(error, Err(StoreError::ImageNotFound { .. })), "{error:?}");
     assert_eq!(store.purge_set_aside(Duration::from_hours(1)).await.expect("purged"), []);

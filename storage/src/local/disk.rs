@@ -36,6 +36,9 @@ pub trait DiskFile: Send + Sync {
     fn read_past_cache(&self, _buffer: &mut [u8], _position: u64) -> io::Result<PastCache> {
         Ok(PastCache::Refused)
     }
+    /// Lets the cache of the system drop what it holds of a range, as far as it follows such advice: whoever reads next reads from the
+    /// disk. Nothing of the file changes.
+    fn drop_cached(&self, _range: Range<u64>) {}
     /// Copies the bytes of `source` from position `from` on into the range `into` of this file. A file system that can shares the
     /// blocks instead. It needs [`sync_data`](Self::sync_data) like everything that is written.
     fn copy_from(&self, source: &dyn DiskFile, from: u64, into: Range<u64>) -> io::Result<()> {

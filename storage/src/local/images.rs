@@ -5,7 +5,13 @@ use std::{io, ops::Range, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{LocalStore, disk::DiskFile, entries::Entry, shared::Shared};
+use super::{
+    LocalStore,
+    disk::{DiskFile, PastCache},
+    entries::Entry,
+    pages::{PageBuffer, page_offset, touched_pages},
+    shared::Shared,
+};
 use crate::{
     error::{Result, StoreError},
     store::{ImageKey, ImageStore, UploadKey},
@@ -22,6 +28,11 @@ impl ImageStore for LocalStore {
 
     async fn read_image(&self, image: ImageKey, range: Range<u64>) -> Result<Bytes> {
         self.with_image(image, move |file| read(file, &range)).await
+    }
+
+    async fn read_image_past_cache(&self, image: ImageKey, range: Range<u64>) -> Result<Bytes> {
+        let may = self.shared.placing.is_open();
+        self.with_image(image, move |file| read_past_cache(file, &range, may)).await
     }
 
     async fn read_upload(&self, key: UploadKey, range: Range<u64>) -> Result<Bytes> {
@@ -95,4 +106,33 @@ fn read(file: &dyn DiskFile, range: &Range<u64>) -> io::Result<Bytes> {
     let read = file.read_at(&mut buffer, range.start)?;
     buffer.truncate(read);
     Ok(buffer.into())
+}
+
+/// From the disk, in whole pages. Where the file system does not offer that way, through the cache, which is told before to drop what
+/// it has, and afterwards that nobody needs it.
+fn read_past_cache(file: &dyn DiskFile, range: &Range<u64>, may: bool) -> io::Result<Bytes> {
+    let end = range.end.min(file.len()?).min(range.start.saturating_add(READ_MAX));
+    let range = range.start.min(end)..end;
+    if range.is_empty() {
+        return Ok(Bytes::new());
+    }
+    let size = |bytes: u64| usize::try_from(bytes).map_err(io::Error::other);
+    let pages = touched_pages(&range);
+    let mut buffer = PageBuffer::with_room(size(pages.end - pages.start)?);
+    buffer.begin_at(pages.start);
+    let space = buffer.space(size(pages.end - pages.start)?);
+    let past = if may { file.read_past_cache(space, pages.start)? } else { PastCache::Refused };
+    let read = match past {
+        PastCache::Done(read) if pages.start + read as u64 >= range.end => read,
+        // Only the other way may say that the file ends before its length.
+        PastCache::Done(_) | PastCache::Refused | PastCache::NotNow => {
+            file.drop_cached(pages.clone());
+            let read = file.read_at(space, pages.start)?;
+            file.drop_cached(pages);
+            read
+        }
+    };
+    let begin = page_offset(range.start).min(read);
+    let end = read.min(begin + size(range.end - range.start)?);
+    Ok(Bytes::copy_from_slice(&space[begin..end]))
 }

@@ -126,6 +126,12 @@ impl DiskFile for OsFile {
         Ok(done)
     }
 
+    fn drop_cached(&self, range: Range<u64>) {
+        let length = NonZeroU64::new(range.end.saturating_sub(range.start));
+        // Only advice: there is nothing to be done about a refusal.
+        let _ = fadvise(&self.file, range.start, length, Advice::DontNeed);
+    }
+
     fn copy_from(&self, source: &dyn DiskFile, from: u64, into: Range<u64>) -> io::Result<()> {
         let (mut from, mut position) = (from, into.start);
         if let Some(descriptor) = source.descriptor() {

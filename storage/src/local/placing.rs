@@ -41,7 +41,7 @@ impl Placing {
         Self { refused, ahead_bytes: AtomicU64::new(0) }
     }
 
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         !self.refused.load(Ordering::Relaxed)
     }
 

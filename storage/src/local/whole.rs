@@ -4,7 +4,11 @@
 //! place among all others, and waits for no sync: a crash leaves them in either place, and each is looked into. The move has one
 //! direction, so whoever looks into `images/`, then `whole/`, then `images/` finds what is there.
 
-use std::{io, sync::Arc, time::SystemTime};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -57,22 +61,9 @@ impl WholeImages for LocalStore {
         self.on_whole_thread(move |shared| settle(shared, image)).await
     }
 
-    async fn unsettled(&self) -> Result<Vec<ImageKey>> {
-        let list = |shared: &Shared| {
-            let names =
-                shared.disk.list(&shared.layout.whole()).map_err(io_error("list images"))?;
-            let mut images = Vec::with_capacity(names.len());
-            for name in names {
-                match Layout::image_of(&name) {
-                    Some(image) => images.push(image),
-                    None => {
-                        tracing::warn!(name, "a file in the store is none of ours; left alone");
-                    }
-                }
-            }
-            Ok(images)
-        };
-        self.on_whole_thread(list).await
+    async fn unsettled(&self, age: Duration) -> Result<Vec<ImageKey>> {
+        let now = SystemTime::now();
+        self.on_whole_thread(move |shared| unsettled(shared, age, now)).await
     }
 
     async fn set_image_aside(&self, image: ImageKey) -> Result<()> {
@@ -90,6 +81,32 @@ impl LocalStore {
         let shared = Arc::clone(&self.shared);
         let threads: Arc<IoQueue> = Arc::clone(&self.shared.whole);
         threads.run(move || job(&shared)).await?
+    }
+}
+
+fn unsettled(shared: &Shared, age: Duration, now: SystemTime) -> Result<Vec<ImageKey>> {
+    let names = shared.disk.list(&shared.layout.whole()).map_err(io_error("list images"))?;
+    let mut images = Vec::with_capacity(names.len());
+    for name in names {
+        let Some(image) = Layout::image_of(&name) else {
+            tracing::warn!(name, "a file in the store is none of ours; left alone");
+            continue;
+        };
+        if age.is_zero() || is_older(shared, image, age, now)? {
+            images.push(image);
+        }
+    }
+    Ok(images)
+}
+
+/// By the clock of the file system; one that was written later than now is new.
+fn is_older(shared: &Shared, image: ImageKey, age: Duration, now: SystemTime) -> Result<bool> {
+    let metadata = shared.disk.metadata(&shared.layout.unsettled(image));
+    match metadata.and_then(|metadata| metadata.modified()) {
+        Ok(written) => Ok(now.duration_since(written).is_ok_and(|since| since >= age)),
+        // Settled or deleted since it was listed.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StoreError::from_io("ask for the age of an image", &error)),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whole images of the reference model.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -14,7 +16,8 @@ use crate::{
 impl Contents {
     /// The bytes of an image, settled or not.
     pub(super) fn image(&self, image: ImageKey) -> Result<&Vec<u8>> {
-        let found = self.images.get(&image).or_else(|| self.unsettled.get(&image));
+        let unsettled = || self.unsettled.get(&image).map(|(bytes, _)| bytes);
+        let found = self.images.get(&image).or_else(unsettled);
         found.ok_or(StoreError::ImageNotFound { image })
     }
 }
@@ -43,25 +46,27 @@ impl WholeImages for MemoryStore {
         if contents.image(image).is_ok() {
             return Err(StoreError::AlreadyExists { key: UploadKey(image.0) });
         }
-        contents.unsettled.insert(image, bytes.to_vec());
+        contents.unsettled.insert(image, (bytes.to_vec(), Instant::now()));
         Ok(())
     }
 
     async fn settle(&self, image: ImageKey) -> Result<()> {
         let mut contents = self.shared.lock();
-        if let Some(bytes) = contents.unsettled.remove(&image) {
+        if let Some((bytes, _)) = contents.unsettled.remove(&image) {
             contents.images.insert(image, bytes);
         }
         contents.image(image).map(drop)
     }
 
-    async fn unsettled(&self) -> Result<Vec<ImageKey>> {
-        Ok(self.shared.lock().unsettled.keys().copied().collect())
+    async fn unsettled(&self, age: Duration) -> Result<Vec<ImageKey>> {
+        let contents = self.shared.lock();
+        let old = contents.unsettled.iter().filter(|(_, (_, since))| since.elapsed() >= age);
+        Ok(old.map(|(image, _)| *image).collect())
     }
 
     async fn set_image_aside(&self, image: ImageKey) -> Result<()> {
         let mut contents = self.shared.lock();
-        if let Some(bytes) = contents.unsettled.remove(&image) {
+        if let Some((bytes, _)) = contents.unsettled.remove(&image) {
             contents.set_aside.push((image.to_string(), bytes.len() as u64, Instant::now()));
         }
         Ok(())

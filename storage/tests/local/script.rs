@@ -270,7 +270,7 @@ impl Client {
         let told = self.told.lock().unwrap().clone();
         let settled = store.images().await.unwrap().contains(&self.image);
         // One that nobody was told of is none: the records decide.
-        let unsettled = store.unsettled().await.unwrap().contains(&self.image);
+        let unsettled = store.unsettled(Duration::ZERO).await.unwrap().contains(&self.image);
         let has_image = settled || unsettled && told.published;
         if has_image {
             self.check_image(store).await?;
@@ -345,7 +345,7 @@ impl Client {
         for key in store.uploads().await.unwrap() {
             store.discard(Owned { key, epoch: u64::MAX }).await.unwrap();
         }
-        assert!(!store.unsettled().await.unwrap().contains(&self.image));
+        assert!(!store.unsettled(Duration::ZERO).await.unwrap().contains(&self.image));
         assert_eq!(local_leftovers(root, &*store).await, [""; 0], "something was left behind");
     }
 }

@@ -55,6 +55,7 @@ def tried(what, call):
         say(
             what=what,
             status=shown.status,
+            begin=shown.begin_time,
             percent=entities.process_percent,
             task=entities.current_task,
             error_code=getattr(shown, "error_code", None),

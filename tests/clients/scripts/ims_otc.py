@@ -34,7 +34,8 @@ ims = connection.imsv1
 for job in ask["jobs"]:
     try:
         shown = ims.get_async_job(job)
-        say(job=job, status=shown.status, percent=shown.entities.process_percent)
+        percent = shown.entities.process_percent
+        say(job=job, status=shown.status, percent=percent, begin=shown.begin_time)
         if shown.status in ("SUCCESS", "FAIL"):
             ended = ims.wait_for_async_job(job, wait=1)
             say(waited=job, status=ended.status)
@@ -46,4 +47,10 @@ if "wait" in ask:
     say(waiting=True)
     ended = ims.wait_for_async_job(ask["wait"], wait=1)
     say(waited=ask["wait"], status=ended.status)
+if "other_project" in ask:
+    ims.session.get_project_id = lambda *_, **__: ask["other_project"]
+    try:
+        ims.get_async_job(ask["jobs"][0])
+    except exceptions.HttpException as refused:
+        say(other=True, http=refused.status_code, kind=type(refused).__name__)
 say(done=True)

@@ -9,6 +9,7 @@ mod matrix;
 mod methods;
 mod rows;
 mod schedule;
+mod schedule_nonsense;
 mod world;
 
 pub(crate) use answer::Answer;

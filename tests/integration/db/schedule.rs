@@ -357,3 +357,59 @@ async fn a_rename_neither_enables_nor_retimes(#[case] db: TestDb) {
     let read = db.triggers(&Query::default(), Scope::All).await.unwrap().rows.remove(0);
     assert_eq!((read.name.as_str(), read.timing), ("n", timing));
 }
+
+/// So many that one transaction would hold up everybody who writes.
+#[rstest]
+#[case::sqlite(TestDb::sqlite().await)]
+#[ignore = "needs PostgreSQL"]
+#[case::postgres(TestDb::postgres().await)]
+#[tokio::test]
+async fn old_runs_go_in_portions_and_a_clock_that_was_set_back_took_no_time(#[case] db: TestDb) {
+    let (job, _) = bound(&*db.db).await;
+    let node = NodeUuid::random();
+    // Begun by a clock that was ahead, and ended by the right one.
+    let run = db.db.begin_run_now(job.uuid, None, None, runner(node, NOW_MS + 10_000)).await;
+    let end = RunEnd { success: true, result: "{}".to_owned(), now_ms: NOW_MS };
+    assert!(db.db.end_run(run.unwrap().unwrap().id, end).await.unwrap());
+    let query =
+        Query { conditions: vec![Condition::parse("executeTime=0").unwrap()], ..Query::default() };
+    let page = db.db.runs(&query, Scope::All).await.unwrap();
+    assert_eq!((page.rows.len(), page.rows[0].execute_secs()), (1, Some(0)));
+    let many = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 1302) \
+         INSERT INTO scheduler_history (id, account_uuid, job_uuid, job_type, fire_ms, fire_uuid, request, \
+         result, success, node_uuid, lease_until_ms, started_ms, ended_ms) \
+         SELECT i, '{}', '{}', 'pruneRecords', 1, CAST(i AS TEXT), '{{}}', '{{}}', TRUE, '{node}', 1, i, 2 FROM n",
+        job.account, job.uuid
+    );
+    db.sabotage(&many).await;
+    let commits = db.counters.commits();
+    assert_eq!(db.db.prune_runs(1302).await.unwrap(), 1202, "the last one is too young");
+    assert!(db.counters.commits() - commits >= 3, "all of them in one transaction");
+    let left = Query { count: true, ..Query::default() };
+    assert_eq!(db.db.runs(&left, Scope::All).await.unwrap().total, Some(2));
+}
+
+/// Made by hand, or by a defect: nobody is at work on what the job says it is at work on.
+#[rstest]
+#[case::sqlite(TestDb::sqlite().await)]
+#[ignore = "needs PostgreSQL"]
+#[case::postgres(TestDb::postgres().await)]
+#[tokio::test]
+async fn a_job_whose_run_is_not_there_is_free_after_a_start_and_one_at_work_is_not(
+    #[case] db: TestDb,
+) {
+    let (orphan, _) = bound(&*db.db).await;
+    let (busy, _) = bound(&*db.db).await;
+    let (here, there) = (NodeUuid::random(), NodeUuid::random());
+    db.db.begin_run_now(busy.uuid, None, None, runner(there, NOW_MS)).await.unwrap().unwrap();
+    let sql = format!("UPDATE scheduler_job SET running_id = 4711 WHERE uuid = '{}'", orphan.uuid);
+    db.sabotage(&sql).await;
+    let begin = async |job: &ScheduledJob| {
+        db.db.begin_run_now(job.uuid, None, None, runner(here, NOW_MS)).await.unwrap().is_some()
+    };
+    assert!(!begin(&orphan).await, "the control");
+    let end = RunEnd { success: false, result: "{}".to_owned(), now_ms: NOW_MS };
+    assert_eq!(db.db.close_dead_runs(Some(here), end).await.unwrap(), 0);
+    assert!(begin(&orphan).await && !begin(&busy).await);
+}

@@ -56,6 +56,11 @@ async fn of_fields(ims: &Ims, seen: &mut BTreeSet<String>) {
         (format!("{list}/x"), 404, "IMG.0023"),
         (format!("{list}?limit=0"), 400, "IMG.0001"),
         (format!("{list}?marker=x"), 400, "IMG.0001"),
+        (format!("{list}?limit=x"), 400, "IMG.0001"),
+        (format!("{list}?limit=201"), 400, "IMG.0001"),
+        (format!("{list}?offset=-1"), 400, "IMG.0001"),
+        (format!("{list}?status=DONE"), 400, "IMG.0001"),
+        (format!("{list}?name={}", "x".repeat(256)), 400, "IMG.0001"),
     ] {
         assert_eq!(ims.get(&path).await.refusal(), (status, code), "{path}");
         seen.insert(code.to_owned());

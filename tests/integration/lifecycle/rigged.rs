@@ -81,6 +81,7 @@ pub(crate) struct Rig {
     space: Mutex<Option<Space>>,
     shaking: Mutex<Option<Rng>>,
     lies: Mutex<Vec<Op>>,
+    crashes: Mutex<Vec<Op>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -113,6 +114,11 @@ impl Rig {
         }
     }
 
+    /// The next one who comes to a step panics there.
+    pub(crate) fn crash_at(&self, op: Op) {
+        locked(&self.crashes).push(op);
+    }
+
     /// From now on every step takes a while that the seed decides: other steps get in between.
     pub(crate) fn shake(&self, seed: u64) {
         *locked(&self.shaking) = Some(Rng::new(seed));
@@ -133,6 +139,14 @@ impl Rig {
     }
 
     pub(crate) async fn step(&self, op: Op, side: Side) -> Result<()> {
+        if side == Side::Before {
+            let mut crashes = locked(&self.crashes);
+            if let Some(at) = crashes.iter().position(|crash| *crash == op) {
+                crashes.remove(at);
+                drop(crashes);
+                panic!("a panic that a test asked for");
+            }
+        }
         let pause = locked(&self.shaking).as_mut().map_or(0, |rng| rng.below(12));
         pause_for(pause).await;
         let holds: Vec<_> = locked(&self.holds)
@@ -292,6 +306,10 @@ impl ImageStore for Rigged {
         self.around(Op::ReadImage, self.inner.read_image(image, range)).await
     }
 
+    async fn read_image_past_cache(&self, image: ImageKey, range: Range<u64>) -> Result<Bytes> {
+        self.around(Op::ReadImage, self.inner.read_image_past_cache(image, range)).await
+    }
+
     async fn read_upload(&self, key: UploadKey, range: Range<u64>) -> Result<Bytes> {
         self.inner.read_upload(key, range).await
     }
@@ -323,8 +341,8 @@ impl WholeImages for Rigged {
         self.around(Op::Settle, self.inner.settle(image)).await
     }
 
-    async fn unsettled(&self) -> Result<Vec<ImageKey>> {
-        self.inner.unsettled().await
+    async fn unsettled(&self, age: Duration) -> Result<Vec<ImageKey>> {
+        self.inner.unsettled(age).await
     }
 
     async fn set_image_aside(&self, image: ImageKey) -> Result<()> {

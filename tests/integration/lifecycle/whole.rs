@@ -15,7 +15,7 @@ use longshore::{
         upload::UploadFate,
     },
     jobs::{JobError, JobView, Joined, NewJob, Put},
-    uploads::{BodyError, ChunkChecksum, Replay, Slice, StoreError, UploadError, Verdict},
+    uploads::{AtWork, BodyError, ChunkChecksum, Replay, Slice, StoreError, UploadError, Verdict},
 };
 use longshore_storage::ImageKey;
 use md5::{Digest as _, Md5};
@@ -24,13 +24,15 @@ use super::{
     bodies::{Body, content, pending_after, whole},
     on_all,
     rigged::{Op, Side},
-    world::{Backing, World, new_job, upload_of},
+    schedule::{job, result, run},
+    world::{Backing, Settings, World, new_job, upload_of},
 };
 
 on_all! {
     a_short_body_becomes_an_image_at_once
     a_crash_at_any_step_leaves_an_image_or_nothing
     an_image_that_is_being_made_is_no_stray
+    an_image_without_a_record_is_left_time_and_then_told_and_set_aside
     what_fails_goes_the_ordinary_way
     what_does_not_come_whole_is_an_upload
     what_is_not_what_was_declared_is_refused_as_ever
@@ -144,7 +146,7 @@ async fn a_short_body_becomes_an_image_at_once(backing: Backing) {
         assert!(world.send(&job, 0, &bytes).await.unwrap().duplicate, "a replay is answered");
         assert!(world.jobs().details(world.caller, &id()).await.unwrap().is_empty());
     }
-    assert_eq!(world.store().unsettled().await.unwrap(), []);
+    assert_eq!(world.store().unsettled(Duration::ZERO).await.unwrap(), []);
     assert_eq!(world.store().uploads().await.unwrap(), []);
     assert_eq!(world.uploads().promised_bytes(), 0);
 }
@@ -170,11 +172,11 @@ async fn a_crash_at_any_step_leaves_an_image_or_nothing(backing: Backing) {
             jobs.put_image(caller, id(), wanted, &slice, &mut body).await.map(drop)
         });
         stop.reached().await;
-        let stored = world.store().unsettled().await.unwrap();
+        let stored = world.store().unsettled(Duration::ZERO).await.unwrap();
         world.crash().await;
         let job = world.db.job(job_uuid, Scope::All).await.unwrap();
         assert_eq!(job.is_some(), recorded, "{op:?} {side:?}");
-        assert_eq!(world.store().unsettled().await.unwrap(), [], "{op:?} {side:?}");
+        assert_eq!(world.store().unsettled(Duration::ZERO).await.unwrap(), [], "{op:?} {side:?}");
         let set_aside = world.store().purge_set_aside(Duration::ZERO).await.unwrap();
         if let Some(job) = job {
             assert_eq!(set_aside, []);
@@ -198,7 +200,7 @@ async fn an_image_that_is_being_made_is_no_stray(backing: Backing) {
     let stop = world.rig.hold(Op::PutWhole, Side::After);
     let (made, ()) = tokio::join!(ready(&world, &bytes), async {
         stop.reached().await;
-        assert_eq!(world.store().unsettled().await.unwrap().len(), 1);
+        assert_eq!(world.store().unsettled(Duration::ZERO).await.unwrap().len(), 1);
         world.uploads().reconcile_whole().await.unwrap();
         stop.release();
     });
@@ -207,10 +209,43 @@ async fn an_image_that_is_being_made_is_no_stray(backing: Backing) {
     world.rig.fail(Op::Settle, 1, StoreError::NoSpace);
     let job = ready(&world, &bytes).await;
     world.assert_ready(&job, &bytes).await;
-    assert_eq!(world.store().unsettled().await.unwrap(), [ImageKey(job.job.image.0)]);
+    assert_eq!(world.store().unsettled(Duration::ZERO).await.unwrap(), [ImageKey(job.job.image.0)]);
     world.uploads().reconcile_whole().await.unwrap();
-    assert_eq!(world.store().unsettled().await.unwrap(), []);
+    assert_eq!(world.store().unsettled(Duration::ZERO).await.unwrap(), []);
     world.assert_ready(&job, &bytes).await;
+}
+
+/// A commit whose answer was lost: the bytes are there, and their record comes a while later, or never.
+async fn an_image_without_a_record_is_left_time_and_then_told_and_set_aside(backing: Backing) {
+    for (kept, told) in [(Duration::from_hours(1), 0), (Duration::ZERO, 1)] {
+        let mut settings = Settings::default();
+        settings.uploads.unsettled_kept = kept;
+        let world = World::with(backing, settings).await;
+        let (uploads, store) = (world.uploads(), world.store());
+        let recorded = ready(&world, &content(5_000, 84)).await;
+        let image = ImageKey(ImageUuid::random().0);
+        store.put_whole(image, content(5_000, 85).into()).await.unwrap();
+        let looked = uploads.check_store(false, AtWork::Service).await.unwrap();
+        assert_eq!((looked.unsettled, looked.agrees()), (told, told == 0), "{looked:?}");
+        assert_eq!(store.unsettled(Duration::ZERO).await.unwrap(), [image], "it was only told");
+        let scheduler = world.scheduler();
+        let look =
+            job(&scheduler, "reconcileStore", None, serde_json::json!({"repair": false})).await;
+        let looked = run(&scheduler, look).await;
+        assert_eq!(looked.success, Some(told == 0));
+        assert_eq!(result(&looked)["counts"]["unsettledImages"], told);
+        let looked = uploads.check_store(true, AtWork::Service).await.unwrap();
+        assert_eq!(looked.unsettled, told);
+        uploads.reconcile_whole().await.unwrap();
+        let left = store.unsettled(Duration::ZERO).await.unwrap();
+        let aside = store.purge_set_aside(Duration::ZERO).await.unwrap();
+        if told == 0 {
+            assert_eq!((left.as_slice(), aside.len()), (&[image][..], 0), "its record may come");
+        } else {
+            assert_eq!((left.len(), aside.len()), (0, 1), "it is in lost+found");
+        }
+        world.assert_ready(&recorded, &content(5_000, 84)).await;
+    }
 }
 
 /// The store refuses: the same bytes go to an upload, in a store that works again or refuses that as well.
@@ -236,7 +271,7 @@ async fn what_fails_goes_the_ordinary_way(backing: Backing) {
     let refused = ask(&world, new(), all_of(&bytes), whole(&bytes)).await;
     assert!(matches!(refused, Err(JobError::Upload(UploadError::NoRoom { .. }))));
     assert_eq!(world.uploads().promised_bytes(), 0);
-    assert_eq!(world.store().unsettled().await.unwrap(), []);
+    assert_eq!(world.store().unsettled(Duration::ZERO).await.unwrap(), []);
 }
 
 /// A body that breaks off, is slow, too long or of unknown length: every byte that came goes to an upload that others see.
@@ -361,7 +396,7 @@ async fn bounds_hold(backing: Backing) {
     let open = world.submit(Some(10)).await;
     let refused = ask(&world, new(), all_of(&bytes), whole(&bytes)).await;
     assert!(matches!(refused, Err(JobError::Upload(UploadError::TooManyOpen { max: 1 }))));
-    assert_eq!(world.store().unsettled().await.unwrap(), [], "its bytes are gone");
+    assert_eq!(world.store().unsettled(Duration::ZERO).await.unwrap(), [], "its bytes are gone");
     world.jobs().cancel(world.caller, open.job.uuid).await.unwrap();
     assert!(ready(&world, &bytes).await.job.result == Some(JobResult::Event));
     world.drain();

@@ -72,6 +72,7 @@ impl Default for Settings {
                 free_bytes_min_percent: 0,
                 requests_per_account_max: 1000,
                 requests_per_address_max: 1000,
+                unsettled_kept: Duration::ZERO,
                 // Their bytes are any: what is asked of them has tests of its own.
                 inspection: Inspection { policy: InspectPolicy::Off, rules: Rules::default() },
             },

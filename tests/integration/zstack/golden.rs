@@ -39,6 +39,7 @@ pub(super) async fn log_in(client: &Client, base: &str) -> String {
 #[case::java_sdk(include_str!("golden/java_sdk.txt"), true)]
 #[case::go_sdk(include_str!("golden/go_sdk.txt"), false)]
 #[case::api_pages(include_str!("golden/pages.txt"), false)]
+#[case::scheduler(include_str!("golden/scheduler.txt"), true)]
 #[case::images_and_tags(include_str!("golden/images.txt"), true)]
 #[tokio::test]
 async fn recorded_calls_are_answered_as_recorded(#[case] script: &str, #[case] with_schema: bool) {

@@ -10,7 +10,7 @@ use super::{
         longjobs::NAME_CHARS_MAX,
         query::pairs,
     },
-    chosen, description, done, group_named, group_reply, job_named, job_uuids, name,
+    chosen, description, done, group_named, group_reply, job_uuids, jobs_listed, name,
 };
 use crate::{
     jobs::{Kept, NewJobGroup},
@@ -102,7 +102,7 @@ pub(crate) async fn leave(
 ) -> Result<HttpResponse, Fault> {
     let (asked, uuid) = (pairs(request.query_string())?, uuid.into_inner());
     call.accept(Kept::Durably, |work| async move {
-        let jobs = listed(&asked, JOBS).map(job_named).collect::<Result<Vec<_>, Refusal>>()?;
+        let jobs = jobs_listed(JOBS, listed(&asked, JOBS))?;
         if jobs.is_empty() {
             return Err(Refusal::invalid(format!("field[{JOBS}] is mandatory, can not be null")));
         }

@@ -30,7 +30,11 @@ use super::{
     reply::StoredReply,
 };
 use crate::{
-    domain::{ids::is_resource_uuid, text::shown},
+    domain::{
+        ids::{ScheduledJobUuid, is_resource_uuid},
+        schedule::JOBS_MAX,
+        text::shown,
+    },
     jobs::{GroupShown, JobShown, ScheduleError, TriggerShown},
     wire::zstack::{
         Empty, Inventory, SchedulerJobGroupInventory, SchedulerJobInventory,
@@ -90,8 +94,28 @@ fn parameters(params: &mut Params) -> Result<Option<Map<String, Value>>, Refusal
 }
 
 /// Identifiers of jobs in a list.
-fn job_uuids<T: FromStr>(params: &mut Params, name: &str) -> Result<Vec<T>, Refusal> {
-    params.texts(name)?.iter().map(|uuid| job_named(uuid)).collect()
+fn job_uuids(params: &mut Params, name: &str) -> Result<Vec<ScheduledJobUuid>, Refusal> {
+    jobs_listed(name, params.texts(name)?.iter().map(String::as_str))
+}
+
+/// Each once, in the order in which they came; no more than there may be, as each is looked for.
+fn jobs_listed<'u>(
+    name: &str,
+    uuids: impl Iterator<Item = &'u str>,
+) -> Result<Vec<ScheduledJobUuid>, Refusal> {
+    let mut jobs = Vec::new();
+    for uuid in uuids {
+        let job = job_named(uuid)?;
+        if !jobs.contains(&job) {
+            jobs.push(job);
+        }
+        if jobs.len() as u64 > JOBS_MAX {
+            return Err(Refusal::invalid(format!(
+                "field[{name}] has to be at most {JOBS_MAX} different jobs"
+            )));
+        }
+    }
+    Ok(jobs)
 }
 
 fn done(work: &Work) -> Result<StoredReply, Refusal> {

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use crate::local::{
     OsDisk,
     disk::{Disk, DiskFile, PastCache},
+    past_cache::read_past_cache_on,
 };
 
 /// What the next calls do; shared by the disk and its files.
@@ -32,6 +33,10 @@ pub(super) struct Faults {
     pub(super) past_cache: AtomicU64,
     /// Writes past the cache that were asked for.
     pub(super) past_cache_asked: AtomicU64,
+    /// What the cache answers to a read: 0 what the disk has, 1 other bytes, as one that does not know of rot.
+    pub(super) cache_lies: AtomicU64,
+    /// How often the cache was told to drop what it has.
+    pub(super) dropped: AtomicU64,
     /// Error number of the next range that is taken out of a file, once.
     pub(super) forget_errno: AtomicI32,
     /// How long each data sync takes.
@@ -80,11 +85,22 @@ impl DiskFile for FaultFile {
         }
     }
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
-        self.file.read_at(buffer, position)
+        let read = self.file.read_at(buffer, position)?;
+        if self.faults.cache_lies.load(Ordering::SeqCst) > 0 {
+            for byte in buffer.iter_mut() {
+                *byte ^= 1;
+            }
+        }
+        Ok(read)
+    }
+    fn drop_cached(&self, range: Range<u64>) {
+        self.faults.dropped.fetch_add(1, Ordering::SeqCst);
+        self.file.drop_cached(range);
     }
     fn read_past_cache(&self, buffer: &mut [u8], position: u64) -> io::Result<PastCache> {
         match self.faults.past_cache.load(Ordering::SeqCst) {
-            0 => self.file.read_past_cache(buffer, position),
+            // Where the tests run on a file system without this way, its bytes are those of the disk all the same.
+            0 => read_past_cache_on(&*self.file, buffer, position),
             1 => Ok(PastCache::Refused),
             _ => Ok(PastCache::NotNow),
         }

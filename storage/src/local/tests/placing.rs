@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{fault_disk::FaultDisk, *};
-use crate::Statistics;
+use crate::{Statistics, WholeImages};
 
 const PAGE: usize = 4096;
 
@@ -129,4 +129,26 @@ async fn slices_may_meet_anywhere_in_a_page() {
         }
     }
     assert!(bench.store.statistics().past_cache_bytes > 0);
+}
+
+/// The cache remembers what was written, and the disk has lost it: whoever looks for rot is shown what the disk has.
+#[tokio::test]
+async fn whoever_looks_for_rot_is_shown_the_disk_and_not_the_cache() {
+    let disk = FaultDisk::default();
+    let bench = Bench::with(Arc::new(disk.clone()), LIMITS);
+    let (key, bytes) = (ImageKey(uuid::Uuid::new_v4()), image(1_000_001));
+    bench.store.put_whole(key, bytes.clone().into()).await.unwrap();
+    disk.faults.cache_lies.store(1, Ordering::SeqCst);
+    let range = 4_000..900_000;
+    let whole = &bytes[4_000..900_000];
+    assert!(bench.store.read_image(key, range.clone()).await.unwrap() != whole, "the control");
+    assert!(bench.store.read_image_past_cache(key, range.clone()).await.unwrap() == whole);
+    assert_eq!(disk.faults.dropped.load(Ordering::SeqCst), 0);
+    // Refused, or no descriptor left: through the cache, which is emptied before and after.
+    disk.faults.cache_lies.store(0, Ordering::SeqCst);
+    for (answer, dropped) in [(1, 2), (2, 4)] {
+        disk.faults.past_cache.store(answer, Ordering::SeqCst);
+        assert!(bench.store.read_image_past_cache(key, range.clone()).await.unwrap() == whole);
+        assert_eq!(disk.faults.dropped.load(Ordering::SeqCst), dropped);
+    }
 }
