@@ -149,9 +149,10 @@ mod tests {
             stored.iter().any(|range| range.start <= block.start && block.end <= range.end)
         };
         assert_eq!(all.iter().filter(inside).count(), 16, "{all:?}");
-        let in_range = |range: &Range<u64>| all.iter().filter(|block| range.contains(&block.start));
-        assert_eq!(in_range(&stored[0]).count(), 8);
-        assert!(in_range(&stored[1]).count() >= 3 && in_range(&stored[3]).count() >= 3, "{all:?}");
+        let in_range =
+            |range: &Range<u64>| all.iter().filter(|block| range.contains(&block.start)).count();
+        assert_eq!(in_range(&stored[0]), 8);
+        assert!(in_range(&stored[1]) >= 3 && in_range(&stored[3]) >= 3, "{all:?}");
         // Of ranges that are shorter than a block, what there is of them.
         assert_eq!(ranges(&[5..6, 8..9]), vec![5..6, 8..9]);
     }
