@@ -115,6 +115,9 @@ macro_rules! cases {
 cases! {
     upload,
     control,
+    paused_elsewhere,
+    details,
+    streams,
     reopened,
     foreign,
     tabs,
@@ -127,6 +130,7 @@ cases! {
     policy,
     looks,
     keyboard,
+    spoken,
     long_list,
     large,
 }

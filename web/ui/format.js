@@ -64,7 +64,10 @@ export function timeMs(text) {
 
 export function when(text) {
   const ms = timeMs(text);
-  if (ms === null) return text ?? '–';
+  return ms === null ? text ?? '–' : whenMs(ms);
+}
+
+export function whenMs(ms) {
   const locale = language() === 'zh' ? 'zh-CN' : 'en-GB';
   const today = new Date().toDateString() === new Date(ms).toDateString();
   const form = today ? { timeStyle: 'short' } : { dateStyle: 'medium', timeStyle: 'short' };

@@ -91,6 +91,111 @@ export async function control({ atEnd }) {
   await until('nothing is left of it', async () => (await server.uploadStates()).length === 0);
   const { inventories: [job] } = await server.call('GET', `/zstack/v1/longjobs/${state.jobUuid}`);
   check.equal(job.state, 'Canceled');
+  // What Chromium notes of slices that were refused because the job was suspended is no fault of the page.
+  check.equal(context.amiss.filter((words) => !/status of 4\d\d/.test(words)), []);
+}
+
+/** A person paused the upload elsewhere: dropping the file again does not undo that, pressing Resume does. */
+export async function paused_elsewhere({ atEnd }) {
+  const { server, context } = await ready({ atEnd });
+  const line = await Line.before(server);
+  atEnd(() => line.close());
+  line.rate = 12 * MIB;
+  const path = file('left-alone.raw', 40 * MIB);
+  const first = await open(context, line.base);
+  await first.setInputFiles('#files', [path]);
+  await until('bytes are stored', async () => (await stored(server)) > 4 * MIB);
+  const [{ jobUuid }] = await server.uploadStates();
+  await server.call('PUT', `/zstack/v1/longjobs/${jobUuid}/actions`, { suspendLongJob: {} });
+  await phaseIs(first, 'paused');
+  await first.close();
+
+  const page = await context.newPage();
+  await page.goto(line.base);
+  const left = page.locator('.left');
+  await left.waitFor();
+  check.equal(await left.locator('.badge').textContent(), 'Paused');
+  await page.setInputFiles('#files', [path]);
+  const card = await phaseIs(page, 'paused');
+  check(/Somebody paused/.test(card.note), card.note);
+  const [kept] = await server.uploadStates();
+  await pause(1500);
+  check.equal((await server.uploadStates()).map(({ state, storedBytes }) => [state, storedBytes]), [['Suspended', kept.storedBytes]]);
+  line.rate = Infinity;
+  await page.locator('.upload[data-phase]').getByRole('button', { name: 'Resume' }).click();
+  await phaseIs(page, 'ready', 60);
+  const images = await server.images();
+  check.equal(images.map((image) => image.sha256Sum), [await sha256(path)]);
+  check.equal(context.amiss.filter((words) => !/status of 4\d\d/.test(words)), []);
+}
+
+/** Jobs and images show what the server remembers: the states that a job has had, and what the inspector found. */
+export async function details({ atEnd }) {
+  const { server, context } = await ready({ atEnd });
+  const page = await open(context, server.base);
+  await page.setInputFiles('#files', [file('seen.raw', MIB)]);
+  await phaseIs(page, 'ready');
+  await standIns(context);
+  const [image] = await server.images();
+  await page.goto(`${server.base}/#/images`);
+  const row = page.locator('tbody tr');
+  await until('the list warns', () => row.locator('.warned').isVisible());
+  check((await row.locator('.warned').getAttribute('title')).includes('grows beyond its file'), 'the warning in words');
+  check.equal(await row.locator('.col-virtual').textContent(), '1\u00a0MiB');
+  await row.locator('.row-name').click();
+  const dialog = page.locator('dialog');
+  await dialog.locator('.warnings').waitFor();
+  check((await dialog.locator('.warnings').textContent()).includes('grows beyond its file'), 'the warning in the details');
+  const facts = (await dialog.locator('.facts').textContent()).replaceAll('\u00a0', ' ');
+  for (const words of ['qcow2 · RootVolumeTemplate', '10 GiB', 'warnings: 1 (rules: enforce)', image.sha256Sum]) check(facts.includes(words), `${words}: ${facts}`);
+  await page.keyboard.press('Escape');
+
+  await page.goto(`${server.base}/#/jobs`);
+  await page.locator('tbody tr .row-name').click();
+  const history = dialog.locator('.history li');
+  await history.first().waitFor();
+  check.equal(await history.locator('.badge').allTextContents(), ['Waiting', 'Running', 'Suspended', 'Running', 'Succeeded']);
+  check((await history.nth(2).textContent()).includes('suspended by the user'), 'why it was suspended');
+  check.equal(await history.nth(4).locator('time').getAttribute('datetime'), '2026-11-21T10:00:04Z');
+  check.equal(context.amiss, []);
+}
+
+/** What the server will tell of jobs and images, until it does. */
+async function standIns(context) {
+  const json = (body) => (route) => route.fulfill({ json: body });
+  const states = ['Waiting', 'Running', 'Suspended', 'Running', 'Succeeded'];
+  await context.route('**/v1/jobs/*/history', json({ states: states.map((state, second) => ({
+    state, atMs: Date.UTC(2026, 10, 21, 10, 0, second), at: `2026-11-21T10:00:0${second}Z`, ...(state === 'Suspended' && { cause: 'suspended by the user' }) })) }));
+  await context.route('**/v1/images/*/inspection', json({ inspected: true, format: 'qcow2', mediaType: 'RootVolumeTemplate', virtualSizeBytes: 10 * 2 ** 30,
+    sizeBytes: MIB, policy: 'enforce', warnings: [{ rule: 'sparse', words: 'It grows beyond its file.' }] }));
+}
+
+/** The page hears of what others do, and asks for nothing while nothing happens. */
+export async function streams({ atEnd }) {
+  const { server, context } = await ready({ atEnd });
+  const page = await open(context, server.base);
+  await page.goto(`${server.base}/#/jobs`);
+  await page.waitForFunction(() => document.documentElement.dataset.live === 'stream');
+  await pause(2500);
+  const asked = [];
+  page.on('request', (request) => request.url().includes('/zstack/') && asked.push(request.url()));
+  // Nothing happens: nothing is asked, though fall-back polling would have by now.
+  await pause(6000);
+  check.equal(asked.filter((url) => !url.includes('backup-storage')), []);
+  const token = await server.session();
+  const began = performance.now();
+  const put = await fetch(`${server.base}/uploads/heard`, { method: 'PUT', body: 'an image', headers: { Authorization: `OAuth ${token}` } });
+  check.equal(put.status, 201);
+  await page.locator('tbody tr', { hasText: 'heard' }).waitFor({ timeout: 2000 });
+  console.log(JSON.stringify({ shown_after_ms: Math.round(performance.now() - began) }));
+  // Many things at once are one question, not one for each.
+  asked.length = 0;
+  await Promise.all(Array.from({ length: 40 }, (_, number) => fetch(`${server.base}/uploads/storm-${number}`, { method: 'PUT', body: `image ${number}`, headers: { Authorization: `OAuth ${token}` } })));
+  await page.locator('.pager', { hasText: 'of 41' }).waitFor();
+  await pause(2000);
+  const lists = asked.filter((url) => url.includes('longjobs')).length;
+  check(lists >= 1 && lists <= 5, `${lists} lists for one storm`);
+  check.equal(context.amiss, []);
 }
 
 /** The tab is closed in the middle, the browser ended; what the server has is offered, and only the right file is taken. */
@@ -164,6 +269,7 @@ export async function foreign({ atEnd }) {
   await phaseIs(page, 'ready', 60, 1);
   const images = await server.images();
   check.equal(images.map((image) => image.sha256Sum), [await sha256(path)]);
+  check.equal(context.amiss, []);
 }
 
 /** Two tabs send the same file: both end with the same image, and it is stored once. */
