@@ -184,3 +184,29 @@ export async function spoken({ atEnd }) {
   }
   check.equal(context.amiss, []);
 }
+
+/** The pictures of the README and of docs/page.md, into WEB_SHOTS; no suite runs it. */
+export async function pictures({ atEnd }) {
+  const server = await Server.start();
+  atEnd(() => server.kill());
+  const line = await Line.before(server);
+  atEnd(() => line.close());
+  const context = await browser({ viewport: { width: 1120, height: 830 } });
+  atEnd(() => context.close());
+  const page = await open(context, line.base);
+  const jobData = JSON.stringify({ name: 'windows-server-2022', url: 'upload://windows-server-2022.raw', format: 'raw' });
+  const { inventory } = await server.call('POST', '/zstack/v1/longjobs', {
+    params: { jobName: 'APIAddImageMsg', name: 'windows-server-2022', jobData }, systemTags: ['uploadImage::left', `imageSize::${64 * MIB}`] });
+  const head = Buffer.alloc(22 * MIB);
+  await fetch(JSON.parse(inventory.jobResult).inventory.backupStorageRefs[0].installPath, { method: 'PUT', body: head, headers: { 'Content-Range': `bytes 0-${head.length - 1}/${64 * MIB}` } });
+  await page.setInputFiles('#files', [file('debian-12-generic-amd64.raw', 700 * MIB), file('alpine-virt-3.20.raw', 3 * MIB)]);
+  await phaseIs(page, 'ready', 60, 1);
+  line.rate = 9 * MIB;
+  await page.waitForTimeout(20_000);
+  for (const scheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.waitForTimeout(1500);
+    await page.screenshot({ path: join(process.env.WEB_SHOTS, `page-${scheme}.png`) });
+  }
+  check((await stored(server)) > 0);
+}
