@@ -116,6 +116,7 @@ cases! {
     upload,
     control,
     paused_elsewhere,
+    one_click,
     details,
     streams,
     reopened,

@@ -260,8 +260,6 @@ export async function browser({ profile = 'profile', ...options } = {}) {
   context.dialogs = [];
   const watch = (page) => {
     page.on('console', (message) => {
-      // What this server does not tell yet.
-      if (/404/.test(message.text()) && /\/(history|inspection)$/.test(message.location().url)) return;
       if (message.type() === 'error' || /content security policy/i.test(message.text())) context.amiss.push(`${message.text()} ${message.location().url}`);
     });
     page.on('pageerror', (error) => context.amiss.push(String(error.stack ?? error)));
