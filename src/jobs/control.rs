@@ -220,11 +220,16 @@ impl Jobs {
 
     /// Deletes the record of a final job; the image stays. A job that does not exist is success (zstack.md 2.4).
     pub async fn delete(&self, caller: Caller, uuid: JobUuid) -> Result<(), JobError> {
+        // Told to whom it belongs, who may not be the one that deletes it.
+        let found = self.parts.db.job(uuid, caller.scope()).await?;
         match self.parts.db.delete_job(uuid, caller.scope()).await? {
-            Deleted::Gone | Deleted::Missing => {
-                self.news.others(caller.account);
+            Deleted::Gone => {
+                if let Some(job) = found {
+                    self.news.others(job.account);
+                }
                 Ok(())
             }
+            Deleted::Missing => Ok(()),
             Deleted::NotFinal => {
                 let now = self.parts.db.job(uuid, caller.scope()).await?;
                 Err(JobError::WrongState {

@@ -144,6 +144,7 @@ impl Jobs {
             jobs.parts.uploads.delete_image(uuid).await?;
             if jobs.parts.db.remove_image(uuid).await? {
                 tracing::info!(image = %uuid, "a deleted image was removed for good");
+                jobs.news.others(image.account);
             }
             Ok(None)
         })

@@ -43,7 +43,7 @@ pub use hooks::{
     RETRY_AFTER, WebHooks,
 };
 pub use join::Joined;
-pub use news::{Heard, LISTENERS_MAX, Listener};
+pub use news::{Heard, LISTENERS_MAX, LISTENERS_OF_ACCOUNT_MAX, Listener, TooManyListeners};
 pub use progress::{JobProgress, StoredBytes};
 pub use schedule::{
     GroupShown, JobShown, NewJobGroup, NewScheduledJob, NewTrigger, Report, ReportAsked,

@@ -168,6 +168,7 @@ pub struct Uploads {
     /// One at a time writes down what was learnt.
     writing_down: tokio::sync::Mutex<()>,
     readings: reading::Readings,
+    sampling: samples::Sampling,
     admissions: Arc<Admissions>,
     received_bytes: AtomicU64,
 }
@@ -200,6 +201,7 @@ impl Uploads {
             space: SpaceLedger::default(),
             writing_down: tokio::sync::Mutex::default(),
             readings: reading::Readings::default(),
+            sampling: samples::Sampling::default(),
             admissions: Arc::new(Admissions::new(account_max, address_max)),
             received_bytes: AtomicU64::new(0),
         }

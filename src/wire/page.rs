@@ -15,7 +15,7 @@ pub struct DownloadUrl {
 /// Samples of what an upload has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Samples {
-    /// Digests of ranges below the offset; none of an upload without a byte.
+    /// Digests of stored ranges, also behind the offset; none of an upload without a byte.
     pub samples: Vec<SampleDigest>,
 }
 

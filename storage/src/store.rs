@@ -303,6 +303,10 @@ pub trait ImageStore: Send + Sync + 'static {
     /// Reads the stored prefix of an upload that is not published yet: what lies below its offset. For inspection.
     async fn read_upload(&self, key: UploadKey, range: Range<u64>) -> Result<Bytes>;
 
+    /// Reads stored bytes of an upload that is not published yet, also behind its offset: from the start of `range` on, as far as they
+    /// reach without a gap; at most 4 MiB a call. Nothing where the first byte is missing. For samples.
+    async fn read_stored(&self, key: UploadKey, range: Range<u64>) -> Result<Bytes>;
+
     /// Removes an image durably. Idempotent.
     async fn delete_image(&self, image: ImageKey) -> Result<()>;
 }

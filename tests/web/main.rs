@@ -115,6 +115,10 @@ macro_rules! cases {
 cases! {
     upload,
     control,
+    paused_elsewhere,
+    one_click,
+    details,
+    streams,
     reopened,
     foreign,
     tabs,
@@ -127,6 +131,7 @@ cases! {
     policy,
     looks,
     keyboard,
+    spoken,
     long_list,
     large,
 }

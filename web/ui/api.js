@@ -1,7 +1,7 @@
 // The public API, the same as any client's: ZStack's control plane, and the session that it gives.
 
 import { learnZone } from './format.js';
-import { t } from './i18n.js';
+import { refusal as inWords, t } from './i18n.js';
 
 const KEPT = 'longshore.session';
 const POLL_MS_MAX = 1000;
@@ -81,7 +81,7 @@ function refusal({ answer, body, text, requestId }) {
   const code = told.code || `http_${answer.status}`;
   return new ApiError({
     code,
-    words: words || t('err.status', { status: answer.status }),
+    words: inWords(code, words) || t('err.status', { status: answer.status }),
     status: answer.status,
     requestId: told.requestId || requestId,
     retryAfterMs: retryAfter > 0 ? retryAfter * 1000 : null,

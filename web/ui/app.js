@@ -1,7 +1,7 @@
 // The frame: who is logged in, which view is shown, language and theme.
 
 import { currentSession, keepAlive, logOut, query, sessionEvents } from './api.js';
-import { button, h, icon, say, svg } from './dom.js';
+import { announce, button, h, icon, say, svg } from './dom.js';
 import { bytes } from './format.js';
 import { language, languageEvents, speak, t } from './i18n.js';
 import { startLive } from './live.js';
@@ -19,8 +19,16 @@ let shell = null;
 
 const wanted = () => {
   const [, name, rest] = location.hash.split('/');
-  return { name: name in VIEWS ? name : 'uploads', rest: rest ? decodeURIComponent(rest) : null };
+  return { name: Object.hasOwn(VIEWS, name ?? '') ? name : 'uploads', rest: rest ? decoded(rest) : null };
 };
+
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
 
 function show({ focus = true } = {}) {
   const { name, rest } = wanted();
@@ -105,15 +113,23 @@ function makeShell() {
     h('div', { class: 'bar' }, brand(), h('nav', { 'aria-label': t('nav.label') }, links),
       h('div', { class: 'tools' }, storage.meter, languageButton(), themeButton(), account)));
   root.replaceChildren(skip, header, main);
-  shell = { links, main, stop: storage.stop };
-  let busy = false;
-  queue.addEventListener('change', () => {
-    // What was stored shows in the room that is left.
-    const now = queue.active().length > 0;
-    if (busy && !now) storage.update();
-    busy = now;
-  });
+  shell = { links, main, stop: storage.stop, storage };
 }
+
+let wasBusy = false;
+/** Phases that are told to people who do not see the page: by upload, the last one. */
+const TOLD = new Set(['ready', 'failed', 'paused', 'waiting', 'canceled']);
+const lastTold = new WeakMap();
+
+queue.addEventListener('change', ({ detail: upload }) => {
+  // What was stored shows in the room that is left.
+  const isBusy = queue.active().length > 0;
+  if (wasBusy && !isBusy) shell?.storage.update();
+  wasBusy = isBusy;
+  if (!upload || lastTold.get(upload) === upload.phase) return;
+  lastTold.set(upload, upload.phase);
+  if (TOLD.has(upload.phase)) announce(t('card.told', { name: upload.file.name, phase: t(`phase.${upload.phase}`) }));
+});
 
 function enter() {
   if (currentSession()) {

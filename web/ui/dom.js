@@ -50,7 +50,26 @@ export function keyed(list, items, keyOf, make) {
     else list.insertBefore(row, at);
     row.show?.(item);
   }
+  const isFocused = [...before.values()].some((gone) => gone.contains(document.activeElement));
+  const place = isFocused ? [...list.children].findIndex((row) => row.contains(document.activeElement)) : -1;
   for (const gone of before.values()) gone.remove();
+  // Whoever works with the keyboard stands where the row was.
+  if (isFocused) (reachable(list.children[Math.min(place, list.children.length - 1)]) ?? document.getElementById('main'))?.focus();
+}
+
+const reachable = (element) => element?.querySelector('button:not([hidden]), a[href]');
+
+/**
+ * Runs `change`; if it hides the one of `buttons` that has the focus, the first that is shown takes it, or `element` until one is. No
+ * button that does harm is among them: whoever presses a key twice must not do something else the second time.
+ */
+export function keepingFocus(element, buttons, change) {
+  const had = document.activeElement;
+  const isOurs = buttons.includes(had) || had === element;
+  change();
+  if (!isOurs || (had !== element && !had.hidden)) return;
+  element.tabIndex = -1;
+  (buttons.find((one) => !one.hidden) ?? element).focus();
 }
 
 const PATHS = {
@@ -87,23 +106,30 @@ export function button(name, words, click, { quiet = false, kind = '' } = {}) {
   return h('button', attributes, name && icon(name), !quiet && h('span', null, words));
 }
 
+/** Beside an open dialog everything is shut off, live regions too: it has its own. They are there before the first words are. */
+const region = (name) => [...document.querySelectorAll('dialog[open]')].at(-1)?.querySelector(`.${name}`) ?? document.getElementById(name);
+
+export const liveRegions = () => [
+  h('div', { class: 'spoken said', role: 'status', 'aria-live': 'polite' }), h('div', { class: 'toasts', role: 'status', 'aria-live': 'polite' })];
+
+/** What waits to be spoken; several things that happen together are one sentence after the other. */
+const unspoken = [];
+const SPOKEN_MAX = 5;
+
 /** Words that are spoken once, politely. */
 export function announce(words) {
-  let region = document.getElementById('spoken');
-  if (!region) {
-    region = h('div', { id: 'spoken', class: 'spoken', role: 'status', 'aria-live': 'polite' });
-    document.body.append(region);
-  }
-  region.textContent = words;
+  unspoken.push(words);
+  if (unspoken.length > 1) return;
+  setTimeout(() => {
+    const last = unspoken.splice(0).slice(-SPOKEN_MAX);
+    const place = region('said');
+    if (place) place.textContent = last.join(' ');
+  }, 300);
 }
 
 /** A short notice at the lower edge, spoken as well. */
 export function toast(words, kind = '') {
-  let stack = document.getElementById('toasts');
-  if (!stack) {
-    stack = h('div', { id: 'toasts', role: 'status', 'aria-live': 'polite' });
-    document.body.append(stack);
-  }
+  const stack = region('toasts');
   const note = h('div', { class: `toast ${kind}` }, words);
   stack.append(note);
   while (stack.children.length > 3) stack.firstChild.remove();
@@ -116,10 +142,12 @@ export async function copy(text, done) {
   } catch {
     // Without a secure context there is no clipboard; the old way still works.
     const area = h('textarea', { class: 'offscreen', value: text });
-    document.body.append(area);
+    const had = document.activeElement;
+    (document.activeElement?.closest('dialog') ?? document.body).append(area);
     area.select();
     document.execCommand('copy');
     area.remove();
+    had?.focus();
   }
   toast(done);
 }

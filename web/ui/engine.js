@@ -30,7 +30,12 @@ let preparing = Promise.resolve();
 /** The slice that is being read for its checksum. */
 let reading = null;
 let failures = 0;
-let mismatches = 0;
+/** By first byte: how often the slice there was refused. What is refused again and again is no weather, though others get through. */
+const strikes = new Map();
+const MISMATCHES_MAX = 5;
+const REFUSALS_MAX = 8;
+/** Another client may be sending the same bytes. */
+const BUSY_MAX = 20;
 /** Another client suspended the job: whether it runs again is looked at. */
 let isHeldByOthers = false;
 const OTHERS_POLL_MS = 2000;
@@ -215,57 +220,70 @@ async function send(slice) {
 async function settle(slice, outcome) {
   if (outcome.state) {
     failures = 0;
-    mismatches = 0;
+    for (const start of strikes.keys()) if (slice.start <= start && start < slice.end) strikes.delete(start);
     plan.done(slice, outcome);
     tell('reached');
     return;
   }
+  // Until it is to be tried again nobody else tries it: four at once would be refused four times.
+  const state = outcome.aborted || stopped ? null : await refused(slice, outcome);
   plan.giveBack(slice);
-  if (outcome.aborted || stopped) return;
+  if (state) plan.learn(state);
+}
+
+/** What follows from a slice that was not taken: an end, a pause, or a wait. Answers what is stored then, if it was asked. */
+async function refused(slice, outcome) {
   switch (outcome.code) {
     case 'gone':
     case 'not_found':
       fail(await whyGone(outcome));
-      return;
+      return null;
     case 'unsafe_image':
     case 'failed':
     case 'quota':
     case 'too_large':
       fail(outcome);
-      return;
+      return null;
     case 'suspended':
-      if (held) return;
+      if (held) return null;
       held = true;
       tell('suspended');
       awaitOthers().catch((error) => fail(broken(error)));
-      return;
+      return null;
     case 'checksum_mismatch':
-      mismatches += 1;
-      if (mismatches >= 5) fail({ ...outcome, code: 'changed' });
-      else if (!held) await wait(outcome, mismatches - 1);
-      return;
+      await again(slice, { ...outcome, code: 'changed' }, MISMATCHES_MAX);
+      return null;
     case 'chunk_too_large':
       plan.atMost(outcome.suggestedBytes);
-      return;
+      await again(slice, outcome, REFUSALS_MAX);
+      return null;
     default:
   }
-  if (outcome.status >= 400 && outcome.status < 500 && ![408, 409, 416, 423, 429, 400].includes(outcome.status)) {
-    fail(outcome);
-    return;
-  }
   plan.smaller();
+  const isRefusal = outcome.status >= 400 && outcome.status < 500 && ![408, 425, 429].includes(outcome.status);
+  const max = { 400: REFUSALS_MAX, 416: REFUSALS_MAX, 409: BUSY_MAX, 423: BUSY_MAX }[outcome.status] ?? 1;
   // Somebody waits for the pause; what is stored is asked for when it goes on.
-  if (held) return;
-  failures += 1;
-  // A refusal that does not pass is no weather.
-  if (outcome.status === 400 && failures > 8) {
-    fail(outcome);
-    return;
-  }
-  await wait(outcome, failures - 1);
-  // What is stored is asked for, not assumed: a slice whose answer was lost is there all the same.
-  const asked = await stateOf(path);
-  if (asked.state) plan.learn(asked.state);
+  if (isRefusal) await again(slice, outcome, max);
+  else if (!held) await wait(outcome, failures++);
+  return storedNow();
+}
+
+/** The same place once more after a while, unless it was refused so often that it never will be taken. */
+async function again(slice, outcome, max) {
+  const times = (strikes.get(slice.start) ?? 0) + 1;
+  strikes.set(slice.start, times);
+  if (times >= max) fail(outcome);
+  else if (!held) await wait(outcome, times - 1);
+}
+
+/** What is stored is asked for, not assumed: a slice whose answer was lost is there all the same. */
+async function storedNow() {
+  if (held || stopped) return null;
+  const { answered } = plan;
+  // A pause does not wait for a server that does not answer.
+  const asked = await Promise.race([stateOf(path), nudge.wait()]);
+  // A state that is older than an answer would have bytes sent again that are there.
+  return plan.answered === answered ? asked?.state : null;
 }
 
 /** Other slices that were under way may have heard the true reason, and the state tells it. */
@@ -357,9 +375,9 @@ async function finish(hashing) {
     if (state.state === 'Succeeded') {
       if (!digest) tell('comparing');
       // The image is there: a file that cannot be read any more takes nothing from it, there is only nothing to compare.
-      await hashing.catch(() => {});
+      const isUnread = await hashing.then(() => false, () => true);
       const same = !state.sha256 || !digest || state.sha256 === digest;
-      tell(same ? 'ready' : 'failed', same ? { state, sha256: digest } : { code: 'digest', words: state.sha256, sha256: digest });
+      tell(same ? 'ready' : 'failed', same ? { state, sha256: digest, isUnread } : { code: 'digest', words: state.sha256, sha256: digest });
       stopped = true;
       return;
     }

@@ -64,11 +64,23 @@ export function timeMs(text) {
 
 export function when(text) {
   const ms = timeMs(text);
-  if (ms === null) return text ?? '–';
+  return ms === null ? text ?? '–' : whenMs(ms);
+}
+
+/** Making one costs more than a row of a list: made once for each language and form. */
+const makers = new Map();
+
+function maker(locale, name, form) {
+  const key = `${locale} ${name}`;
+  if (!makers.has(key)) makers.set(key, new Intl.DateTimeFormat(locale, form));
+  return makers.get(key);
+}
+
+export function whenMs(ms) {
   const locale = language() === 'zh' ? 'zh-CN' : 'en-GB';
-  const today = new Date().toDateString() === new Date(ms).toDateString();
-  const form = today ? { timeStyle: 'short' } : { dateStyle: 'medium', timeStyle: 'short' };
-  return new Intl.DateTimeFormat(locale, form).format(ms);
+  const isToday = new Date().toDateString() === new Date(ms).toDateString();
+  const short = isToday ? maker(locale, 'time', { timeStyle: 'short' }) : maker(locale, 'date', { dateStyle: 'medium', timeStyle: 'short' });
+  return short.format(ms);
 }
 
 /** The date and time in full, for tooltips. */

@@ -16,6 +16,8 @@ export class Plan {
     this.max = SLICE_BYTES_MAX;
     /** Taken and not answered yet. */
     this.taken = [];
+    /** Slices that were answered: a state that was asked before one of them does not know it. */
+    this.answered = 0;
     this.learn(state);
   }
 
@@ -54,20 +56,26 @@ export class Plan {
 
   done(slice, { state, ms }) {
     this.#release(slice);
+    this.answered += 1;
     this.storedBytes = Math.min(this.size, Math.max(this.storedBytes + slice.end - slice.start, 0));
     if (state.storedBytes !== undefined && this.taken.length === 0) this.storedBytes = state.storedBytes;
     const wanted = ((slice.end - slice.start) * TARGET_MS) / Math.max(ms, 1);
     // At most twice as long as the last, so that one fast answer does not decide.
-    this.sliceBytes = whole(Math.min(this.max, 2 * this.sliceBytes, Math.max(wanted, this.sliceBytes / 2)));
+    this.sliceBytes = this.#whole(Math.min(2 * this.sliceBytes, Math.max(wanted, this.sliceBytes / 2)));
   }
 
   smaller() {
-    this.sliceBytes = whole(this.sliceBytes / 2);
+    this.sliceBytes = this.#whole(this.sliceBytes / 2);
   }
 
+  /** The server takes no longer slices than this, however short that is. */
   atMost(bytes) {
     if (bytes > 0) this.max = Math.min(this.max, bytes);
-    this.sliceBytes = Math.min(whole(this.sliceBytes / 2), this.max);
+    this.smaller();
+  }
+
+  #whole(bytes) {
+    return Math.min(this.max, Math.max(SLICE_BYTES_MIN, Math.floor(bytes / MIB) * MIB));
   }
 
   /** Whether the byte at `at` is yet to be read for a slice. */
@@ -85,8 +93,6 @@ export class Plan {
     return merged([...this.missing, ...this.taken]).slice(0, 200);
   }
 }
-
-const whole = (bytes) => Math.max(SLICE_BYTES_MIN, Math.floor(bytes / MIB) * MIB);
 
 function rest(state, size) {
   if (state.missing.some(({ end }) => end >= size)) return [];

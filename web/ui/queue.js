@@ -1,13 +1,15 @@
 // The uploads of this page: which run, which wait for their turn, and what people may do with each.
 
-import { ApiError, act, currentSession, get, sessionEvents, uploadPath } from './api.js';
+import { ApiError, act, currentSession, get, query, sessionEvents, uploadPath } from './api.js';
 import { forgetHandle, keepHandle } from './handles.js';
 import { t } from './i18n.js';
 import { Upload } from './upload.js';
+import { stateOf } from './wire.js';
 
 /** Files that are sent at once, and connections for all of them together: browsers allow six to a host, and the page needs some. */
 const FILES_AT_ONCE = 2;
 const SLICES_AT_ONCE = 4;
+const LOCK_AGAIN_MS = 30_000;
 /** Files in the list; more at a time are refused in words, so that a dropped home directory does no harm. */
 export const FILES_MAX = 200;
 
@@ -17,6 +19,8 @@ class Queue extends EventTarget {
     /** @type {Upload[]} */
     this.uploads = [];
     this.wakeLock = null;
+    this.isAskingForLock = false;
+    this.lockRefusedAt = -Infinity;
     addEventListener('offline', () => this.#each((upload) => upload.networkLost()));
     addEventListener('online', () => this.#each((upload) => upload.networkBack()));
     addEventListener('beforeunload', (event) => {
@@ -81,12 +85,27 @@ class Queue extends EventTarget {
     this.#each((upload) => upload.isUnfinished && upload.cancel());
   }
 
-  /** The upload of this file that is under way, by whichever client; null if there is none. */
+  /**
+   * The upload of this file that this account has under way, by whichever client; null if there is none. An admin sees those of others
+   * too: what was only dropped here is not sent into them.
+   */
   async existingOf(upload) {
     const found = await existing(upload.imageId);
     if (!found) return null;
     const { longJobUuid: job, imageUuid: image, offset, longJobState: state } = found;
-    return { job, image, path: uploadPath(found.imageUploadUrl), offset, state };
+    const own = await query('longjobs', { q: [`uuid=${job}`, `accountUuid=${currentSession()?.accountUuid}`], limit: 1 });
+    if (own.rows.length === 0) return null;
+    const isPausedByPerson = own.rows[0].suspendReason === 'user';
+    return { job, image, path: uploadPath(found.imageUploadUrl), offset, state, isPausedByPerson };
+  }
+
+  async jobOf(uuid) {
+    return (await get(`/zstack/v1/longjobs/${uuid}`)).inventories?.[0] ?? null;
+  }
+
+  /** Where an upload stands; null if nobody knows. */
+  async stateOf(path) {
+    return (await stateOf(path)).state ?? null;
   }
 
   /** A new job for this file. */
@@ -175,18 +194,26 @@ class Queue extends EventTarget {
     for (const upload of active) upload.useConnections(width);
   }
 
-  /** While bytes are sent the screen stays on, where a browser offers that. */
+  #wantsScreen() {
+    return this.active().length > 0 && document.visibilityState === 'visible';
+  }
+
+  /** While bytes are sent the screen stays on, where a browser offers that. One that refuses is asked again after a while only. */
   async #holdScreen() {
-    const wanted = this.active().length > 0 && document.visibilityState === 'visible';
-    if (wanted && !this.wakeLock && navigator.wakeLock) {
-      this.wakeLock = 'asked';
-      this.wakeLock = await navigator.wakeLock.request('screen').catch(() => null);
-      this.wakeLock?.addEventListener?.('release', () => { this.wakeLock = null; });
-    } else if (!wanted && this.wakeLock?.release) {
-      const lock = this.wakeLock;
+    if (!this.#wantsScreen()) {
+      this.wakeLock?.release().catch(() => {});
       this.wakeLock = null;
-      lock.release().catch(() => {});
+      return;
     }
+    if (this.wakeLock || this.isAskingForLock || !navigator.wakeLock || performance.now() - this.lockRefusedAt < LOCK_AGAIN_MS) return;
+    this.isAskingForLock = true;
+    const lock = await navigator.wakeLock.request('screen').catch(() => null);
+    this.isAskingForLock = false;
+    if (!lock) this.lockRefusedAt = performance.now();
+    this.wakeLock = lock;
+    lock?.addEventListener('release', () => { if (this.wakeLock === lock) this.wakeLock = null; });
+    // It may have ended while the browser was asked.
+    if (lock && !this.#wantsScreen()) this.#holdScreen();
   }
 }
 

@@ -11,14 +11,16 @@ const ASKED_AT_ONCE = 3;
 const states = new Map();
 const MOVING_MS = 6000;
 
-export async function unfinished() {
-  const { rows } = await query('images', { q: ['status=Downloading'], limit: SHOWN_MAX });
+/** Those but these images, which this page sends itself, and how many more there are than fit into a list. */
+export async function unfinished(ownImages) {
+  const { rows: all, total } = await query('images', { q: ['status=Downloading'], limit: SHOWN_MAX, total: true });
+  const rows = all.filter((image) => !ownImages.has(image.uuid));
   const found = [];
   for (let at = 0; at < rows.length; at += ASKED_AT_ONCE) {
     found.push(...await Promise.all(rows.slice(at, at + ASKED_AT_ONCE).map(described)));
   }
   for (const path of states.keys()) if (!rows.some((image) => place(image) === path)) states.delete(path);
-  return found.filter(Boolean);
+  return { found: found.filter(Boolean), more: Math.max(0, total - all.length) };
 }
 
 const place = (image) => uploadPath(image.backupStorageRefs?.[0]?.installPath ?? '');
@@ -48,6 +50,7 @@ async function described(image) {
     stage: state.stage,
     stagePercent: state.stagePercent,
     waitsFor: state.waitsFor ?? null,
+    isPaused: state.state === 'Suspended' && state.waitsFor === 'resumeLongJob',
     isMoving: Date.now() - grewAt < MOVING_MS,
     handle: await handleOf(imageId),
   };

@@ -2,7 +2,7 @@
 
 import { ApiError, currentSession } from './api.js';
 import { bytes } from './format.js';
-import { t } from './i18n.js';
+import { refusal, t } from './i18n.js';
 import { Meter } from './meter.js';
 
 /** Phases in which something moves by itself. */
@@ -19,6 +19,8 @@ export class Upload extends EventTarget {
     super();
     count += 1;
     Object.assign(this, { id: count, file, expected, handle, jobs });
+    /** Whether somebody pressed Resume: only then it goes on with what a person paused elsewhere. */
+    this.mayResume = false;
     this.meter = new Meter();
     this.reset();
   }
@@ -41,6 +43,7 @@ export class Upload extends EventTarget {
     this.waitsFor = null;
     this.resumedAt = 0;
     this.pausedBy = null;
+    this.isUnread = false;
     /** What people want, apart from the phase that is shown: a word from the worker must not undo a pause. */
     this.wanted = 'run';
     this.wasOpened = false;
@@ -161,6 +164,13 @@ export class Upload extends EventTarget {
     if (this.worker !== worker || this.hasEnded) return;
     this.place = place;
     this.tries = 0;
+    if (place?.isPausedByPerson && !this.mayResume) {
+      this.end();
+      this.place = null;
+      this.stored = place.offset;
+      this.#to('paused', { pausedBy: 'person', waitsFor: null });
+      return;
+    }
     await this.#step(place ? 'compare' : 'open');
   }
 
@@ -255,7 +265,7 @@ export class Upload extends EventTarget {
 
   #waits({ status, code, words, requestId, ms }) {
     if (this.wanted === 'pause' || this.phase !== 'sending' && this.phase !== 'waiting') return;
-    let told = words;
+    let told = refusal(code, words);
     if (!navigator.onLine) told = t('wait.offline');
     else if (status === 0) told = t('wait.server');
     else if (code === 'no_space') told = t('wait.space');
@@ -281,15 +291,23 @@ export class Upload extends EventTarget {
     else this.#to('verifying');
   }
 
-  #ready({ state, sha256 }) {
-    this.worker?.terminate();
-    this.worker = null;
+  #ready({ state, sha256, isUnread = false }) {
+    this.end();
     this.jobs.dropHandle(this);
-    this.#to('ready', { serverDigests: { md5: state.md5, sha256: state.sha256 }, sha256, stored: this.file.size, sent: this.file.size, missing: [] });
+    const serverDigests = { md5: state.md5, sha256: state.sha256 };
+    this.#to('ready', { serverDigests, sha256, isUnread, problem: null, stored: this.file.size, sent: this.file.size, missing: [] });
   }
 
-  #failed(data) {
+  async #failed(data) {
     const size = this.file.size;
+    if (data.code === 'gone' && this.job) {
+      // The upload URL only knows that it is over; its job knows why.
+      const { worker } = this;
+      const job = await this.jobs.jobOf(this.job).catch(() => null);
+      if (this.worker !== worker || this.hasEnded) return;
+      if (job?.state === 'Canceled') data = { ...data, code: 'canceled' };
+      else if (job?.state === 'Failed') data = { ...data, code: 'failed', words: told(job) || data.words };
+    }
     const known = {
       other_size: () => t('err.otherSize', { theirs: bytes(data.length ?? 0), ours: bytes(size) }),
       changed: () => t('err.changed'),
@@ -303,7 +321,7 @@ export class Upload extends EventTarget {
       this.#to('canceled', { problem: { words: known() } });
       return;
     }
-    this.#fail({ words: known ? known() : data.words || t('err.unknown'), requestId: data.requestId, code: data.code });
+    this.#fail({ words: known ? known() : refusal(data.code, data.words) || t('err.unknown'), requestId: data.requestId, code: data.code });
   }
 
   async #refused(error) {
@@ -393,12 +411,13 @@ export class Upload extends EventTarget {
   resume() {
     if (!this.canResume) return;
     this.wanted = 'run';
+    this.mayResume = true;
     this.#to('queued', { pausedBy: null, waitsFor: null });
   }
 
   retry() {
-    // An upload that is gone cannot be gone on with: the file is sent anew.
-    if (this.problem?.code === 'gone') this.expected = null;
+    // An upload that has ended cannot be gone on with: the file is sent anew.
+    if (['gone', 'failed', 'unsafe_image'].includes(this.problem?.code)) this.expected = null;
     this.end();
     this.reset();
     this.#to('queued');
@@ -406,7 +425,7 @@ export class Upload extends EventTarget {
 
   async cancel() {
     if (this.hasEnded) return;
-    const { job } = this;
+    const { job, path } = this;
     this.end();
     this.#to('canceled', { problem: null });
     this.jobs.dropHandle(this);
@@ -414,7 +433,10 @@ export class Upload extends EventTarget {
     try {
       await this.jobs.cancelJob(job);
     } catch (error) {
-      this.#to('canceled', { problem: { words: t('err.cancel', { words: error.words }), requestId: error.requestId } });
+      // Too late: the image was there before.
+      const state = path ? await this.jobs.stateOf(path) : null;
+      if (state?.state === 'Succeeded') this.#ready({ state, sha256: null });
+      else this.#to('canceled', { problem: { words: t('err.cancel', { words: error.words }), requestId: error.requestId } });
     }
   }
 
@@ -430,6 +452,16 @@ export class Upload extends EventTarget {
     if (!this.wasCut) return;
     this.wasCut = false;
     if (this.isActive && this.wanted === 'run' && this.wasOpened) this.worker?.postMessage({ order: 'go' });
+  }
+}
+
+/** Why a job has failed, in the server's words. */
+function told(job) {
+  try {
+    const { detail, cause } = JSON.parse(job.jobResult);
+    return [detail, cause].filter(Boolean).join(' ');
+  } catch {
+    return '';
   }
 }
 

@@ -27,5 +27,12 @@ export default {
   'image.title': '镜像', 'image.gone': '此镜像已不存在。', 'image.virtual': '虚拟大小', 'image.sizes': '已存储 {stored},虚拟大小 {virtual}', 'image.stored': '已存储', 'image.virtualSize': '虚拟大小', 'image.description': '描述', 'image.downloading': '正在下载 {name}', 'image.deleteTitle': '删除此镜像?', 'image.deleteWords': '{name} 将无法下载。72 小时内可以恢复,之后数据会被清除。', 'image.deleted': '{name} 已删除',
   'image.warnSparse': '已存储 {stored},但由它创建的磁盘可增长到 {virtual}。', 'image.warnDisabled': '此镜像已停用。', 'image.warnNoDigest': '服务器没有保存它的 SHA-256。',
   'schedule.words': '定时任务的执行记录与结果。', 'schedule.none': '还没有执行记录', 'schedule.noneWords': '定时任务执行后会显示在这里。', 'schedule.notOffered': '此服务器不提供', 'schedule.notOfferedWords': '此服务器没有定时任务,或不提供其记录。', 'schedule.title': '执行记录',
+  'card.told': '{name}:{phase}。', 'card.pausedByPerson': '此上传已在别处被暂停,已保存 {bytes}。点击“继续”即可在此继续。', 'card.unread': '服务器已保存全部数据。文件无法再次读完,因此没有进行比对。',
+  'left.paused': '已被暂停。选择 {name} 即可继续。', 'left.more': '另有 {count} 个,请查看任务。',
+  'col.virtual': '虚拟大小', 'job.history': '历史', 'image.inspected': '检测', 'image.warnings': '警告:{count}', 'inspect.none': '未检测', 'inspect.clean': '没有警告(规则:{policy})', 'inspect.warned': '警告:{count}(规则:{policy})',
+  'run.jobType': '类型', 'run.success': '成功', 'run.startTime': '开始时间', 'run.executeTime': '用时(秒)', 'run.targetResourceUuid': '资源', 'run.requestDump': '请求', 'run.resultDump': '结果', 'run.schedulerJobUuid': '任务', 'run.triggerUuid': '触发器', 'run.id': '编号', 'run.fireInstanceId': '触发编号', 'run.schedulerJobGroupUuid': '任务组',
+  'says.resumeLongJob': '等待继续',
+  'says.the missing bytes': '缺少的数据', 'says.the first bytes': '最初的数据', 'says.more bytes': '更多数据', 'says.room in the storage': '存储空间', 'says.the storage to work again': '存储恢复',
+  'code.busy': '服务器繁忙,请稍候。({words})', 'code.SYS.1012': '服务器繁忙,请稍候。({words})', 'code.no_space': '存储空间不足。({words})', 'code.quota': '超出账户配额。({words})', 'code.ID.1003': '超出账户配额。({words})', 'code.too_large': '镜像过大。({words})', 'code.unsafe_image': '镜像被拒绝:不安全。({words})', 'code.checksum_mismatch': '数据校验失败。({words})', 'code.ID.1001': '会话已结束。({words})', 'code.unauthenticated': '会话已结束。({words})', 'code.ID.1002': '没有权限。({words})', 'code.SYS.1003': '不存在。({words})', 'code.not_found': '不存在。({words})',
   'page.back': '上一页', 'page.next': '下一页', 'page.words': '{from}–{to} / {total}',
 };

@@ -64,11 +64,12 @@ async fn samples_of(app: &App, request: &HttpRequest, uuid: &str) -> Result<Samp
     let caller = caller(app, request).await?;
     let image: ImageUuid = uuid.parse().map_err(|_| UploadError::NotFound)?;
     let record = app.uploads.of_image(caller, image).await?;
-    let samples = app.uploads.samples(&record).await?.into_iter().map(|sample| SampleDigest {
-        start: sample.start,
-        end: sample.end,
-        sha256: sample.sha256,
-    });
+    let samples = app
+        .uploads
+        .samples(caller, &record)
+        .await?
+        .into_iter()
+        .map(|sample| SampleDigest { start: sample.start, end: sample.end, sha256: sample.sha256 });
     Ok(Samples { samples: samples.collect() })
 }
 

@@ -58,10 +58,12 @@ impl Scheduler {
         // Only while the process is being taken down is there nobody left: the next one ends the run as failed.
         let Some(scheduler) = self.myself.upgrade() else { return };
         let parts = &self.jobs.parts;
-        let id = run.id;
+        let (id, owner) = (run.id, run.job.account);
         crate::jobs::locked(&self.at_work).insert(id);
         let work = async move {
+            scheduler.jobs.news.others(owner);
             scheduler.run_to_end(run, wanted).await;
+            scheduler.jobs.news.others(owner);
             crate::jobs::locked(&scheduler.at_work).remove(&id);
         };
         parts.tasks.spawn_on(work, &parts.runtime);

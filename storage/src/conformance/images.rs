@@ -129,6 +129,26 @@ pub async fn an_absent_image_is_not_found(fixture: &dyn Fixture) {
     fixture.store().delete_image(image).await.expect("an absent image is deleted already");
 }
 
+/// Stored bytes are read wherever they are, and nothing that is not stored.
+pub async fn what_is_stored_is_read_behind_gaps_too(fixture: &dyn Fixture) {
+    let scenario = Scenario::new(fixture, 60, 100_000).await;
+    scenario.put(10_000..30_000).await;
+    scenario.put(50_000..100_000).await;
+    for _ in 0..2 {
+        let store = fixture.store();
+        let read =
+            async |range| store.read_stored(scenario.owned.key, range).await.expect("readable");
+        assert_eq!(read(29_000..60_000).await, scenario.bytes(&(29_000..30_000)));
+        assert_eq!(read(60_000..70_000).await, scenario.bytes(&(60_000..70_000)));
+        assert_eq!(read(99_000..u64::MAX).await, scenario.bytes(&(99_000..100_000)));
+        let missing = [0..10, 9_999..20_000, 30_000..60_000, 100_000..100_001, 5..5];
+        for range in missing {
+            assert!(read(range.clone()).await.is_empty(), "{range:?}");
+        }
+        fixture.crash().await;
+    }
+}
+
 /// Reads of an upload never pass its offset, reads of an image are short only at its end.
 pub async fn reading_stops_at_the_offset_and_at_the_end(fixture: &dyn Fixture) {
     let scenario = Scenario::new(fixture, 59, 100_000).await;

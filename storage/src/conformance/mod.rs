@@ -89,6 +89,7 @@ macro_rules! for_each_conformance_case {
                 an_absent_image_is_not_found,
                 reading_stops_at_the_offset_and_at_the_end,
                 reading_past_the_cache_answers_the_same,
+                what_is_stored_is_read_behind_gaps_too,
             ];
             overlap: [
                 the_first_claim_decides_however_it_ends,

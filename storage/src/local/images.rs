@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     error::{Result, StoreError},
+    extents::Extents,
     store::{ImageKey, ImageStore, UploadKey},
 };
 
@@ -36,17 +37,19 @@ impl ImageStore for LocalStore {
     }
 
     async fn read_upload(&self, key: UploadKey, range: Range<u64>) -> Result<Bytes> {
-        let upload = match self.entries.get(key).await? {
-            Entry::Upload(upload) => upload,
-            Entry::Published(checkpoint) => {
-                let image = checkpoint.image.ok_or(StoreError::NotFound { key })?;
-                return self.read_image(image, range).await;
-            }
+        let below_offset = |extents: &Extents| {
+            let offset = extents.prefix();
+            range.start.min(offset)..range.end.min(offset)
         };
-        let offset = upload.lock().durable.offset();
-        let range = range.start.min(offset)..range.end.min(offset);
-        let read = move || read(&*upload.data, &range);
-        self.shared.io.run(read).await?.map_err(|error| StoreError::from_io("read data", &error))
+        self.read_of(key, &range, below_offset).await
+    }
+
+    async fn read_stored(&self, key: UploadKey, range: Range<u64>) -> Result<Bytes> {
+        let without_gap = |extents: &Extents| {
+            let first = extents.present(range.clone()).into_iter().next();
+            first.filter(|first| first.start == range.start).unwrap_or_default()
+        };
+        self.read_of(key, &range, without_gap).await
     }
 
     async fn delete_image(&self, image: ImageKey) -> Result<()> {
@@ -69,6 +72,25 @@ impl ImageStore for LocalStore {
 }
 
 impl LocalStore {
+    /// Reads what `part_of` chooses of `range` by what is stored.
+    async fn read_of(
+        &self,
+        key: UploadKey,
+        range: &Range<u64>,
+        part_of: impl FnOnce(&Extents) -> Range<u64> + Send,
+    ) -> Result<Bytes> {
+        let upload = match self.entries.get(key).await? {
+            Entry::Upload(upload) => upload,
+            Entry::Published(checkpoint) => {
+                let image = checkpoint.image.ok_or(StoreError::NotFound { key })?;
+                return self.read_image(image, range.clone()).await;
+            }
+        };
+        let range = part_of(&upload.lock().durable.extents);
+        let read = move || read(&*upload.data, &range);
+        self.shared.io.run(read).await?.map_err(|error| StoreError::from_io("read data", &error))
+    }
+
     async fn with_image<T: Send + 'static>(
         &self,
         image: ImageKey,

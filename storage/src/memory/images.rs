@@ -92,6 +92,12 @@ impl ImageStore for MemoryStore {
         Ok(upload.read(&(range.start.min(end)..end)).into())
     }
 
+    async fn read_stored(&self, key: UploadKey, range: Range<u64>) -> Result<Bytes> {
+        let mut contents = self.shared.lock();
+        let end = range.end.min(range.start.saturating_add(READ_BYTES_MAX));
+        Ok(contents.upload(key)?.read(&(range.start.min(end)..end)).into())
+    }
+
     async fn delete_image(&self, image: ImageKey) -> Result<()> {
         let mut contents = self.shared.lock();
         contents.images.remove(&image);

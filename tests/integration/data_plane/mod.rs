@@ -3,6 +3,7 @@
 mod download;
 mod idle;
 mod native;
+mod page;
 mod raw;
 mod rerun;
 mod slices;

@@ -314,6 +314,10 @@ impl ImageStore for Rigged {
         self.inner.read_upload(key, range).await
     }
 
+    async fn read_stored(&self, key: UploadKey, range: Range<u64>) -> Result<Bytes> {
+        self.inner.read_stored(key, range).await
+    }
+
     async fn delete_image(&self, image: ImageKey) -> Result<()> {
         if self.rig.lies(Op::DeleteImage) {
             return Ok(());

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream, mkdirSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync, writeSync, closeSync } from 'node:fs';
+import { createReadStream, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync, writeSync, closeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -116,12 +116,14 @@ export class Server {
   }
 }
 
-/** A proxy before the server that can be cut, and slowed down to so many bytes a second from the client. */
+/** A proxy before the server that can be cut, and slowed down to so many bytes a second from the client, all connections together. */
 export class Line {
   constructor(target) {
     this.target = target;
     this.isCut = false;
     this.rate = Infinity;
+    /** When what was taken so far has gone through, in milliseconds of the steady clock. */
+    this.busyUntil = 0;
     this.sockets = new Set();
     this.received = 0;
   }
@@ -153,7 +155,10 @@ export class Line {
     client.on('data', async (data) => {
       this.received += data.length;
       client.pause();
-      if (Number.isFinite(this.rate)) await pause((1000 * data.length * Math.max(1, this.sockets.size / 2)) / this.rate);
+      if (Number.isFinite(this.rate)) {
+        this.busyUntil = Math.max(this.busyUntil, performance.now()) + (1000 * data.length) / this.rate;
+        await pause(this.busyUntil - performance.now());
+      }
       if (!server.write(data)) await new Promise((resolve) => { server.once('drain', resolve); server.once('close', resolve); });
       client.resume();
     });
@@ -207,6 +212,44 @@ export async function sha256(path) {
   return hash.digest('hex');
 }
 
+/** Memory of its own that the browser's renderers hold, with their workers, in bytes: what a page holds does not all show in its heap. */
+export function rendererBytes(profile = 'profile') {
+  const processes = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
+    try {
+      // Children of the zygote have blanks in it where others have NULs.
+      const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+      const number = (name) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0);
+      return [{ pid: Number(pid), parent: number('PPid'), bytes: 1024 * number('RssAnon'), words }];
+    } catch {
+      return []; // It has ended meanwhile.
+    }
+  });
+  const ours = new Set(processes.filter(({ words }) => words.includes(`--user-data-dir=${join(folder, profile)} `)).map(({ pid }) => pid));
+  for (let before = -1; before < ours.size;) {
+    before = ours.size;
+    for (const { pid, parent } of processes) if (ours.has(parent)) ours.add(pid);
+  }
+  const renderers = processes.filter(({ pid, words }) => ours.has(pid) && words.includes('--type=renderer'));
+  return renderers.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+/** Begins to watch the tasks of the page's own thread; what is answered ends that, and tells the longest in milliseconds of a processor. */
+export async function watchTasks(page) {
+  const client = await page.context().newCDPSession(page);
+  const events = [];
+  client.on('Tracing.dataCollected', ({ value }) => events.push(...value.filter(({ name, tdur }) => name === 'thread_name' || (name === 'RunTask' && tdur > 1000))));
+  await client.send('Tracing.start', { traceConfig: { includedCategories: ['disabled-by-default-devtools.timeline', '__metadata'], excludedCategories: ['*'] }, transferMode: 'ReportEvents' });
+  return async () => {
+    const ended = new Promise((resolve) => client.once('Tracing.tracingComplete', resolve));
+    await client.send('Tracing.end');
+    await ended;
+    const mains = new Set(events.filter(({ args }) => args?.name === 'CrRendererMain').map(({ pid, tid }) => `${pid} ${tid}`));
+    const tasks = events.filter(({ name, pid, tid }) => name === 'RunTask' && mains.has(`${pid} ${tid}`)).map(({ tdur }) => tdur / 1000);
+    return { count: tasks.length, longest: Math.max(0, ...tasks) };
+  };
+}
+
 /** A browser with a profile of its own. What the page says amiss is collected. */
 export async function browser({ profile = 'profile', ...options } = {}) {
   const context = await chromium.launchPersistentContext(join(folder, profile), {
@@ -252,6 +295,12 @@ export const phaseIs = (page, phase, seconds = 60, index = 0) => until(`upload $
   if (card && ['failed', 'canceled'].includes(card.phase) && card.phase !== phase) throw new Error(JSON.stringify(all));
   return card?.phase === phase && card;
 }, seconds);
+
+/** The page's own uploads, as its modules have them. */
+export const ownUploads = (page) => page.evaluate(async () => {
+  const { queue } = await import('/ui/queue.js');
+  return queue.uploads.map(({ phase, sent, stored, sliceBytes, rate, job }) => ({ phase, sent, stored, sliceBytes, rate, job }));
+});
 
 /** How much of the first unfinished upload the server has. */
 export const stored = async (server) => (await server.uploadStates())[0]?.storedBytes ?? 0;

@@ -2,7 +2,7 @@
 // the page are the real ones. `node logic.mjs`; the last line says how many checks were made.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, cpSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -16,7 +16,7 @@ const events = new EventTarget();
 Object.assign(globalThis, {
   localStorage: { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key) },
   addEventListener: events.addEventListener.bind(events),
-  document: Object.assign(new EventTarget(), { documentElement: {}, visibilityState: 'visible', hidden: false }),
+  document: Object.assign(new EventTarget(), { documentElement: { dataset: {} }, visibilityState: 'visible', hidden: false }),
   location: { href: 'http://x/' },
 });
 Object.defineProperty(globalThis, 'navigator', { value: { onLine: true, languages: ['en'] }, configurable: true });
@@ -53,7 +53,7 @@ function upload({ expected = null, identified = true, ...own } = {}) {
   const calls = [];
   const call = (name, answer) => async (...args) => { calls.push(name); return (own[name] ?? answer)(...args); };
   const jobs = { keepHandle() {}, dropHandle() {} };
-  const answers = { existingOf: () => null, newJob: () => place, samplesOf: () => [], resumeJob() {}, suspendJob() {}, cancelJob() {} };
+  const answers = { existingOf: () => null, newJob: () => place, samplesOf: () => [], resumeJob() {}, suspendJob() {}, cancelJob() {}, jobOf: () => null, stateOf: () => null };
   for (const [name, answer] of Object.entries(answers)) jobs[name] = call(name, answer);
   const one = new Upload({ name: 'a', size: 10 }, { expected, handle: null, jobs });
   one.start();
@@ -67,7 +67,7 @@ const once = (error, answer) => { let failed = false; return () => { if (failed)
 /** The sender itself, before a server that keeps what comes; away until `server.isThere`. */
 async function engine(size) {
   const ranges = [];
-  const server = { isThere: false, slices: 0, sha256: null, told: [] };
+  const server = { isThere: false, slices: 0, sha256: null, told: [], sent: [] };
   const state = () => {
     let at = 0;
     for (const [start, end] of ranges.sort((a, b) => a[0] - b[0])) if (start <= at) at = Math.max(at, end);
@@ -86,7 +86,15 @@ async function engine(size) {
     abort() { clearTimeout(this.timer); this.onabort?.(); }
     send() {
       server.slices += 1;
+      server.sent.push(this.range);
       this.timer = real(() => {
+        const refused = server.refuse?.(this.range);
+        if (refused) {
+          this.status = refused.status;
+          this.responseText = JSON.stringify(refused);
+          this.onload();
+          return;
+        }
         ranges.push([this.range[0], this.range[1] + 1]);
         this.status = 200;
         this.responseText = JSON.stringify(state());
@@ -140,6 +148,189 @@ const cases = {
     Object.assign(server, { isThere: true, sha256: 'aa' });
     server.order('send', { path: 'http://h/p', slices: 2 });
     equal((await ended(server)).code, 'digest');
+  },
+  async 'one slice that is always refused ends the upload, though all others are taken'() {
+    for (const [status, code, ends] of [[400, 'bad_range', 'bad_range'], [400, 'checksum_mismatch', 'changed'], [416, 'bad_range', 'bad_range'], [423, 'locked', 'locked']]) {
+      const server = await engine(24 << 20);
+      Object.assign(server, { isThere: true, refuse: ([start, end]) => start <= 9 << 20 && 9 << 20 <= end && { status, code, detail: 'no' } });
+      server.order('send', { path: 'http://h/p', slices: 4 });
+      equal([status, (await ended(server)).code], [status, ends]);
+      const refusals = server.sent.filter(([start, end]) => start <= 9 << 20 && 9 << 20 <= end).length;
+      equal(refusals >= 5 && refusals <= 40, true, `${code} was sent ${refusals} times`);
+    }
+  },
+  async 'a slice that is refused now and then is sent again, and takes nothing from the others'() {
+    const server = await engine(24 << 20);
+    let count = 0;
+    Object.assign(server, { isThere: true, refuse: () => { count += 1; return count % 3 === 0 && { status: 400, code: 'checksum_mismatch', detail: 'no' }; } });
+    server.order('send', { path: 'http://h/p', slices: 4 });
+    equal((await ended(server)).kind, 'ready');
+    equal(count > 6, true);
+  },
+  async 'slices get as short as the server takes them, below a MiB too'() {
+    const server = await engine(2 << 20);
+    const max = 200_000;
+    Object.assign(server, { isThere: true, refuse: ([start, last]) => last + 1 - start > max && { status: 413, code: 'chunk_too_large', detail: 'no', suggestedChunkBytes: max } });
+    server.order('send', { path: 'http://h/p', slices: 2 });
+    equal((await ended(server)).kind, 'ready');
+  },
+  async 'an older state does not have bytes sent again'() {
+    const { Plan } = await from('plan.js');
+    const plan = new Plan(10 << 20, { length: 10 << 20, offset: 0, storedBytes: 0, missing: [{ start: 0, end: 10 << 20 }] });
+    const [first, second] = [plan.take(), plan.take()];
+    const before = plan.answered;
+    plan.done(first, { state: {}, ms: 1000 });
+    equal(plan.answered === before, false);
+    plan.atMost(1000);
+    equal(plan.sliceBytes, 1000);
+    plan.giveBack(second);
+    equal(plan.take(), { start: second.start, end: second.start + 1000 });
+  },
+  async 'a file that cannot be read to its end once more takes nothing from an image that is there'() {
+    const server = await engine(2 << 20);
+    server.isThere = true;
+    const read = File.prototype.slice;
+    // Stored before: only the digest of the whole has to read it.
+    server.refuse = () => null;
+    globalThis.fetch = async () => new Response(JSON.stringify({ state: 'Succeeded', stage: 'publishing', length: 2 << 20, offset: 2 << 20, storedBytes: 2 << 20, missing: [], sha256: 'aa' }));
+    File.prototype.slice = () => { throw new DOMException('gone', 'NotFoundError'); };
+    server.order('send', { path: 'http://h/p', slices: 2 });
+    const last = await ended(server);
+    File.prototype.slice = read;
+    equal([last.kind, last.isUnread], ['ready', true]);
+  },
+  async 'what a person paused elsewhere is gone on with only when somebody here says so'() {
+    const elsewhere = { ...place, state: 'Suspended', isPausedByPerson: true };
+    const { one, worker, calls } = upload({ existingOf: () => elsewhere });
+    await pause(10);
+    equal([one.phase, one.pausedBy, worker.isOver, calls.includes('resumeJob')], ['paused', 'person', true, false]);
+    one.resume();
+    one.start();
+    workers.at(-1).say({ kind: 'identified', imageId: 'ls1-x', format: 'raw' });
+    await pause(10);
+    workers.at(-1).say({ kind: 'sampled', digests: [] });
+    await pause(10);
+    equal([one.phase, calls.includes('resumeJob'), calls.includes('newJob')], ['sending', true, false]);
+  },
+  async 'a file that was only dropped is not sent into an upload of another account'() {
+    const asked = [];
+    const answer = (own) => async (path) => {
+      asked.push(decodeURIComponent(path));
+      const details = [{ longJobUuid: 'j', imageUuid: 'i', imageUploadUrl: 'http://x/imagestore/upload/c', offset: 3, longJobState: 'Suspended' }];
+      return Response.json(path.includes('/details/') ? { existingJobDetails: details } : { inventories: own });
+    };
+    globalThis.fetch = answer([]);
+    equal(await queue.existingOf({ imageId: 'ls1-x' }), null);
+    equal(asked.at(-1).includes('accountUuid='), true);
+    for (const suspendReason of ['idle', 'user']) {
+      globalThis.fetch = answer([{ suspendReason }]);
+      const found = await queue.existingOf({ imageId: 'ls1-x' });
+      equal([found.path, found.isPausedByPerson], ['/imagestore/upload/c', suspendReason === 'user']);
+    }
+  },
+  async 'why an upload is gone is what its job says'() {
+    const jobResult = JSON.stringify({ detail: 'refused', cause: 'a backing file' });
+    for (const [job, phase, words] of [[{ state: 'Canceled' }, 'canceled', /canceled by another client/], [{ state: 'Failed', jobResult }, 'failed', /^refused a backing file$/], [null, 'failed', /gone from the server/]]) {
+      const { one, worker } = upload({ jobOf: () => job });
+      await pause(10);
+      worker.say({ kind: 'failed', code: 'gone', words: '' });
+      await pause(10);
+      equal([one.phase, words.test(one.problem.words)], [phase, true], one.problem.words);
+    }
+  },
+  async 'an upload that is ready before it could be canceled is ready'() {
+    const refuse = () => { throw new ApiError({ code: 'SYS.1007', words: 'not so', status: 503 }); };
+    const { one } = upload({ cancelJob: refuse, stateOf: () => ({ state: 'Succeeded', sha256: 'aa' }) });
+    await pause(10);
+    await one.cancel();
+    equal([one.phase, one.problem], ['ready', null]);
+    const other = upload({ cancelJob: refuse, stateOf: () => ({ state: 'Running' }) });
+    await pause(10);
+    await other.one.cancel();
+    equal([other.one.phase, other.one.problem.words.includes('not so')], ['canceled', true]);
+  },
+  async 'names that turn the direction of what follows stay within themselves'() {
+    const { t } = await from('i18n.js');
+    const words = t('image.deleted', { name: '\u202Egpj\u2069.exe' });
+    equal(words, '\u2068\u202Egpj.exe\u2069 was deleted');
+    equal(t('image.deleted', { name: 'plain.raw' }), 'plain.raw was deleted');
+  },
+  async 'the screen is kept on as long as something is sent, and not asked for again and again'() {
+    const locks = { asked: 0, held: 0, isRefused: true };
+    let grant;
+    navigator.wakeLock = { request: () => {
+      locks.asked += 1;
+      if (locks.isRefused) return Promise.reject(new Error('no'));
+      return new Promise((resolve) => { grant = () => { locks.held += 1; resolve(Object.assign(new EventTarget(), { release: async () => { locks.held -= 1; } })); }; });
+    } };
+    queue.add([{ name: 'r', size: 10 }]);
+    const [one] = queue.uploads;
+    for (let times = 0; times < 20; times += 1) one.dispatchEvent(new Event('change'));
+    await pause(10);
+    for (let times = 0; times < 20; times += 1) one.dispatchEvent(new Event('change'));
+    equal(locks.asked, 1);
+    Object.assign(locks, { isRefused: false });
+    queue.lockRefusedAt = -Infinity;
+    one.dispatchEvent(new Event('change'));
+    // It ends while the browser is asked.
+    one.cancel();
+    grant();
+    await pause(10);
+    equal([locks.asked, locks.held], [2, 0]);
+    delete navigator.wakeLock;
+    queue.clearEnded();
+  },
+  async 'a storm of news is asked about no more than it can be answered'() {
+    const patient = globalThis.setTimeout;
+    globalThis.setTimeout = real;
+    kept.set('longshore.session', JSON.stringify({ token: 'n', accountUuid: 'n', endsMs: Date.now() + 1e6, createDate: '', createdMs: 0 }));
+    events.dispatchEvent(Object.assign(new Event('storage'), { key: 'longshore.session' }));
+    let push;
+    let streams = 0;
+    globalThis.fetch = async () => {
+      streams += 1;
+      return new Response(new ReadableStream({ start(control) { push = (text) => control.enqueue(new TextEncoder().encode(text)); } }));
+    };
+    const { onNews, startLive } = await from('live.js');
+    let [asked, atOnce, most] = [0, 0, 0];
+    const heard = [];
+    const deaf = onNews(async (news) => {
+      asked += 1;
+      heard.push(news);
+      most = Math.max(most, atOnce += 1);
+      await pause(1800);
+      atOnce -= 1;
+    });
+    const every = globalThis.setInterval;
+    globalThis.setInterval = () => {};
+    startLive();
+    globalThis.setInterval = every;
+    await pause(50);
+    equal([streams, document.documentElement.dataset.live, asked, heard[0]], [1, 'stream', 1, null]);
+    for (let times = 0; times < 40; times += 1) {
+      push(`data: {"jobs":[{"job":"${times % 3}","state":"Running"}],"images":false,"all":false}\n\n`);
+      await pause(50);
+    }
+    await pause(4000);
+    // Two seconds of news: at once, then when the last was answered and 1.5 s are over, never two at a time, and nothing is lost.
+    equal([asked >= 2 && asked <= 4, most], [true, 1], `asked ${asked} times`);
+    equal(heard.slice(1).flat().length, 40);
+    deaf();
+    push('data: {"all":true}\n\n');
+    await pause(20);
+    globalThis.setTimeout = patient;
+  },
+  async 'every module of the first view is asked for at once, not one import after the other'() {
+    const found = new Set();
+    const walk = (url) => {
+      if (found.has(url.pathname)) return;
+      found.add(url.pathname);
+      for (const [, at] of readFileSync(url, 'utf8').matchAll(/^import .*?'(.+?)';/gm)) walk(new URL(at, url));
+    };
+    const root = new URL('../../../web/', import.meta.url);
+    walk(new URL('ui/app.js', root));
+    const preloaded = [...readFileSync(new URL('index.html', root), 'utf8').matchAll(/modulepreload" href="(.+?)"/g)].map(([, at]) => new URL(`.${at}`, root).pathname);
+    equal([...preloaded, new URL('ui/app.js', root).pathname].sort(), [...found].sort());
   },
   async 'a refusal of the control plane is told, though ZStack gives it the status of a server that is busy'() {
     const refusal = (code) => () => { throw new ApiError({ code, words: 'no', status: 503 }); };

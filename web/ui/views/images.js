@@ -4,17 +4,19 @@ import { act, contains, currentSession, get, query, request } from '../api.js';
 import { button, h, icon, keyed, say, toast, toggle } from '../dom.js';
 import { bytes, exactly, when } from '../format.js';
 import { t } from '../i18n.js';
-import { onNews } from '../live.js';
-import { confirmDialog, dialog, digestRow, empty, pager, problemNote, searchBox } from './parts.js';
+import { concernsImages, onNews } from '../live.js';
+import { formatWords, inspectionOf, inspectionWords, warningsIn } from './inspection.js';
+import { confirmDialog, dialog, digestRow, empty, pager, problemNote, searchBox, warningList } from './parts.js';
 
 const PAGE = 50;
+const INSPECTIONS_AT_ONCE = 3;
 
 export function imagesView(opened) {
   let words = '';
   let start = 0;
   let latest = 0;
   const body = h('tbody');
-  const columns = ['name', 'format', 'size', 'digest', 'created', 'acts'];
+  const columns = ['name', 'format', 'size', 'virtual', 'digest', 'created', 'acts'];
   const table = h('table', { class: 'rows images' },
     h('thead', null, h('tr', null, columns.map((name) => h('th', { scope: 'col', class: `col-${name}` }, name === 'acts' ? h('span', { class: 'spoken' }, t('col.acts')) : t(`col.${name}`))))), body);
   const nothing = h('div', { hidden: true });
@@ -40,28 +42,51 @@ export function imagesView(opened) {
       nothing.replaceChildren(empty('disc', words ? t('images.noneFound') : t('images.none'), words ? t('images.noneFoundWords') : t('images.noneWords')));
       pages.show({ start, shown: rows.length, total });
       element.dataset.loaded = `${words}|${start}`;
+      await warn(() => mine === latest);
     } catch (error) {
       if (mine === latest) problem.replaceChildren(problemNote(error));
     }
   }
 
-  const deaf = onNews(() => load());
+  /** What the inspector warned of, row after row; asked once for each image. */
+  async function warn(isWanted) {
+    const rows = [...body.children];
+    const lane = async () => {
+      for (let row = rows.shift(); row && isWanted(); row = rows.shift()) row.warn(await inspectionOf(row.dataset.key));
+    };
+    await Promise.all(Array.from({ length: INSPECTIONS_AT_ONCE }, lane));
+  }
+
+  const deaf = onNews((news) => (concernsImages(news) ? load() : null));
   load();
   if (opened) imageDialog(opened, load);
-  return { element, leave: deaf };
+  const leave = () => {
+    deaf();
+    latest += 1;
+  };
+  return { element, leave };
 }
 
 function imageRow(reload) {
   let now = null;
   const name = h('button', { type: 'button', class: 'row-name', on: { click: () => imageDialog(now.uuid, reload) } });
   const format = h('span', { class: 'tag' });
+  const warned = h('span', { class: 'warned', hidden: true });
   const size = h('td', { class: 'col-size' });
+  const virtual = h('td', { class: 'col-virtual' });
   const digest = h('td', { class: 'col-digest' });
   const created = h('td', { class: 'col-created' });
   const acts = h('td', { class: 'col-acts' }, h('div', { class: 'acts' },
     button('download', t('act.download'), () => download(now), { quiet: true }),
     button('trash', t('act.delete'), () => remove(now, reload), { quiet: true })));
-  const row = h('tr', null, h('th', { scope: 'row', class: 'col-name' }, name), h('td', { class: 'col-format' }, format), size, digest, created, acts);
+  const row = h('tr', null, h('th', { scope: 'row', class: 'col-name' }, name), h('td', { class: 'col-format' }, format, warned), size, virtual, digest, created, acts);
+  row.warn = (inspected) => {
+    const warnings = warningsIn(inspected);
+    toggle(warned, warnings.length > 0);
+    if (warnings.length === 0 || warned.title === warnings.join('\n')) return;
+    warned.title = warnings.join('\n');
+    warned.replaceChildren(icon('alert'), h('span', { class: 'spoken' }, t('image.warnings', { count: warnings.length })));
+  };
   row.show = (image) => {
     if (now?.lastOpDate === image.lastOpDate && now?.uuid === image.uuid) return;
     now = image;
@@ -70,6 +95,7 @@ function imageRow(reload) {
     say(format, image.format);
     say(size, bytes(image.actualSize));
     size.title = t('image.sizes', { stored: bytes(image.actualSize), virtual: bytes(image.size) });
+    say(virtual, bytes(image.size));
     const sum = image.sha256Sum ?? image.md5Sum;
     digest.replaceChildren(sum && !sum.includes(' ') ? short(sum) : '–');
     say(created, when(image.createDate));
@@ -120,27 +146,28 @@ async function imageDialog(uuid, reload) {
       content.replaceChildren(h('p', null, t('image.gone')));
       return;
     }
-    content.replaceChildren(...imageParts(image, reload, () => element.close()));
+    content.replaceChildren(...imageParts(image, await inspectionOf(image.uuid), reload, () => element.close()));
   } catch (error) {
     content.replaceChildren(problemNote(error));
   }
 }
 
-function imageParts(image, reload, close) {
+function imageParts(image, inspected, reload, close) {
   const rows = [];
   const row = (name, ...value) => rows.push(h('dt', null, name), h('dd', null, value));
-  row(t('fact.format'), `${image.format} · ${image.mediaType}`);
+  row(t('fact.format'), formatWords(image, inspected));
   row(t('image.stored'), bytes(image.actualSize));
-  row(t('image.virtualSize'), bytes(image.size));
+  row(t('image.virtualSize'), bytes(inspected?.virtualSizeBytes ?? image.size));
+  row(t('image.inspected'), inspectionWords(inspected));
   row(t('col.created'), h('time', { datetime: exactly(image.createDate) }, when(image.createDate)));
   if (image.description) row(t('image.description'), image.description);
   if (image.sha256Sum) row('SHA-256', digestRow(image.sha256Sum));
   if (image.md5Sum && !image.md5Sum.includes(' ')) row('MD5', digestRow(image.md5Sum));
   row('UUID', digestRow(image.uuid));
-  const warnings = warningsOf(image);
+  const warnings = [...warningsIn(inspected), ...warningsOf(image)];
   return [
     h('p', { class: 'dialog-name' }, image.name),
-    warnings.length > 0 && h('ul', { class: 'warnings' }, warnings.map((words) => h('li', null, icon('alert'), h('span', null, words)))),
+    warnings.length > 0 && warningList(warnings),
     h('dl', { class: 'facts' }, rows),
     h('div', { class: 'row end' },
       button('trash', t('act.delete'), () => { close(); remove(image, reload); }, { kind: 'danger' }),

@@ -2,9 +2,10 @@
 
 import { act, contains, currentSession, get, query, uploadPath } from '../api.js';
 import { button, h, keyed, say, toast, toggle } from '../dom.js';
-import { bytes, duration, exactly, when } from '../format.js';
-import { t } from '../i18n.js';
+import { bytes, duration, exactly, when, whenMs } from '../format.js';
+import { said, t } from '../i18n.js';
 import { onNews } from '../live.js';
+import { formatWords, inspectionOf, inspectionWords } from './inspection.js';
 import { confirmDialog, dialog, digestRow, badge, empty, pager, problemNote, searchBox, stateBadge } from './parts.js';
 
 const PAGE = 50;
@@ -62,7 +63,7 @@ export function jobsView(opened) {
     }
   }
 
-  const deaf = onNews(() => load());
+  const deaf = onNews(load);
   load();
   if (opened) jobDialog(opened);
   return { element, leave: deaf };
@@ -133,6 +134,7 @@ export async function jobDialog(uuid) {
 }
 
 async function jobParts(job, reload, close) {
+  const asked = get(`/v1/jobs/${job.uuid}/history`).then(({ states }) => states, () => []);
   const image = await get(`/zstack/v1/images/${job.targetResourceUuid}`).then((found) => found.inventories[0], () => null);
   const path = image?.status === 'Downloading' ? uploadPath(image.backupStorageRefs?.[0]?.installPath ?? '') : null;
   const upload = path ? await fetch(path, { cache: 'no-store', credentials: 'omit' }).then((answer) => (answer.ok ? answer.json() : null), () => null) : null;
@@ -141,7 +143,7 @@ async function jobParts(job, reload, close) {
   const result = resultOf(job);
   row(t('col.state'), stateBadge(job.state), job.suspendReason ? ` ${t(`reason.${job.suspendReason}`)}` : null);
   if (job.stage) row(t('job.stage'), `${t(`phase.${job.stage}`)} · ${job.stagePercent ?? 0} %`);
-  if (job.waitsFor) row(t('job.waits'), job.waitsFor);
+  if (job.waitsFor) row(t('job.waits'), said(job.waitsFor));
   // ZStack's sentence about a suspended job names no reason; its cause does.
   const told = job.state === 'Suspended' ? [result?.cause ?? result?.detail] : [result?.detail, result?.cause];
   if (job.state !== 'Succeeded' && told.some(Boolean)) row(t('job.detail'), told.filter(Boolean).map((words, index) => h('p', { class: index ? 'muted' : '' }, words)));
@@ -151,14 +153,23 @@ async function jobParts(job, reload, close) {
   if (job.executeTime) row(t('col.took'), duration(job.executeTime));
   if (image?.status === 'Ready') {
     row(t('fact.image'), h('a', { href: `#/images/${image.uuid}`, on: { click: close } }, image.name));
-    row(t('fact.format'), `${image.format} · ${t('image.virtual')} ${bytes(image.size)}`);
+    const inspected = await inspectionOf(image.uuid);
+    row(t('fact.format'), formatWords(image, inspected));
+    row(t('image.inspected'), inspectionWords(inspected));
     if (image.sha256Sum) row('SHA-256', digestRow(image.sha256Sum));
     if (image.md5Sum && !image.md5Sum.includes(' ')) row('MD5', digestRow(image.md5Sum));
   }
   row(t('fact.job'), digestRow(job.uuid));
   const parts = [h('p', { class: 'dialog-name' }, fileOf(job)), h('dl', { class: 'facts' }, rows)];
+  const states = await asked;
+  if (states.length > 0) parts.push(h('h3', null, t('job.history')), h('ol', { class: 'history' }, states.map(historyItem)));
   parts.push(h('div', { class: 'row end' }, actionsOf(job, reload, close)));
   return parts;
+}
+
+/** One state that the job has had: since when, and why. */
+function historyItem({ state, atMs, at, cause }) {
+  return h('li', null, stateBadge(state), h('time', { datetime: at }, whenMs(atMs)), cause ? h('span', { class: 'muted' }, said(cause)) : null);
 }
 
 function actionsOf(job, reload, close) {

@@ -1,6 +1,6 @@
 // Small parts that several views show.
 
-import { button, copy, h, icon, say } from '../dom.js';
+import { button, copy, h, icon, liveRegions, say } from '../dom.js';
 import { t } from '../i18n.js';
 
 /** How a phase of this page or a state of a job looks. */
@@ -29,7 +29,8 @@ export function digestRow(text) {
 export function cliLine(name) {
   const plain = /^[\w@%+=:,./-]+$/.test(name) && !name.startsWith('-');
   const safe = plain ? name : `'${(name.startsWith('-') ? `./${name}` : name).replaceAll("'", String.raw`'\''`)}'`;
-  return digestRow(`longshore upload ${safe}`);
+  // With the server's name: on another machine the command line would look for it at home.
+  return digestRow(`longshore upload --server ${location.origin} ${safe}`);
 }
 
 /** What is shown where there is nothing. */
@@ -42,14 +43,21 @@ export function problemNote(error) {
   return h('p', { class: 'note bad', role: 'alert' }, error.requestId ? `${words} ${t('request', { id: error.requestId })}` : words);
 }
 
+/** Things worth a look. */
+export const warningList = (warnings) => h('ul', { class: 'warnings' }, warnings.map((words) => h('li', null, icon('alert'), h('span', null, words))));
+
 /** A dialog that closes by Escape, by its button and by a click beside it. */
 export function dialog(title, ...content) {
   const close = button('cancel', t('act.close'), () => element.close(), { quiet: true });
   const body = h('div', { class: 'dialog-body' }, content);
   const element = h('dialog', { class: 'dialog', 'aria-labelledby': 'dialog-title' },
-    h('div', { class: 'dialog-head' }, h('h2', { id: 'dialog-title' }, title), close), body);
+    h('div', { class: 'dialog-head' }, h('h2', { id: 'dialog-title' }, title), close), body, liveRegions());
   element.addEventListener('click', (event) => event.target === element && element.close());
-  element.addEventListener('close', () => element.remove());
+  element.addEventListener('close', () => {
+    // What it has just said stays to be read.
+    document.getElementById('toasts').append(...element.querySelectorAll('.toast'));
+    element.remove();
+  });
   document.body.append(element);
   element.showModal();
   return { element, body };

@@ -3,8 +3,8 @@
 import { currentSession, request } from '../api.js';
 import { h, keyed, say, toggle } from '../dom.js';
 import { duration, exactly, when } from '../format.js';
-import { t } from '../i18n.js';
-import { onNews } from '../live.js';
+import { has, t } from '../i18n.js';
+import { concernsImages, onNews } from '../live.js';
 import { badge, dialog, empty, pager, problemNote } from './parts.js';
 
 const PAGE = 50;
@@ -42,7 +42,7 @@ export function scheduleView() {
     }
   }
 
-  const deaf = onNews(() => load());
+  const deaf = onNews((news) => (concernsImages(news) ? load() : null));
   load();
   return { element, leave: deaf };
 }
@@ -56,7 +56,7 @@ function historyRow() {
   row.show = (one) => {
     now = one;
     say(name, one.jobType ?? '–');
-    badge(state, one.success ? 'Succeeded' : 'Failed');
+    badge(state, one.success == null ? 'Running' : one.success ? 'Succeeded' : 'Failed');
     say(cells[0], when(one.startTime));
     cells[0].title = exactly(one.startTime);
     say(cells[1], duration(Number(one.executeTime)));
@@ -66,6 +66,6 @@ function historyRow() {
 }
 
 function historyDialog(one) {
-  const rows = Object.entries(one).map(([name, value]) => [h('dt', null, name), h('dd', null, h('code', null, typeof value === 'object' ? JSON.stringify(value) : String(value)))]);
+  const rows = Object.entries(one).map(([name, value]) => [h('dt', null, has(`run.${name}`) ? t(`run.${name}`) : name), h('dd', null, h('code', null, typeof value === 'object' ? JSON.stringify(value) : String(value)))]);
   dialog(t('schedule.title'), h('dl', { class: 'facts' }, rows.flat()));
 }

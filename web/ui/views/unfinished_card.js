@@ -40,12 +40,13 @@ export function unfinishedCard(one) {
   element.show = (fresh) => {
     now = fresh;
     const finishing = fresh.state === 'Running' && fresh.stage !== 'receiving';
-    badge(state, finishing ? fresh.stage : fresh.isMoving ? 'receiving' : 'interrupted');
+    badge(state, finishing ? fresh.stage : fresh.isMoving ? 'receiving' : fresh.isPaused ? 'paused' : 'interrupted');
     const length = fresh.length ?? 0;
     say(words, length > 0 ? `${percent(fresh.stored, length)} · ${t('card.of', { sent: bytes(fresh.stored), size: bytes(length) })}` : bytes(fresh.stored));
     extents.show(length || 1, length ? fresh.missing : [{ start: 0, end: 1 }]);
     const told = finishing ? t('left.finishing', { percent: fresh.stagePercent })
       : fresh.isMoving ? t('left.elsewhere')
+        : fresh.isPaused ? t('left.paused', { name: fresh.name })
         : t('left.hint', { name: fresh.name, percent: length > 0 ? percent(fresh.stored, length) : bytes(fresh.stored) });
     say(note, told);
     toggle(goOn, Boolean(fresh.handle) && !finishing);

@@ -1,6 +1,6 @@
 // One upload of this page.
 
-import { button, h, icon, say, toggle } from '../dom.js';
+import { button, h, icon, keepingFocus, say, toggle } from '../dom.js';
 import { bytes, duration, percent, rate } from '../format.js';
 import { Extents } from '../graph.js';
 import { t } from '../i18n.js';
@@ -66,11 +66,13 @@ export function uploadCard(upload) {
     toggle(steps, !upload.hasEnded);
     toggle(bar, phase !== 'canceled' && phase !== 'ready');
     toggle(digestBar, upload.isUnfinished && upload.hashed > 0);
-    toggle(acts.pause, upload.canPause);
-    toggle(acts.resume, upload.canResume);
-    toggle(acts.retry, upload.canRetry);
-    toggle(acts.cancel, upload.isUnfinished);
-    toggle(acts.remove, upload.hasEnded);
+    keepingFocus(element, [acts.pause, acts.resume, acts.retry, acts.remove], () => {
+      toggle(acts.pause, upload.canPause);
+      toggle(acts.resume, upload.canResume);
+      toggle(acts.retry, upload.canRetry);
+      toggle(acts.cancel, upload.isUnfinished);
+      toggle(acts.remove, upload.hasEnded);
+    });
     facts(false);
   };
   return element;
@@ -86,7 +88,7 @@ function numbersOf(upload) {
   if (phase === 'ready') {
     // Said only where two digests were compared: the server's may be switched off.
     const isSame = Boolean(upload.sha256) && upload.serverDigests?.sha256 === upload.sha256;
-    return `${bytes(size)} · ${t(isSame ? 'card.same' : 'card.notCompared')}`;
+    return `${bytes(size)} · ${t(isSame ? 'card.same' : upload.isUnread ? 'card.unread' : 'card.notCompared')}`;
   }
   const parts = [];
   if (['verifying', 'inspecting', 'publishing'].includes(phase)) parts.push(`${upload.stagePercent} %`, bytes(size));
@@ -103,6 +105,7 @@ function noteOf(upload) {
   const { phase, problem, waitsFor } = upload;
   if (problem) return problem.requestId ? `${problem.words} ${t('request', { id: problem.requestId })}` : problem.words;
   if (phase === 'waiting') return upload.requestId ? `${waitsFor} ${t('request', { id: upload.requestId })}` : waitsFor;
+  if (phase === 'paused' && upload.pausedBy === 'person') return t('card.pausedByPerson', { bytes: bytes(upload.stored) });
   if (phase === 'paused') return upload.pausedBy === 'other' ? t('card.pausedByOther') : t('card.paused');
   if (phase === 'queued') return t('card.queued');
   if (upload.resumedAt > 0 && phase === 'sending') return t('card.resumed', { bytes: bytes(upload.resumedAt) });

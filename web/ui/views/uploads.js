@@ -6,7 +6,7 @@ import { bytes, duration, percent, rate } from '../format.js';
 import { Graph } from '../graph.js';
 import { fileOf, offersHandles } from '../handles.js';
 import { t } from '../i18n.js';
-import { onNews } from '../live.js';
+import { concernsOthers, onNews } from '../live.js';
 import { FILES_MAX, queue } from '../queue.js';
 import { unfinished } from '../unfinished.js';
 import { confirmDialog } from './parts.js';
@@ -22,12 +22,14 @@ export function uploadsView() {
   const zone = dropZone(input);
   const cards = h('ul', { class: 'cards', 'aria-label': t('queue.label') });
   const left = h('ul', { class: 'cards' });
+  const leftMore = h('p', { class: 'muted', hidden: true }, h('a', { href: '#/jobs' }));
   const leftPart = h('section', { hidden: true, 'aria-labelledby': 'left-title' },
-    h('h2', { id: 'left-title' }, t('left.title')), h('p', { class: 'muted' }, t('left.words')), left);
+    h('h2', { id: 'left-title' }, t('left.title')), h('p', { class: 'muted' }, t('left.words')), left, leftMore);
   const summary = summaryBar();
   const queuePart = h('section', { hidden: true, 'aria-labelledby': 'queue-title' },
     h('h2', { id: 'queue-title', class: 'spoken' }, t('queue.label')), summary.element, cards);
   let found = [];
+  let more = 0;
   let drawn = false;
 
   function draw() {
@@ -39,6 +41,8 @@ export function uploadsView() {
     const others = found.filter((one) => !mine.has(one.job));
     toggle(leftPart, others.length > 0);
     keyed(left, others, (one) => one.job, unfinishedCard);
+    toggle(leftMore, more > 0);
+    say(leftMore.firstChild, t('left.more', { count: more }));
     summary.show();
   }
 
@@ -48,16 +52,14 @@ export function uploadsView() {
     requestAnimationFrame(draw);
   }
 
-  let asking = false;
-  async function ask() {
-    if (asking || !currentSession()) return;
-    asking = true;
+  async function ask(news) {
+    const own = queue.uploads.filter((upload) => !upload.hasEnded);
+    // How far the uploads of this page are they say themselves.
+    if (!currentSession() || !concernsOthers(news, new Set(own.map((upload) => upload.job)))) return;
     try {
-      found = await unfinished();
+      ({ found, more } = await unfinished(new Set(own.map((upload) => upload.image))));
       redraw();
-    } catch { /* Asked again with the next news. */ } finally {
-      asking = false;
-    }
+    } catch { /* Asked again with the next news. */ }
   }
 
   queue.addEventListener('change', redraw);
@@ -66,7 +68,7 @@ export function uploadsView() {
     summary.show();
   }, 1000);
   const deaf = onNews(ask);
-  ask();
+  ask(null);
   draw();
   const element = h('div', { class: 'view' }, h('h1', { class: 'spoken' }, t('nav.uploads')), zone, input, queuePart, leftPart);
   return {

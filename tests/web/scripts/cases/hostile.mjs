@@ -27,12 +27,12 @@ export async function hostile({ atEnd }) {
   const names = Array.from({ length: 200 }, (_, index) => `${index} ${PARTS[index % PARTS.length]}${index >= PARTS.length ? ` ${PARTS[(index * 7 + 3) % PARTS.length].slice(0, 60)}` : ''}`.slice(0, 250));
   await page.setInputFiles('#files', names.map((name, index) => ({ name, mimeType: 'application/octet-stream', buffer: Buffer.from(`image number ${index}`) })));
   await until('all are ready', async () => (await page.locator('.upload[data-phase="ready"]').count()) === 200, 240);
-  const shown = await page.locator('.upload[data-phase] .name').allTextContents();
-  check.equal(shown.length, 200);
-  // Browsers replace what cannot be in a file's name; the rest stands there letter by letter.
+  const shown = await page.locator('.upload[data-phase] .name').evaluateAll((all) => all.map((one) => one.textContent));
   const files = await page.locator('.upload[data-phase] .name').evaluateAll((all) => all.every((one) => one.children.length === 0));
   check(files, 'a name is one text');
-  check(shown.includes(names[0].replaceAll('/', ':')) || shown.includes(names[0]), shown[0]);
+  // Letter by letter, each of them; that browsers write a stroke in a file's name in another way is theirs.
+  const plain = (all) => all.map((name) => name.replaceAll('/', ':'));
+  check.equal(plain(shown), plain(names));
   for (const card of await page.locator('.upload[data-phase] details').elementHandles()) await card.evaluate((one) => { one.open = true; });
 
   for (const [view, search] of [['images', 'script'], ['jobs', '<img'], ['schedule', null]]) {

@@ -133,3 +133,80 @@ export async function keyboard({ atEnd }) {
   await page.goto(`${server.base}/#/jobs`);
   check.equal(await page.evaluate(() => document.activeElement.id), 'main', 'a new view takes the focus');
 }
+
+/** Whoever does not see the page hears what happens, keeps the focus, and strange addresses show a view all the same. */
+export async function spoken({ atEnd }) {
+  const server = await Server.start();
+  atEnd(() => server.kill());
+  const line = await Line.before(server);
+  atEnd(() => line.close());
+  line.rate = 8 * MIB;
+  const context = await browser();
+  atEnd(() => context.close());
+  const page = await open(context, line.base);
+  check.equal(await page.locator('#said[aria-live=polite]').count(), 1, 'it is there before it says anything');
+  await page.evaluate(() => {
+    globalThis.spoken = [];
+    new MutationObserver(() => globalThis.spoken.push(document.getElementById('said').textContent)).observe(document.getElementById('said'), { childList: true, characterData: true, subtree: true });
+  });
+  const hears = (words) => until(`"${words}" is spoken`, () => page.evaluate((wanted) => globalThis.spoken.some((one) => one.includes(wanted)), words), 20);
+  await page.setInputFiles('#files', [file('heard.raw', 24 * MIB)]);
+  await phaseIs(page, 'sending');
+  const focused = () => page.evaluate(() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.tagName);
+  await page.locator('.upload').getByRole('button', { name: 'Pause' }).focus();
+  await page.keyboard.press('Enter');
+  await phaseIs(page, 'paused');
+  await hears('heard.raw: Paused.');
+  await until('Resume has the focus', async () => (await focused()) === 'Resume');
+  await page.keyboard.press('Enter');
+  await phaseIs(page, 'sending');
+  line.rate = Infinity;
+  await phaseIs(page, 'ready');
+  await hears('heard.raw: Ready.');
+
+  // A notice beside an open dialog is in it: what is outside cannot be heard.
+  await page.goto(`${line.base}/#/images`);
+  await page.locator('.row-name').click();
+  await page.locator('dialog .copyable button').first().click();
+  await page.locator('dialog .toasts .toast', { hasText: 'Copied' }).waitFor();
+  await page.keyboard.press('Escape');
+  await page.locator('#toasts .toast', { hasText: 'Copied' }).waitFor();
+  await page.locator('tbody').getByRole('button', { name: 'Delete' }).focus();
+  await page.keyboard.press('Enter');
+  await page.locator('dialog').getByRole('button', { name: 'Delete' }).click();
+  await until('the list is empty', async () => (await page.locator('tbody tr').count()) === 0);
+  check((await focused()) !== 'BODY', 'the focus is not lost with the row');
+
+  for (const [hash, view] of [['#/jobs/%', 'jobs'], ['#/constructor', 'uploads'], ['#/__proto__', 'uploads'], ['#', 'uploads']]) {
+    await page.goto(`${line.base}/${hash}`);
+    await until(`${hash} shows ${view}`, () => page.evaluate((name) => document.querySelector('nav [aria-current]')?.dataset.view === name && document.querySelector('main .view') !== null, view), 10);
+    await page.keyboard.press('Escape');
+  }
+  check.equal(context.amiss, []);
+}
+
+/** The pictures of the README and of docs/page.md, into WEB_SHOTS; no suite runs it. */
+export async function pictures({ atEnd }) {
+  const server = await Server.start();
+  atEnd(() => server.kill());
+  const line = await Line.before(server);
+  atEnd(() => line.close());
+  const context = await browser({ viewport: { width: 1120, height: 830 } });
+  atEnd(() => context.close());
+  const page = await open(context, line.base);
+  const jobData = JSON.stringify({ name: 'windows-server-2022', url: 'upload://windows-server-2022.raw', format: 'raw' });
+  const { inventory } = await server.call('POST', '/zstack/v1/longjobs', {
+    params: { jobName: 'APIAddImageMsg', name: 'windows-server-2022', jobData }, systemTags: ['uploadImage::left', `imageSize::${64 * MIB}`] });
+  const head = Buffer.alloc(22 * MIB);
+  await fetch(JSON.parse(inventory.jobResult).inventory.backupStorageRefs[0].installPath, { method: 'PUT', body: head, headers: { 'Content-Range': `bytes 0-${head.length - 1}/${64 * MIB}` } });
+  await page.setInputFiles('#files', [file('debian-12-generic-amd64.raw', 700 * MIB), file('alpine-virt-3.20.raw', 3 * MIB)]);
+  await phaseIs(page, 'ready', 60, 1);
+  line.rate = 9 * MIB;
+  await page.waitForTimeout(20_000);
+  for (const scheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.waitForTimeout(1500);
+    await page.screenshot({ path: join(process.env.WEB_SHOTS, `page-${scheme}.png`) });
+  }
+  check((await stored(server)) > 0);
+}
