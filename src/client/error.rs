@@ -52,6 +52,28 @@ pub enum ClientError {
         /// The job that holds the older bytes.
         job: String,
     },
+    /// The file is not what its unfinished upload was begun with. Nothing was sent.
+    #[error(
+        "{path} is not what its upload was begun with: {what}. Nothing was sent, and job {job} keeps what it has. Choose: \
+         put the file back as it was and run the same command; or add `--changed anew`, which gives that job up and sends \
+         the file as it is now{}.",
+        if *time_only {
+            "; or, if its content is the same, `--changed same`, which goes on and compares the digests of the whole at the end"
+        } else {
+            ""
+        },
+        path = path.display()
+    )]
+    FileDiffers {
+        /// Which file.
+        path: PathBuf,
+        /// What differs, in words.
+        what: String,
+        /// The job that was begun with the older file.
+        job: String,
+        /// Whether its modification time is all that differs, as far as can be seen.
+        time_only: bool,
+    },
     /// No valid session, or no right.
     #[error("{words}")]
     Auth {
@@ -126,7 +148,10 @@ impl ClientError {
     /// What kind of end it is.
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::Usage { .. } | Self::File { .. } | Self::FileChanged { .. } => ErrorKind::Usage,
+            Self::Usage { .. }
+            | Self::File { .. }
+            | Self::FileChanged { .. }
+            | Self::FileDiffers { .. } => ErrorKind::Usage,
             Self::Auth { .. } => ErrorKind::Auth,
             Self::Space { .. } => ErrorKind::Space,
             Self::GaveUp { .. } | Self::Suspended { .. } | Self::Transient { .. } => {

@@ -8,6 +8,8 @@
 
 mod admin;
 mod bench;
+mod changed;
+mod codes;
 mod commands;
 mod download;
 mod inspect;
@@ -16,6 +18,8 @@ mod relay;
 mod resume;
 mod run;
 mod schedule;
+mod schema;
+mod secrets;
 mod server;
 mod setup;
 mod sources;
