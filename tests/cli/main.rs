@@ -14,6 +14,7 @@ mod commands;
 mod download;
 mod inspect;
 mod kills;
+mod recording;
 mod relay;
 mod resume;
 mod run;

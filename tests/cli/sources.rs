@@ -118,7 +118,7 @@ fn a_rate_is_kept_over_all_slices() {
 #[test]
 fn so_many_slices_are_sent_at_once_as_was_asked_for() {
     let world = World::slow(4 * MIB);
-    let mut most = |parallel: &str, length: u64| {
+    let most = |parallel: &str, length: u64| {
         let file = world.file("disk.raw", length);
         world.relay.most_open();
         let upload =
