@@ -216,16 +216,27 @@ fn with_cause(outer: &str, error: &reqwest::Error) -> String {
 }
 
 fn is_tls(error: &reqwest::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if cause.is::<rustls::Error>() {
-            return true;
-        }
-        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some() {
-            return true;
-        }
-        source = cause.source();
+    std::error::Error::source(error).is_some_and(is_of_tls)
+}
+
+/// An I/O error names the source of what it holds, not what it holds, and may hold another: each layer is looked into.
+fn is_of_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let held = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    cause.is::<rustls::Error>()
+        || held.is_some_and(|held| is_of_tls(held))
+        || cause.source().is_some_and(is_of_tls)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_tls_is_known_under_any_number_of_layers() {
+        let tls = || rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        assert!(is_of_tls(&tls()));
+        assert!(is_of_tls(&io::Error::other(tls())));
+        assert!(is_of_tls(&io::Error::other(io::Error::other(tls()))));
+        assert!(!is_of_tls(&io::Error::other(io::Error::other("reset"))));
     }
-    false
 }

@@ -189,7 +189,9 @@ fn a_client_goes_on_from_where_another_has_brought_it() {
     assert!(moved >= 12 * MIB && moved > confirmed(&first), "the server has moved on");
 
     let mut running = world.start(UPLOAD);
-    running.wait_stored(moved + MIB);
+    running.wait_for(|event| {
+        event["event"] == "progress" && event["storedBytes"].as_u64().unwrap() > moved
+    });
     let third = running.kill();
     assert_eq!(third.event("located")["jobUuid"], first.event("located")["jobUuid"]);
     let shown = third.events().into_iter().find(|event| event["event"] == "progress").unwrap();

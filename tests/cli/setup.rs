@@ -71,7 +71,7 @@ fn of_another_time() -> u16 {
                 let mut begun = [0; 4096];
                 while let Ok(1..) = stream.read(&mut begun) {
                     let answer = "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 2015 00:00:00 GMT\r\n\
-                                  Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+                                  Content-Type: application/json\r\nContent-Length: 14\r\n\r\n{\"ready\":true}";
                     let _ = stream.write_all(answer.as_bytes());
                 }
             });
