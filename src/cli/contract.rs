@@ -149,6 +149,7 @@ fn said() -> [Vec<Said>; 2] {
         let maybe = some.then(text);
         vec![
             Said::Error { exit_code: 2, words: text() },
+            Said::Total { files: 2, ready: 1, failed: 1, bytes: 2, ready_bytes: 1 },
             Said::Interrupted {
                 job_uuid: maybe.clone(),
                 suspended: true,
@@ -180,9 +181,10 @@ const fn samples(event: &Event, said: &Said) -> (usize, usize) {
     };
     let saids = match said {
         Said::Error { .. }
+        | Said::Total { .. }
         | Said::Interrupted { .. }
         | Said::Downloaded { .. }
-        | Said::Job { .. } => 4,
+        | Said::Job { .. } => 5,
     };
     (events, saids)
 }

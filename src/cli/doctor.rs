@@ -237,14 +237,14 @@ async fn space(api: &Api, policy: &Policy, found: &mut Findings) {
         let words = "the server does not tell how much room it has".to_owned();
         return found.warn("space", words, next);
     };
-    let words = format!(
-        "{} of {} are free",
-        out::size(storage.available_capacity),
-        out::size(storage.total_capacity)
-    );
-    if storage.available_capacity == 0 {
+    room(storage.available_capacity, storage.total_capacity, next, found);
+}
+
+fn room(available: u64, total: u64, next: &str, found: &mut Findings) {
+    let words = format!("{} of {} are free", out::size(available), out::size(total));
+    if available == 0 {
         found.fail("space", &ClientError::Space { words }, next);
-    } else if storage.available_capacity < ROOM_BYTES_MIN {
+    } else if available < ROOM_BYTES_MIN {
         found.warn("space", words, next);
     } else {
         found.ok("space", words);
@@ -297,6 +297,24 @@ mod tests {
             let check = &found.checks[0];
             assert_eq!((check.status, found.code), (status, exit::OK), "{ahead:?}");
             assert!(check.words.contains(words), "{check:?}");
+            assert_eq!(check.next.is_some(), status != Status::Ok);
+        }
+    }
+
+    #[test]
+    fn a_full_server_is_a_failure_and_little_room_a_warning() {
+        let gib = 1 << 30;
+        for (available, status, code) in [
+            (0, Status::Fail, 4),
+            (1, Status::Warn, exit::OK),
+            (10 * gib - 1, Status::Warn, exit::OK),
+            (10 * gib, Status::Ok, exit::OK),
+        ] {
+            let mut found = findings();
+            room(available, 100 * gib, "ask", &mut found);
+            let check = &found.checks[0];
+            assert_eq!((check.name, check.status, found.code), ("space", status, code));
+            assert!(check.words.ends_with("of 100.00 GiB are free"), "{check:?}");
             assert_eq!(check.next.is_some(), status != Status::Ok);
         }
     }

@@ -14,7 +14,7 @@ use super::{
     Connection, exit,
     jobs::{Act, List, One},
     out,
-    progress::{Progress, Show},
+    progress::{Among, Progress, Show},
     said::Said,
     verify::{self, Verify},
 };
@@ -181,7 +181,7 @@ impl Download {
         let image = download::find_image(api, &policy, &silent(), &self.uuid).await?;
         let target = self.output.unwrap_or_else(|| default_target(&image));
         let name = target.display().to_string();
-        let progress = Progress::new(self.show, &name);
+        let progress = Progress::new(self.show, &name, Among::ALONE);
         let (events, stop) = (progress.sink(), CancellationToken::new());
         let theirs = stop.clone();
         let watch = super::on_interrupt(move || theirs.cancel());

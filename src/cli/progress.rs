@@ -1,6 +1,7 @@
 //! Shows the events of the client: bars on a terminal, lines elsewhere, JSON for scripts, or nothing.
 
 use std::{
+    fmt::Write,
     io::IsTerminal,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -15,7 +16,7 @@ use crate::client::events::{Event, Phase, Sink};
 /// Between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 const SENDING: &str =
-    "{prefix:.bold} {msg:11} [{bar:28}] {percent:>3}% {bytes}/{total_bytes} {rate} ETA {eta}";
+    "{prefix:.bold} {msg:11} [{bar:28}] {percent:>3}% {bytes}/{total_bytes} {rate} ETA {eta}{all}";
 const WORKING: &str = "{prefix:.bold} {msg:11} [{bar:28}] {percent:>3}%";
 const WAITING: &str = "{prefix:.bold} {spinner} {wide_msg}";
 
@@ -30,14 +31,44 @@ pub struct Show {
     pub json: bool,
 }
 
+/// A file's place among those of the command.
+#[derive(Debug, Clone, Copy)]
+pub struct Among {
+    /// Its number, from 1.
+    pub number: usize,
+    /// How many there are.
+    pub of: usize,
+    /// Bytes of those before it.
+    pub before_bytes: u64,
+    /// Bytes of all.
+    pub all_bytes: u64,
+}
+
+impl Among {
+    /// The only one.
+    pub const ALONE: Self = Self { number: 1, of: 1, before_bytes: 0, all_bytes: 0 };
+
+    /// How the file is called where there are several.
+    fn title(self, name: &str) -> String {
+        if self.of > 1 { format!("[{}/{}] {name}", self.number, self.of) } else { name.to_owned() }
+    }
+
+    /// How far all files are, with so many bytes of this one; nothing where it is the only one.
+    fn percent_of_all(self, bytes: u64) -> Option<u64> {
+        let moved = self.before_bytes.saturating_add(bytes).min(self.all_bytes);
+        (self.of > 1).then(|| moved.saturating_mul(100) / self.all_bytes.max(1))
+    }
+}
+
 enum Face {
-    Bar(ProgressBar),
+    Bar(ProgressBar, Among),
     Lines(Lines),
     Json,
     Quiet,
 }
 
 struct Lines {
+    among: Among,
     begun: Instant,
     first_bytes: Option<u64>,
     shown: Option<Instant>,
@@ -50,8 +81,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// For a transfer called `name`.
-    pub fn new(show: Show, name: &str) -> Self {
+    /// For a transfer called `name`, among others.
+    pub fn new(show: Show, name: &str, among: Among) -> Self {
         let face = if show.json {
             Face::Json
         } else if show.quiet {
@@ -60,11 +91,12 @@ impl Progress {
             && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
         {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            bar.set_prefix(out::printable(name));
+            bar.set_prefix(out::printable(&among.title(name)));
             bar.enable_steady_tick(Duration::from_millis(200));
-            Face::Bar(bar)
+            Face::Bar(bar, among)
         } else {
             Face::Lines(Lines {
+                among,
                 begun: Instant::now(),
                 first_bytes: None,
                 shown: None,
@@ -80,7 +112,7 @@ impl Progress {
         Arc::new(move |event| {
             let mut face = face.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             match &mut *face {
-                Face::Bar(bar) => on_bar(bar, event),
+                Face::Bar(bar, among) => on_bar(bar, *among, event),
                 Face::Lines(lines) => lines.on(event),
                 Face::Json => out::say_json(event),
                 Face::Quiet => {}
@@ -91,13 +123,13 @@ impl Progress {
     /// Takes the bar away, so that what is said next stands alone.
     pub fn done(&self) {
         let face = self.face.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Face::Bar(bar) = &*face {
+        if let Face::Bar(bar, _) = &*face {
             bar.finish_and_clear();
         }
     }
 }
 
-fn style(template: &str) -> ProgressStyle {
+fn style(template: &str, among: Among) -> ProgressStyle {
     // NO_COLOR and streams without colours are respected by the console library underneath.
     let style =
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -110,10 +142,16 @@ fn style(template: &str) -> ProgressStyle {
             indicatif::HumanBytes(Duration::from_secs_f64(whole.min(1e15)).as_secs())
         );
     };
-    style.with_key("rate", rate).progress_chars("=> ")
+    let all = move |state: &indicatif::ProgressState, text: &mut dyn std::fmt::Write| {
+        if let Some(percent) = among.percent_of_all(state.pos()) {
+            let _ = write!(text, ", all {percent}%");
+        }
+    };
+    style.with_key("rate", rate).with_key("all", all).progress_chars("=> ")
 }
 
-fn on_bar(bar: &ProgressBar, event: &Event) {
+fn on_bar(bar: &ProgressBar, among: Among, event: &Event) {
+    let style = |template| style(template, among);
     match event {
         Event::Phase { phase, percent } => {
             if matches!(phase, Phase::Sending | Phase::Receiving) {
@@ -158,7 +196,7 @@ impl Lines {
     fn on(&mut self, event: &Event) {
         match event {
             Event::Opened { file, length } => {
-                out::complain(&format!("{file}: {}", out::size(*length)));
+                out::complain(&format!("{}: {}", self.among.title(file), out::size(*length)));
             }
             Event::Phase { phase, percent } => {
                 let same = self.phase.is_some_and(|(last, _)| last == *phase);
@@ -174,7 +212,11 @@ impl Lines {
                 let first = *self.first_bytes.get_or_insert(*stored_bytes);
                 if self.is_time() {
                     self.shown = Some(Instant::now());
-                    out::complain(&line(self.begun.elapsed(), first, *moved_bytes, *length));
+                    let mut text = line(self.begun.elapsed(), first, *moved_bytes, *length);
+                    if let Some(percent) = self.among.percent_of_all(*moved_bytes) {
+                        let _ = write!(text, "; {percent} % of all files");
+                    }
+                    out::complain(&text);
                 }
             }
             Event::Located { resumed: true, stored_bytes, .. } => {
@@ -230,6 +272,17 @@ mod tests {
         assert_eq!(text, "60 % (60.00 MiB of 100.00 MiB), 1.00 MiB/s, 40 seconds left");
         let text = line(Duration::ZERO, 0, 0, 0);
         assert_eq!(text, "0 % (0 B of 0 B), 0 B/s");
+    }
+
+    #[test]
+    fn the_total_counts_the_files_before_and_is_for_several() {
+        let second = Among { number: 2, of: 3, before_bytes: 100, all_bytes: 400 };
+        assert_eq!((second.percent_of_all(0), second.percent_of_all(200)), (Some(25), Some(75)));
+        assert_eq!(second.percent_of_all(9999), Some(100), "a file that grew");
+        assert_eq!(second.title("a.raw"), "[2/3] a.raw");
+        assert_eq!((Among::ALONE.percent_of_all(5), &*Among::ALONE.title("a")), (None, "a"));
+        let empty = Among { number: 1, of: 2, before_bytes: 0, all_bytes: 0 };
+        assert_eq!(empty.percent_of_all(0), Some(0));
     }
 
     #[test]

@@ -15,6 +15,19 @@ pub enum Said {
         /// What happened, what is kept, what to do next.
         words: String,
     },
+    /// Where a command with several files stands: before each of them, and once more at the end.
+    Total {
+        /// How many there are.
+        files: usize,
+        /// How many are images.
+        ready: usize,
+        /// How many are not and will not be without another try.
+        failed: usize,
+        /// Bytes of all files, as far as they could be read.
+        bytes: u64,
+        /// Bytes of those that are images.
+        ready_bytes: u64,
+    },
     /// Somebody pressed Ctrl-C.
     Interrupted {
         /// The job, if there is one already.

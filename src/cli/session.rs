@@ -4,12 +4,15 @@ use std::{
     collections::BTreeMap,
     fs,
     io::Write,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+
+/// Bits of a mode by which anybody but the owner reads or writes.
+const OTHERS: u32 = 0o066;
 
 /// Without a login and without a setting.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
@@ -54,9 +57,18 @@ fn file(folder: &Path) -> PathBuf {
 }
 
 impl Sessions {
-    /// What is kept in `folder`; nothing if there is no file.
+    /// What is kept in `folder`; nothing if there is no file. Refuses a file that others may read or write.
     pub fn load(folder: &Path) -> Result<Self> {
         let path = file(folder);
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.mode() & OTHERS != 0 => bail!(
+                "{path} can be read by others of this machine (mode {mode:03o}): whoever has read it can act as you. Nothing was \
+                 sent. Run `chmod 600 {path}`; if somebody may have read it, `longshore logout` and log in again",
+                path = path.display(),
+                mode = metadata.mode() & 0o777
+            ),
+            Ok(_) | Err(_) => {} // What cannot be read is told below.
+        }
         match fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text).with_context(|| {
                 format!("{} is damaged; remove it and log in again", path.display())
@@ -113,6 +125,21 @@ mod tests {
         assert_eq!(again.server(None), "http://h");
         assert_eq!(again.server(Some("http://other/")), "http://other");
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "no draft stays behind");
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_or_write_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        Sessions::default().save(root.path()).unwrap();
+        for (mode, refused) in
+            [(0o600, false), (0o400, false), (0o640, true), (0o604, true), (0o620, true)]
+        {
+            fs::set_permissions(file(root.path()), fs::Permissions::from_mode(mode)).unwrap();
+            let loaded = Sessions::load(root.path());
+            assert_eq!(loaded.is_err(), refused, "{mode:o}");
+            let words = loaded.err().map(|error| error.to_string()).unwrap_or_default();
+            assert_eq!(words.contains("chmod 600"), refused, "{words}");
+        }
     }
 
     #[test]

@@ -19,7 +19,10 @@ use super::{
 };
 use crate::{
     domain::{image_id::ImageId, job::ADD_IMAGE_JOB, tag::hex},
-    wire::native::{ImageInspection, JobHistory},
+    wire::{
+        native::{ImageInspection, JobHistory},
+        page::{SampleDigest, Samples},
+    },
 };
 
 /// One path segment: everything but RFC 3986's unreserved characters is escaped.
@@ -254,6 +257,13 @@ impl Api {
     pub async fn expunge_image(&self, uuid: &str) -> Result<(), ClientError> {
         let path = format!("images/{}?deleteMode=Enforcing", segment(uuid));
         self.call(Method::DELETE, &path, None).await.map(drop)
+    }
+
+    /// Digests of a few blocks of what the server has of the upload that makes this image; none of an upload without a byte.
+    pub async fn samples(&self, image_uuid: &str) -> Result<Vec<SampleDigest>, ClientError> {
+        let url = self.url(&format!("v1/images/{}/samples", segment(image_uuid)))?;
+        let (_, answer, _) = exchange(self.request(Method::GET, url)).await?;
+        whole::<Samples>(answer).map(|answer| answer.samples)
     }
 
     /// A synchronous question.

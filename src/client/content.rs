@@ -115,6 +115,26 @@ impl Content {
         &self.path
     }
 
+    /// When the file was written to last: seconds and nanoseconds since the epoch. `None` of a stream.
+    pub const fn modified(&self) -> Option<(i64, i64)> {
+        match &self.origin {
+            Origin::File { modified, .. } => Some(*modified),
+            Origin::Stream(_) => None,
+        }
+    }
+
+    /// SHA-256 of a range of the file, lower-case hex; empty of a stream, which cannot go back. Blocks.
+    pub fn sha256_of(&self, range: ByteRange) -> Result<String, ClientError> {
+        let Some(file) = self.file() else { return Ok(String::new()) };
+        let length = usize::try_from(range.len()).map_err(|_| {
+            self.failed("read so much at once of it", std::io::ErrorKind::OutOfMemory.into())
+        })?;
+        let mut buffer = vec![0; length];
+        let read = file.read_exact_at(&mut buffer, range.start);
+        read.map_err(|source| self.failed("read it", source))?;
+        Ok(hex(&Sha256::digest(&buffer)))
+    }
+
     /// What differs from when the file was opened, if anything. Blocks.
     pub fn change(&self) -> Result<Option<&'static str>, ClientError> {
         let (file, before) = match &self.origin {

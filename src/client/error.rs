@@ -52,6 +52,28 @@ pub enum ClientError {
         /// The job that holds the older bytes.
         job: String,
     },
+    /// The file is not what its unfinished upload was begun with. Nothing was sent.
+    #[error(
+        "{path} is not what its upload was begun with: {what}. Nothing was sent, and job {job} keeps what it has. Choose: \
+         put the file back as it was and run the same command; or add `--changed anew`, which gives that job up and sends \
+         the file as it is now{}.",
+        if *time_only {
+            "; or, if its content is the same, `--changed same`, which goes on and compares the digests of the whole at the end"
+        } else {
+            ""
+        },
+        path = path.display()
+    )]
+    FileDiffers {
+        /// Which file.
+        path: PathBuf,
+        /// What differs, in words.
+        what: String,
+        /// The job that was begun with the older file.
+        job: String,
+        /// Whether its modification time is all that differs, as far as can be seen.
+        time_only: bool,
+    },
     /// No valid session, or no right.
     #[error("{words}")]
     Auth {
@@ -126,7 +148,10 @@ impl ClientError {
     /// What kind of end it is.
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::Usage { .. } | Self::File { .. } | Self::FileChanged { .. } => ErrorKind::Usage,
+            Self::Usage { .. }
+            | Self::File { .. }
+            | Self::FileChanged { .. }
+            | Self::FileDiffers { .. } => ErrorKind::Usage,
             Self::Auth { .. } => ErrorKind::Auth,
             Self::Space { .. } => ErrorKind::Space,
             Self::GaveUp { .. } | Self::Suspended { .. } | Self::Transient { .. } => {
@@ -191,16 +216,27 @@ fn with_cause(outer: &str, error: &reqwest::Error) -> String {
 }
 
 fn is_tls(error: &reqwest::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if cause.is::<rustls::Error>() {
-            return true;
-        }
-        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some() {
-            return true;
-        }
-        source = cause.source();
+    std::error::Error::source(error).is_some_and(is_of_tls)
+}
+
+/// An I/O error names the source of what it holds, not what it holds, and may hold another: each layer is looked into.
+fn is_of_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let held = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    cause.is::<rustls::Error>()
+        || held.is_some_and(|held| is_of_tls(held))
+        || cause.source().is_some_and(is_of_tls)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_tls_is_known_under_any_number_of_layers() {
+        let tls = || rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        assert!(is_of_tls(&tls()));
+        assert!(is_of_tls(&io::Error::other(tls())));
+        assert!(is_of_tls(&io::Error::other(io::Error::other(tls()))));
+        assert!(!is_of_tls(&io::Error::other(io::Error::other("reset"))));
     }
-    false
 }

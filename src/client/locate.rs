@@ -6,12 +6,14 @@ use tokio::time::Instant;
 
 use super::{
     api::{Api, JobAction, segment},
+    changed::{self, Difference, IfChanged},
     compare::{announce, ended_as, file_as_declared, finish_with_events},
     content::{BackgroundDigests, Content},
     error::ClientError,
     events::{Event, Sink},
     records::{ImageView, NewImage, UploadDetails},
     retry::{Policy, Trouble, millis, patiently},
+    sender::{Sender, Verdict},
     uploader::ReadyImage,
 };
 use crate::{domain::image_id::ImageId, wire::native::StateName};
@@ -20,6 +22,9 @@ use crate::{domain::image_id::ImageId, wire::native::StateName};
 const ABSENT_MAX: u32 = 3;
 /// Between two looks for a job that was just submitted.
 const ABSENT_PAUSE: Duration = Duration::from_millis(300);
+
+/// Asking for a state sends nothing that could fall silent.
+const SILENCE_MAX: Duration = Duration::from_mins(1);
 
 /// Where the bytes of a file go.
 #[derive(Debug, Clone)]
@@ -38,16 +43,23 @@ pub(super) enum Located {
     Image(ReadyImage),
 }
 
+/// What is looked for.
+pub(super) struct Wanted<'a> {
+    pub(super) content: &'a Arc<Content>,
+    pub(super) image_id: &'a ImageId,
+    pub(super) image: &'a NewImage,
+    pub(super) file_name: &'a str,
+    pub(super) if_changed: IfChanged,
+}
+
 /// Finds or makes the job of a file.
 pub(super) async fn locate(
     api: &Api,
     policy: &Policy,
     events: &Sink,
-    content: &Arc<Content>,
-    image_id: &ImageId,
-    image: &NewImage,
-    file_name: &str,
+    wanted: &Wanted<'_>,
 ) -> Result<Located, ClientError> {
+    let Wanted { content, image_id, image, file_name, .. } = *wanted;
     let mut trouble = Trouble::default();
     let mut submitted: Option<String> = None;
     let mut absent = 0;
@@ -60,6 +72,19 @@ pub(super) async fn locate(
             }
             (Some(found), _) => {
                 let resumed = submitted.is_none();
+                if resumed
+                    && let Some(other) = other_content(api, content, &found).await?
+                    && other
+                        .decide(
+                            wanted.if_changed,
+                            content.path(),
+                            &found.long_job_uuid,
+                            (api, policy, events),
+                        )
+                        .await?
+                {
+                    continue;
+                }
                 return take_up(api, policy, events, image_id, found, resumed)
                     .await
                     .map(Located::Job);
@@ -90,6 +115,27 @@ pub(super) async fn locate(
         events(&Event::Waiting { why: transient, wait_ms: millis(wait) });
         tokio::time::sleep(wait).await;
     }
+}
+
+/// Whether the file is another than the one that an upload of this name was begun with: by the length that was announced, and by
+/// samples of what was sent. A server that does not answer these questions is no reason to stop.
+async fn other_content(
+    api: &Api,
+    content: &Arc<Content>,
+    found: &UploadDetails,
+) -> Result<Option<Difference>, ClientError> {
+    if content.file().is_none() {
+        return Ok(None);
+    }
+    let url = &found.image_upload_url;
+    let sender = Sender::new(url, Arc::clone(content), &found.long_job_uuid, SILENCE_MAX)?;
+    if let Verdict::Stored(state) = sender.state().await
+        && let Some(length) = state.length.filter(|&length| length != content.size())
+    {
+        let what = format!("its size was {length} bytes and is {}", content.size());
+        return Ok(Some(Difference::of_content(what)));
+    }
+    changed::differs(api, content, &found.image_uuid).await
 }
 
 /// Finds out what became of a job whose upload URL leads nowhere. With `fruitless` a second URL of it led nowhere too.

@@ -1,6 +1,6 @@
 //! The upload client as a library: no terminal output, everything a person should see is an [`events::Event`].
 //!
-//! An upload belongs to the server: the client keeps no file of its own. It names its file by a [`fingerprint`], asks
+//! An upload belongs to the server: the client needs no file of its own. It names its file by a [`fingerprint`], asks
 //! the server what is missing under that name, and sends exactly that. So the same call resumes after a crash of the
 //! client, after a restart of the server, and on another machine.
 //!
@@ -29,6 +29,7 @@
 //!   nothing has moved for as long as the [`retry::Policy`] allows. Every wait is an event.
 //! - **Errors are by what a caller can do**: [`error::ErrorKind`]. After `Resumable` the same call goes on; nothing that
 //!   the server has stored is lost after any of them.
+//! - **A file that has changed** since its upload was begun is refused before a byte is sent, by [`changed`].
 //! - **Stopping**: [`uploader::Uploader::suspend`] from anywhere ends a running call, which suspends its job. Dropping the
 //!   future stops it too; the server then suspends the job by itself.
 //! - **Limits**: memory is `parallel * slice_bytes_max` for a file, twice that for a stream; [`rate::RateLimit`] bounds the
@@ -38,6 +39,7 @@
 //! runtime with time and I/O enabled is needed. `examples/upload.rs` is a whole program.
 
 pub mod api;
+pub mod changed;
 mod compare;
 pub mod content;
 pub mod download;

@@ -314,6 +314,12 @@ fn control(service: &mut Service, head: &Head, path: &str, body: &[u8], base: &s
             let content = service.earlier.as_ref().unwrap_or(&service.image_content);
             ok(&json!({"inventories": [image(content)]}))
         }
+        ("GET", "/v1/images/img1/samples") => {
+            let end = service.stored.iter().take_while(|&&stored| stored).count();
+            let sha256 = hex(&sha2::Sha256::digest(&service.bytes[..end]));
+            let sample = json!({"start": 0, "end": end, "sha256": sha256});
+            ok(&json!({"samples": if end == 0 { Vec::new() } else { vec![sample] }}))
+        }
         ("GET", "/images/img1/content") => {
             let text = service.image_content[head.from..].to_vec();
             let total = service.image_content.len();

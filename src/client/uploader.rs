@@ -7,12 +7,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     api::{Api, JobAction},
+    changed::{IfChanged, Noted, Notes},
     compare::{announce, as_declared, compare, ended_as, finish_with_events},
     content::{BackgroundDigests, Content},
     error::ClientError,
     events::{Event, Phase, Sink},
     fingerprint,
-    locate::{Located, locate, relocate},
+    locate::{Located, Wanted, locate, relocate},
     rate::RateLimit,
     records::NewImage,
     retry::{Policy, Trouble, millis, patiently},
@@ -42,6 +43,10 @@ pub struct UploadOptions {
     pub rate: Option<Arc<RateLimit>>,
     /// The name by which the server finds the upload; by the content of the file if none is given.
     pub image_id: Option<ImageId>,
+    /// What to do with a file that is not what its unfinished upload was begun with.
+    pub if_changed: IfChanged,
+    /// Where to note what an upload was begun with, so that a change between two calls is seen; without it samples alone show one.
+    pub notes: Option<Notes>,
     /// When to try again and when to give up.
     pub policy: Policy,
 }
@@ -55,6 +60,8 @@ impl UploadOptions {
             verify: true,
             rate: None,
             image_id: None,
+            if_changed: IfChanged::Refuse,
+            notes: None,
             policy: Policy::giving_up_after(Duration::from_mins(10)),
         }
     }
@@ -121,9 +128,13 @@ impl Uploader {
 
     /// Uploads a file, or goes on with its upload, until the image is Ready and, where asked, its digests are compared.
     pub async fn upload(&self, path: &Path, image: &NewImage) -> Result<Outcome, ClientError> {
-        let (content, image_id) = self.open(path).await?;
+        let (content, image_id, noted) = self.open(path).await?;
         let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        self.send_all(content, image_id, &file_name, image).await
+        let end = self.send_all(content, image_id, &file_name, image, noted.clone()).await;
+        if let (Ok(Outcome::Ready(_)), Some(noted)) = (&end, noted) {
+            let _ = tokio::task::spawn_blocking(move || noted.forget()).await;
+        }
+        end
     }
 
     /// Uploads `size` bytes of a reader under `image_id`. What is not durable on the server yet is held in memory: at most
@@ -138,7 +149,7 @@ impl Uploader {
     ) -> Result<Outcome, ClientError> {
         let content = Arc::new(Content::stream(reader, size)?);
         (self.events)(&Event::Opened { file: "-".to_owned(), length: size });
-        self.send_all(content, image_id, "stdin", image).await
+        self.send_all(content, image_id, "stdin", image, None).await
     }
 
     async fn send_all(
@@ -147,20 +158,21 @@ impl Uploader {
         image_id: ImageId,
         file_name: &str,
         image: &NewImage,
+        noted: Option<Noted>,
     ) -> Result<Outcome, ClientError> {
+        let if_changed = self.options.if_changed;
+        let wanted =
+            Wanted { content: &content, image_id: &image_id, image, file_name, if_changed };
         let located = tokio::select! {
             () = self.stop.cancelled() => return Ok(stopped_before_the_job()),
-            located = locate(&self.api, &self.options.policy, &self.events, &content,
-                &image_id, image, file_name) => located?,
+            located = self.find(&wanted, noted) => located?,
         };
-        let job = match located {
+        let mut job = match located {
             Located::Job(job) => job,
             Located::Image(ready) => return Ok(Outcome::Ready(ready)),
         };
         let digests = self.options.verify.then(|| BackgroundDigests::start(&content));
-        let mut job = job;
-        let mut sent_bytes = 0;
-        let mut fruitless = 0;
+        let (mut sent_bytes, mut fruitless) = (0, 0);
         loop {
             let silence = self.options.silence_max;
             let sender =
@@ -210,11 +222,35 @@ impl Uploader {
         }
     }
 
-    async fn open(&self, path: &Path) -> Result<(Arc<Content>, ImageId), ClientError> {
+    /// Finds or makes the job, after a look whether the file is what an earlier call has begun with.
+    async fn find(
+        &self,
+        wanted: &Wanted<'_>,
+        noted: Option<Noted>,
+    ) -> Result<Located, ClientError> {
+        let calls = (&self.api, &self.options.policy, &self.events);
+        if let Some(noted) = &noted {
+            noted.check(wanted.if_changed, wanted.content.path(), calls).await?;
+        }
+        let located = locate(calls.0, calls.1, calls.2, wanted).await?;
+        if let (Located::Job(job), Some(noted)) = (&located, noted) {
+            let job = job.job_uuid.clone();
+            // Before the first byte is sent: a kill right after it must find the note.
+            let _ = tokio::task::spawn_blocking(move || noted.keep(&job)).await;
+        }
+        Ok(located)
+    }
+
+    async fn open(
+        &self,
+        path: &Path,
+    ) -> Result<(Arc<Content>, ImageId, Option<Noted>), ClientError> {
         (self.events)(&Event::Phase { phase: Phase::Fingerprint, percent: None });
         let (owned, given) = (path.to_path_buf(), self.options.image_id.clone());
+        let (kept_in, server) = (self.options.notes.clone(), self.api.server().to_owned());
         let read = tokio::task::spawn_blocking(move || {
             let content = Content::open(&owned)?;
+            let is_given = given.is_some();
             let image_id = match (given, content.file()) {
                 (Some(given), _) => given,
                 (None, Some(file)) => {
@@ -227,14 +263,16 @@ impl Uploader {
                     return Err(ClientError::Usage { words });
                 }
             };
-            Ok((Arc::new(content), image_id))
+            let noted = kept_in
+                .and_then(|place| Noted::read(&place, &server, &content, &image_id, is_given));
+            Ok((Arc::new(content), image_id, noted))
         });
         let stopped =
             |_| ClientError::Protocol { words: "reading the file was stopped".to_owned() };
-        let (content, image_id) = read.await.map_err(stopped)??;
+        let (content, image_id, noted) = read.await.map_err(stopped)??;
         let file = path.display().to_string();
         (self.events)(&Event::Opened { file, length: content.size() });
-        Ok((content, image_id))
+        Ok((content, image_id, noted))
     }
 
     async fn transfer(

@@ -8,14 +8,19 @@
 
 mod admin;
 mod bench;
+mod changed;
+mod codes;
 mod commands;
 mod download;
 mod inspect;
 mod kills;
+mod recording;
 mod relay;
 mod resume;
 mod run;
 mod schedule;
+mod schema;
+mod secrets;
 mod server;
 mod setup;
 mod sources;

@@ -60,11 +60,19 @@ impl Direction {
     }
 }
 
+/// Connections that are open now, and the most that ever were at once.
+#[derive(Default)]
+struct Open {
+    now: AtomicU64,
+    most: AtomicU64,
+}
+
 /// A relay; takes no more connections when dropped.
 pub(crate) struct Relay {
     pub(crate) port: u16,
     pub(crate) up: Arc<Direction>,
     pub(crate) down: Arc<Direction>,
+    open: Arc<Open>,
     stopped: Arc<AtomicBool>,
 }
 
@@ -74,7 +82,8 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (up, down) = (Arc::<Direction>::default(), Arc::<Direction>::default());
-        let stopped = Arc::new(AtomicBool::new(false));
+        let (stopped, open) = (Arc::new(AtomicBool::new(false)), Arc::<Open>::default());
+        let counted = Arc::clone(&open);
         let (theirs, up_too, down_too) = (stopped.clone(), up.clone(), down.clone());
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
@@ -83,11 +92,22 @@ impl Relay {
                 }
                 // While the server is down the client sees its connection close at once.
                 let Ok(server) = TcpStream::connect(("127.0.0.1", target)) else { continue };
-                pump(&client, &server, up_too.clone());
-                pump(&server, &client, down_too.clone());
+                let now = counted.now.fetch_add(1, Ordering::SeqCst) + 1;
+                counted.most.fetch_max(now, Ordering::SeqCst);
+                let over = Arc::clone(&counted);
+                pump(&client, &server, up_too.clone(), move || {
+                    over.now.fetch_sub(1, Ordering::SeqCst);
+                });
+                pump(&server, &client, down_too.clone(), || {});
             }
         });
-        Self { port, up, down, stopped }
+        Self { port, up, down, open, stopped }
+    }
+
+    /// The most connections that were open at once since the last call.
+    pub(crate) fn most_open(&self) -> u64 {
+        let now = self.open.now.load(Ordering::SeqCst);
+        self.open.most.swap(now, Ordering::SeqCst)
     }
 }
 
@@ -98,7 +118,12 @@ impl Drop for Relay {
     }
 }
 
-fn pump(from: &TcpStream, to: &TcpStream, direction: Arc<Direction>) {
+fn pump(
+    from: &TcpStream,
+    to: &TcpStream,
+    direction: Arc<Direction>,
+    over: impl FnOnce() + Send + 'static,
+) {
     let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
     thread::spawn(move || {
         let mut piece = vec![0; PIECE_BYTES];
@@ -110,5 +135,6 @@ fn pump(from: &TcpStream, to: &TcpStream, direction: Arc<Direction>) {
         }
         let _ = from.shutdown(Shutdown::Both);
         let _ = to.shutdown(Shutdown::Both);
+        over();
     });
 }

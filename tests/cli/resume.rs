@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     MIB,
-    run::{Ran, sum_of},
+    run::{Ran, Running, sum_of},
     world::World,
 };
 
@@ -163,8 +163,63 @@ fn another_machine_goes_on_where_the_first_stopped() {
     world.log_in(world.relay.port, "other");
     world.relay.up.limit(0);
     let command = world.command("other", ["upload", "--json", "elsewhere/kopie.img"]);
-    let second = crate::run::Running::start(command, "").end().ends(0);
+    let second = Running::start(command, "").end().ends(0);
     assert_eq!(second.event("located")["jobUuid"], first.event("located")["jobUuid"]);
     assert!(sent(&second.event("ready")) <= LENGTH - stored);
     assert_eq!(second.event("ready")["sha256"], sum_of("sha256sum", &copy));
+}
+
+/// The server has more than this client knows of: another one has gone on, and after that has finished.
+#[test]
+fn a_client_goes_on_from_where_another_has_brought_it() {
+    let world = World::slow(RATE);
+    let file = world.file("disk.raw", LENGTH);
+    let mut running = world.start(UPLOAD);
+    running.wait_stored(3 * MIB);
+    let first = running.kill();
+
+    fs::create_dir(world.path("elsewhere")).unwrap();
+    fs::copy(&file, world.path("elsewhere/disk.raw")).unwrap();
+    world.log_in(world.relay.port, "other");
+    let theirs = || world.command("other", UPLOAD.map(|arg| arg.replace("disk", "elsewhere/disk")));
+    let mut running = Running::start(theirs(), "");
+    running.wait_stored(12 * MIB);
+    let second = running.kill();
+    let moved = confirmed(&second);
+    assert!(moved >= 12 * MIB && moved > confirmed(&first), "the server has moved on");
+
+    let mut running = world.start(UPLOAD);
+    running.wait_for(|event| {
+        event["event"] == "progress" && event["storedBytes"].as_u64().unwrap() > moved
+    });
+    let third = running.kill();
+    assert_eq!(third.event("located")["jobUuid"], first.event("located")["jobUuid"]);
+    let shown = third.events().into_iter().find(|event| event["event"] == "progress").unwrap();
+    assert!(shown["storedBytes"].as_u64().unwrap() >= moved, "it begins there: {shown}");
+
+    world.relay.up.limit(0);
+    let fourth = Running::start(theirs(), "").end().ends(0).event("ready");
+    assert!(sent(&fourth) <= LENGTH - confirmed(&third), "{fourth}");
+    let before = world.relay.up.passed();
+    let last = world.run(UPLOAD).ends(0).event("ready");
+    assert_eq!((sent(&last), &last["imageUuid"]), (0, &fourth["imageUuid"]));
+    assert_eq!(last["sha256"], sum_of("sha256sum", &file));
+    assert!(world.relay.up.passed() - before < TALK, "the image was there already");
+}
+
+#[test]
+fn another_folder_is_the_same_file() {
+    let world = World::slow(RATE);
+    let file = world.file("disk.raw", LENGTH);
+    let mut running = world.start(UPLOAD);
+    running.wait_stored(6 * MIB);
+    let first = running.kill();
+    fs::create_dir_all(world.path("deep/er")).unwrap();
+    std::os::unix::fs::symlink(&file, world.path("deep/er/link.raw")).unwrap();
+    world.relay.up.limit(0);
+    let mut command = world.command("config", ["upload", "--json", "er/../er/link.raw"]);
+    command.current_dir(world.path("deep"));
+    let second = Running::start(command, "").end().ends(0);
+    assert_eq!(second.event("located")["jobUuid"], first.event("located")["jobUuid"]);
+    assert!(sent(&second.event("ready")) <= LENGTH - confirmed(&first));
 }

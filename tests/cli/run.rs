@@ -123,6 +123,11 @@ impl Running {
         self.wait_for(|event| event["storedBytes"].as_u64().is_some_and(|stored| stored >= bytes));
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ctrl-C.
     pub(crate) fn interrupt(&self) {
         signal(&self.child, Signal::INT);

@@ -31,18 +31,22 @@ pub(crate) struct Server {
     child: Child,
     data: PathBuf,
     level: String,
+    settings: Settings,
     log: Log,
     pub(crate) port: u16,
 }
+
+/// Variables with settings beside those of every test.
+pub(crate) type Settings = &'static [(&'static str, &'static str)];
 
 /// The lines that a server has written so far.
 type Log = Arc<Mutex<Vec<String>>>;
 
 impl Server {
-    pub(crate) fn with_log(data: &Path, port: u16, level: &str) -> Self {
+    pub(crate) fn with(data: &Path, port: u16, level: &str, settings: Settings) -> Self {
         let log = Log::default();
-        let child = spawn(data, port, level, &log);
-        Self { child, data: data.to_owned(), level: level.to_owned(), log, port }
+        let child = spawn(data, port, level, settings, &log);
+        Self { child, data: data.to_owned(), level: level.to_owned(), settings, log, port }
     }
 
     /// What it has written so far.
@@ -71,7 +75,7 @@ impl Server {
 
     /// Again over the same data on the same port.
     pub(crate) fn restart(&mut self) {
-        self.child = spawn(&self.data, self.port, &self.level, &self.log);
+        self.child = spawn(&self.data, self.port, &self.level, self.settings, &self.log);
     }
 }
 
@@ -81,7 +85,7 @@ impl Drop for Server {
     }
 }
 
-fn spawn(data: &Path, port: u16, level: &str, log: &Log) -> Child {
+fn spawn(data: &Path, port: u16, level: &str, settings: Settings, log: &Log) -> Child {
     let mut child = Command::new(env!("CARGO_BIN_EXE_longshore"))
         .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
         .arg(data)
@@ -89,6 +93,7 @@ fn spawn(data: &Path, port: u16, level: &str, log: &Log) -> Child {
         .env("LONGSHORE_ADMIN_PASSWORD", PASSWORD)
         .env("LONGSHORE_LOG_FILTER", level)
         .env("LONGSHORE_STORAGE__FREE_BYTES_MIN_PERCENT", "0")
+        .envs(settings.iter().copied())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()

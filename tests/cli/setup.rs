@@ -1,6 +1,10 @@
 //! What a person runs before or beside uploads: doctor, config show, completions, man.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    io::{Read, Write},
+    process::Command,
+};
 
 use serde_json::Value;
 
@@ -55,6 +59,35 @@ fn the_doctor_says_what_is_wrong_and_what_to_do() {
     world.server.kill();
     let words = world.run(["--server", server.as_str(), "doctor"]).ends(5).out;
     assert!(words.contains("FAIL  reach"), "{words}");
+}
+
+/// A server whose answers are from years ago.
+fn of_another_time() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let mut begun = [0; 4096];
+                while let Ok(1..) = stream.read(&mut begun) {
+                    let answer = "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 2015 00:00:00 GMT\r\n\
+                                  Content-Type: application/json\r\nContent-Length: 14\r\n\r\n{\"ready\":true}";
+                    let _ = stream.write_all(answer.as_bytes());
+                }
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn the_doctor_compares_the_clocks() {
+    let world = World::new();
+    let server = World::address(of_another_time());
+    let ran = world.run(["--server", &server, "doctor", "--no-speed", "--json"]).ends(0);
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(status(&report, "clock"), "warn", "{report}");
+    assert!(ran.out.contains("ahead of the server") && ran.out.contains("NTP"), "{}", ran.out);
 }
 
 #[test]
@@ -156,6 +189,8 @@ fn help_is_an_answer_and_a_wrong_option_a_usage_error() {
         "bench",
         "admin",
         "inspect",
+        "schedule",
+        "store",
         "doctor",
         "config",
         "completions",

@@ -116,6 +116,67 @@ fn a_rate_is_kept_over_all_slices() {
 }
 
 #[test]
+fn so_many_slices_are_sent_at_once_as_was_asked_for() {
+    let world = World::slow(4 * MIB);
+    let most = |parallel: &str, length: u64| {
+        let file = world.file("disk.raw", length);
+        world.relay.most_open();
+        let upload =
+            ["upload", "--json", "--slice-size", "512k", "--parallel", parallel, "disk.raw"];
+        let ready = world.run(upload).ends(0).event("ready");
+        assert_eq!(ready["sha256"], sum_of("sha256sum", &file));
+        world.relay.most_open()
+    };
+    // Control calls have one of their own.
+    let (one, four, eight) = (most("1", 4 * MIB), most("4", 4 * MIB + 1), most("8", 6 * MIB + 2));
+    assert!(
+        one <= 2 && (4..=5).contains(&four) && (8..=9).contains(&eight),
+        "{one} {four} {eight}"
+    );
+    world.run(["upload", "--parallel", "0", "disk.raw"]).ends(2).complains("1..=8");
+}
+
+#[test]
+fn the_whole_is_compared_unless_nobody_wants_that() {
+    let world = World::direct();
+    for (number, (more, verified)) in (1..).zip([
+        (&[][..], true),
+        (&["--verify"], true),
+        (&["--no-verify"], false),
+        (&["--no-verify", "--verify"], true),
+        (&["--verify", "--no-verify"], false),
+    ]) {
+        world.file("disk.raw", MIB + number);
+        let upload = [&["upload", "--json"], more, &["disk.raw"]].concat();
+        let ready = world.run(upload).ends(0).event("ready");
+        assert_eq!(ready["verified"], verified, "{more:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs qemu-img"]
+fn the_format_is_what_was_said_or_what_is_seen() {
+    let world = World::direct();
+    let made = Command::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2"])
+        .args([world.path("disk.raw").as_os_str(), "8M".as_ref()])
+        .status();
+    assert!(made.expect("qemu-img is installed").success());
+    let format = |name: &str, more: &[&str]| {
+        let upload = [&["upload", "--json", "--name", name], more, &["disk.raw"]].concat();
+        let ready = world.run(upload).ends(0).event("ready");
+        let image = ready["imageUuid"].as_str().unwrap();
+        world.json(["images", "show", "--json", image])["format"].clone()
+    };
+    assert_eq!(format("seen by the client", &[]), "qcow2", "not what its name says");
+    assert_eq!(format("seen by the server", &["--format", "auto"]), "qcow2");
+    assert_eq!(format("said", &["--format", "qcow2"]), "qcow2");
+    let wrong = ["upload", "--name", "wrong", "--format", "vmdk", "disk.raw"];
+    world.run(wrong).ends(7).complains("it was said to be vmdk, and its content is qcow2");
+    world.run(["upload", "--format", "floppy", "disk.raw"]).ends(2).complains("possible values");
+}
+
+#[test]
 fn a_name_of_ones_own_finds_the_upload() {
     let world = World::slow(4 * MIB);
     let file = world.file("disk.raw", 10 * MIB);
@@ -187,16 +248,22 @@ fn the_example_of_the_library_uploads() {
         .with_file_name("examples")
         .join("upload");
     if File::open(&example).is_err() {
-        println!("not run: {} is built by a whole `cargo test` only", example.display());
-        return;
+        // A whole `cargo test` has built it; a run of these tests alone has not.
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--locked", "--example", "upload"]);
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        build.current_dir(env!("CARGO_MANIFEST_DIR"));
+        assert!(build.status().expect("cargo is there").success());
     }
+    let source = include_str!("../../examples/upload.rs");
+    let main = source.lines().skip_while(|line| !line.starts_with("#[tokio::main]"));
+    assert!(main.count() <= 20, "twenty lines are what was promised");
     let world = World::direct();
     world.file("disk.raw", 3 * MIB);
-    let kept = fs::read_to_string(world.path("config/session.json")).unwrap();
-    let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
-    let session = kept["sessions"].as_object().unwrap().values().next().unwrap()["session"].clone();
     let mut command = Command::new(example);
     command.arg(World::address(world.server.port)).arg(world.path("disk.raw"));
-    command.env_clear().env("LONGSHORE_SESSION", session.as_str().unwrap());
+    command.env_clear().env("LONGSHORE_SESSION", world.session("config"));
     Running::start(command, "").end().ends(0).complains("Ready(ReadyImage");
 }

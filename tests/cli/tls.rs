@@ -151,6 +151,13 @@ fn a_first_try_with_a_certificate_of_its_own_lasts_over_a_restart() {
     stranger.env_remove("SSL_CERT_FILE");
     let said = Running::start(stranger, "").end();
     assert_ne!(said.code, Some(0));
+    let doctor = |command: Command, code| Running::start(command, "").end().ends(code).out;
+    let well = doctor(command(&["doctor", "--no-speed"]), 0);
+    assert!(well.contains("the connection is encrypted, the certificate trusted"), "{well}");
+    let mut stranger = command(&["doctor"]);
+    stranger.env_remove("SSL_CERT_FILE");
+    let ill = doctor(stranger, 7);
+    assert!(ill.contains("FAIL  tls") && ill.contains("update-ca-certificates"), "{ill}");
 
     let (port, before) = (server.port, fs::read(&cert).unwrap());
     drop(server);

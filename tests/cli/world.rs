@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::{
     relay::Relay,
     run::{Ran, Running, json},
-    server::{PASSWORD, Server, free_port},
+    server::{PASSWORD, Server, Settings, free_port},
 };
 
 pub(crate) struct World {
@@ -31,8 +31,19 @@ impl World {
 
     /// The same, and the server's log has lines of this level.
     pub(crate) fn with_log(level: &str) -> Self {
+        Self::with(level, &[])
+    }
+
+    /// A server with these settings, and a session straight to it.
+    pub(crate) fn with_settings(settings: Settings) -> Self {
+        let world = Self::with("info,actix_http::h1::dispatcher=off", settings);
+        world.log_in(world.server.port, "config");
+        world
+    }
+
+    fn with(level: &str, settings: Settings) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let server = Server::with_log(data.path(), free_port(), level);
+        let server = Server::with(data.path(), free_port(), level, settings);
         let relay = Relay::start(server.port);
         Self { folder: tempfile::tempdir().unwrap(), server, relay, data }
     }
@@ -105,6 +116,15 @@ impl World {
         let path = self.path(name);
         fs::write(&path, bytes(length)).unwrap();
         path
+    }
+
+    /// The session that the person of that folder holds for a server: a secret.
+    pub(crate) fn session(&self, config: &str) -> String {
+        let kept = fs::read_to_string(self.path(config).join("session.json")).unwrap();
+        let kept: Value = serde_json::from_str(&kept).unwrap();
+        let sessions = kept["sessions"].as_object().unwrap();
+        let session = sessions.values().next().unwrap()["session"].as_str();
+        session.unwrap().to_owned()
     }
 
     /// The newest job.

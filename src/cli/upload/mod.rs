@@ -2,6 +2,7 @@
 
 mod format;
 mod inputs;
+mod total;
 mod values;
 
 use std::{
@@ -16,12 +17,14 @@ use clap::{Args, ValueEnum};
 
 use super::{
     Connection, exit, out,
-    progress::{Progress, Show},
+    progress::{Among, Progress, Show},
     said::Said,
+    session,
 };
 use crate::{
     client::{
         api::Api,
+        changed::{IfChanged, Notes},
         rate::RateLimit,
         records::{ExpectedDigests, NewImage},
         retry::Policy,
@@ -31,6 +34,7 @@ use crate::{
     domain::image_id::ImageId,
 };
 use inputs::STDIN;
+use total::Total;
 
 /// Under a rate limit each connection gets at least this, so that the server does not take it for one that has stalled.
 const LANE_BYTES_PER_SEC: u64 = 8 << 10;
@@ -90,9 +94,15 @@ pub struct Upload {
     /// [default: 1m to 16m, by the measured rate]
     #[arg(long, value_parser = values::slice_bytes, value_name = "SIZE")]
     slice_size: Option<u64>,
+    /// Hash the file here too and compare at the end; that is so unless --no-verify is given
+    #[arg(long, overrides_with = "no_verify")]
+    verify: bool,
     /// Do not hash the file here and compare at the end
     #[arg(long)]
     no_verify: bool,
+    /// What to do with a file that is not what its unfinished upload was begun with
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    changed: Changed,
     /// Give up after so long without progress, as 90s, 10m or 2h
     #[arg(long, default_value = "10m", value_parser = values::duration, value_name = "TIME")]
     give_up_after: Duration,
@@ -105,6 +115,27 @@ enum Media {
     Root,
     Data,
     Iso,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Changed {
+    /// Say what differs and send nothing
+    #[default]
+    Refuse,
+    /// Give the older upload up and send the file as it is now from its beginning
+    Anew,
+    /// Go on where only the modification time is new; the digests of the whole decide
+    Same,
+}
+
+impl From<Changed> for IfChanged {
+    fn from(changed: Changed) -> Self {
+        match changed {
+            Changed::Refuse => Self::Refuse,
+            Changed::Anew => Self::Anew,
+            Changed::Same => Self::Same,
+        }
+    }
 }
 
 impl Media {
@@ -125,8 +156,11 @@ impl Upload {
         let api = connection.api()?;
         let rate = self.limit_rate.map(|rate| Arc::new(RateLimit::new(rate)));
         let mut first_bad = exit::OK;
-        for (index, file) in files.iter().enumerate() {
-            let code = match self.one(&api, file, rate.clone(), (index + 1, files.len())).await {
+        let mut total = Total::of(&files);
+        for file in &files {
+            total.say(self.show);
+            let among = total.next(file);
+            let code = match self.one(&api, file, rate.clone(), among).await {
                 Ok(exit::INTERRUPTED) => return Ok(exit::INTERRUPTED),
                 Ok(code) => code,
                 Err(error) => {
@@ -135,10 +169,12 @@ impl Upload {
                     code
                 }
             };
+            total.ended(file, code == exit::OK);
             if first_bad == exit::OK {
                 first_bad = code;
             }
         }
+        total.say(self.show);
         Ok(first_bad)
     }
 
@@ -176,12 +212,12 @@ impl Upload {
         api: &Api,
         file: &Path,
         rate: Option<Arc<RateLimit>>,
-        (number, of): (usize, usize),
+        among: Among,
     ) -> Result<u8> {
-        let name = base_name(file);
-        let shown = if of > 1 { format!("[{number}/{of}] {name}") } else { name };
-        let progress = Progress::new(self.show, &shown);
-        let options = UploadOptions { rate, ..self.options(is_stdin(file)) };
+        let progress = Progress::new(self.show, &base_name(file), among);
+        // Beside the session: what is in it is as private.
+        let notes = session::folder().ok().map(|folder| Notes::in_folder(folder.join("uploads")));
+        let options = UploadOptions { rate, notes, ..self.options(is_stdin(file)) };
         let uploader = Arc::new(Uploader::new(api.clone(), options, progress.sink()));
         let theirs = Arc::clone(&uploader);
         let watch = super::on_interrupt(move || {
@@ -227,8 +263,9 @@ impl Upload {
     fn options(&self, stdin: bool) -> UploadOptions {
         UploadOptions {
             limits: self.limits(stdin),
-            verify: !self.no_verify,
+            verify: self.verify || !self.no_verify,
             image_id: self.image_id.clone(),
+            if_changed: self.changed.into(),
             policy: Policy::giving_up_after(self.give_up_after),
             ..UploadOptions::new()
         }
