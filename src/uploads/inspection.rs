@@ -202,7 +202,7 @@ impl Uploads {
         drop(seat);
         let run = live.record().run();
         self.signals()?.refused(run, refusal.clone()).await?;
-        Ok(Some(Verdict::Refused { detail: refusal.detail, reason: Reason::Content }))
+        Ok(Some(Verdict::Refused { detail: refusal.detail, reason: refusal.reason }))
     }
 
     /// [`refuse_early`](Self::refuse_early) while a body is still on its way, as far as it is durable by now.
