@@ -260,8 +260,8 @@ fn huaweicloudsdkims_sends_a_token() {
     let said = huawei(&world.ask_huawei(&token));
     check_shown(&world, &said);
     let rest = &said[2 * world.jobs.len() + 2..];
-    // The token is the admin's: it may look into every project, and finds nothing in this one.
-    assert_eq!((&rest[0]["http"], &rest[0]["code"]), (&json!(404), &json!("IMG.0023")));
+    // The token is the admin's: it may look into every project that there is, and this one is nobody's.
+    assert_eq!((&rest[0]["http"], &rest[0]["code"]), (&json!(400), &json!("IMG.0030")));
     assert_eq!(rest[1]["status"], "RUNNING", "{rest:?}");
     let ask = json!({"token": world.service.token, "other_project": "not-a-project"});
     let refused = huawei(&world.ask_huawei(&ask)).pop().expect("the last thing it asked");
