@@ -16,7 +16,7 @@ use super::{
     joining::{A_MINUTE, append, are_gone, are_told_as_whole, fault, join, partial, parts_of},
     on_all,
     rigged::{Op, Side},
-    world::{Backing, World},
+    world::{Backing, World, upload_of},
 };
 
 on_all! {
@@ -163,6 +163,12 @@ async fn a_part_that_has_become_shorter_ends_the_job(backing: Backing) {
     world.store().create(owned, again).await.unwrap();
     world.jobs().resume(world.caller, job.job.uuid).await.unwrap();
     world.until(&job, JobState::Failed).await;
+    // The record says so first, and the bytes go then.
+    let begun = std::time::Instant::now();
+    while world.store().state(UploadKey(upload_of(&job).0)).await.is_ok() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "bytes are left in the store");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     world.assert_nothing_left(&job).await;
 }
 
