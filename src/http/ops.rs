@@ -68,11 +68,12 @@ async fn readyz(app: web::Data<App>) -> HttpResponse {
 fn warnings(app: &App) -> Vec<String> {
     let unreadable = app.jobs.unreadable();
     let named = unreadable.first.into_iter();
-    let mut words: Vec<_> =
-        named.map(|row| format!("{row}: its job is left as it is; mend the row")).collect();
+    let mut words: Vec<_> = named
+        .map(|row| format!("{row}: it is left as it is with its bytes; mend the row"))
+        .collect();
     let more = unreadable.rows.saturating_sub(words.len() as u64);
     if more > 0 {
-        words.push(format!("{more} more unfinished jobs cannot be read"));
+        words.push(format!("{more} more rows of unfinished uploads cannot be read"));
     }
     words
 }

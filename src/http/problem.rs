@@ -1,5 +1,6 @@
 //! Why a request of the data plane is refused, and how our own dialect says so (`application/problem+json`).
 
+mod lengths;
 mod mapping;
 mod parts;
 

@@ -100,6 +100,8 @@ fn of_upload(error: &UploadError, own: u16, mismatch_status: u16) -> u16 {
         // 409 would make it try again at once, and so on.
         UploadError::NotTaking { state: JobState::Suspended(SuspendReason::User) } => 403,
         UploadError::Body { error: BodyError::Idle { .. } | BodyError::TooSlow { .. }, .. } => 408,
+        // These protocols have no ranges that 416 could speak of.
+        UploadError::Overlong { .. } => 400,
         UploadError::Store(error) => of_store(error, own, mismatch_status),
         UploadError::NotTaking { .. }
         | UploadError::Body { error: BodyError::Broken | BodyError::Malformed(_), .. }
@@ -107,9 +109,11 @@ fn of_upload(error: &UploadError, own: u16, mismatch_status: u16) -> u16 {
         | UploadError::Gone { .. }
         | UploadError::WrongOffset { .. }
         | UploadError::Appending { .. }
+        | UploadError::Outgrown { .. }
         | UploadError::TooLarge { .. }
         | UploadError::NoRoom { .. }
         | UploadError::Joined
+        | UploadError::Partial
         | UploadError::PartInUse
         | UploadError::Part { .. }
         | UploadError::TooManyParts { .. }
@@ -123,7 +127,6 @@ fn of_upload(error: &UploadError, own: u16, mismatch_status: u16) -> u16 {
 fn of_store(error: &StoreError, own: u16, mismatch_status: u16) -> u16 {
     match error {
         StoreError::ChecksumMismatch { .. } => mismatch_status,
-        // These protocols have no ranges that 416 could speak of.
         StoreError::BeyondLength { .. } => 400,
         // Never 423: whoever was ended asks where the upload stands.
         StoreError::Superseded => 409,
@@ -274,8 +277,19 @@ pub fn new_job(wishes: Wishes, completion: Completion) -> NewJob {
 
 /// Cancels an upload that was just made and whose first bytes were refused: nothing is left that its client has no URL of.
 pub async fn take_back(app: &App, by: Caller, record: &UploadRecord, fault: Fault) -> Fault {
-    if let Err(error) = app.jobs.cancel_run(by, record.run()).await {
+    let has_ended = matches!(fault, Fault::Upload(UploadError::Outgrown { .. }));
+    if !has_ended && let Err(error) = app.jobs.cancel_run(by, record.run()).await {
         tracing::warn!(upload = %record.uuid, %error, "an upload whose first bytes were refused could not be canceled; it expires");
     }
-    fault
+    of_creation(fault)
+}
+
+/// What is told of first bytes that were refused, once their upload was taken back: nothing is kept where a client could go on.
+pub fn of_creation(fault: Fault) -> Fault {
+    match fault {
+        Fault::Upload(UploadError::Overlong { .. } | UploadError::Outgrown { .. }) => {
+            RequestFault::LongBody.into()
+        }
+        fault => fault,
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{JobError, Jobs, NewJob, locked, submit::Records};
+use super::{JobError, Jobs, NewJob, locked, submit::Records, unreadable::Unreadable};
 use crate::{
     db::{Created, PartialsPage},
     domain::{
@@ -156,10 +156,13 @@ impl Jobs {
         Ok(ended)
     }
 
-    /// At the start: holds the room of partial uploads again.
-    pub(super) async fn restore_partials(&self) -> Result<(), JobError> {
+    /// At the start: holds the room of partial uploads again. Counts the rows that cannot be read among `unreadable`.
+    pub(super) async fn restore_partials(
+        &self,
+        unreadable: &mut Unreadable,
+    ) -> Result<(), JobError> {
         let mut after = None;
-        while let Some((last, open)) = self.open_partials(after).await? {
+        while let Some((last, open)) = self.open_partials(after, unreadable).await? {
             for record in open {
                 self.parts.uploads.restore_promise(&record);
             }
@@ -169,10 +172,14 @@ impl Jobs {
     }
 
     /// Ends partial uploads whose last byte is too old, removes parts of uploads that have their bytes or have ended, and forgets
-    /// records of those that ended long ago.
-    pub(super) async fn look_after_partials(&self, now_ms: EpochMs) -> Result<(), JobError> {
+    /// records of those that ended long ago. Counts the rows that cannot be read among `unreadable`.
+    pub(super) async fn look_after_partials(
+        &self,
+        now_ms: EpochMs,
+        unreadable: &mut Unreadable,
+    ) -> Result<(), JobError> {
         let mut after = None;
-        while let Some((last, open)) = self.open_partials(after).await? {
+        while let Some((last, open)) = self.open_partials(after, unreadable).await? {
             for record in open {
                 let looked_after = match record.taken_by {
                     Some(taker) => self.remove_used(&record, taker).await,
@@ -201,20 +208,19 @@ impl Jobs {
                 tracing::error!(upload = %record.uuid, %error, "a partial upload that has ended could not be removed; it will be tried again");
             }
         }
-        uploads.unremoved().is_empty()
+        uploads.has_removed_all()
     }
 
     /// The next records that are open, and the key of the last of them; `None` where there are no more.
     async fn open_partials(
         &self,
         after: Option<String>,
+        unreadable: &mut Unreadable,
     ) -> Result<Option<(String, Vec<UploadRecord>)>, JobError> {
-        let PartialsPage { uploads, unreadable, last } =
+        let PartialsPage { uploads, unreadable: rows, last } =
             self.parts.db.partials(after.as_deref(), PAGE).await?;
-        for error in unreadable {
-            // The others are not to wait for it.
-            tracing::error!(%error, "the record of a partial upload cannot be read; it is left as it is with its bytes: mend the row");
-        }
+        // The others do not wait for them.
+        unreadable.add(&rows);
         Ok(last.map(|last| (last, uploads)))
     }
 

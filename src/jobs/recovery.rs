@@ -32,7 +32,7 @@ impl Jobs {
         let mut after = String::new();
         let mut page = self.parts.db.unfinished_jobs(None, PAGE).await?;
         while let Some(last) = page.last.clone() {
-            unreadable.add(&page);
+            unreadable.add(page.unreadable.iter().map(|(_, error)| error));
             // The next page is read while this one is written: nobody is served yet, and every moment counts.
             let next = self.parts.db.unfinished_jobs(Some(&last), PAGE);
             let next = async { next.await.map_err(JobError::from) };
@@ -40,8 +40,8 @@ impl Jobs {
             (page, ()) = futures::try_join!(next, taken)?;
             after = last;
         }
+        self.restore_partials(&mut unreadable).await?;
         self.set_unreadable(unreadable);
-        self.restore_partials().await?;
         tracing::info!(jobs = ours.len(), "unfinished jobs were taken over");
         Ok(ours)
     }

@@ -250,11 +250,12 @@ impl Jobs {
         loop {
             let page = self.parts.db.unfinished_jobs(after.as_deref(), PAGE).await?;
             if page.last.is_none() {
+                let looked_after = self.look_after_partials(now_ms, &mut unreadable).await;
                 self.set_unreadable(unreadable);
-                self.look_after_partials(now_ms).await?;
+                looked_after?;
                 return Ok(swept);
             }
-            unreadable.add(&page);
+            unreadable.add(page.unreadable.iter().map(|(_, error)| error));
             after = page.last;
             let mut looks = stream::iter(page.jobs)
                 .map(async |(job, upload)| (job.uuid, self.expire_one(&job, &upload, now_ms).await))

@@ -1,12 +1,12 @@
-//! Unfinished jobs whose rows cannot be read: nobody leads them on, so somebody has to be told.
+//! Unfinished jobs and partial uploads whose rows cannot be read: nobody leads them on, so somebody has to be told.
 
 use super::{Jobs, locked};
-use crate::db::UnfinishedPage;
+use crate::db::DbError;
 
 /// Rows that are named; all are counted.
 const NAMED_MAX: usize = 8;
 
-/// What one look at all unfinished jobs could not read.
+/// What one look at all unfinished jobs and all partial uploads could not read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unreadable {
     /// How many.
@@ -16,8 +16,8 @@ pub struct Unreadable {
 }
 
 impl Unreadable {
-    pub(super) fn add(&mut self, page: &UnfinishedPage) {
-        for (_, error) in &page.unreadable {
+    pub(super) fn add<'e>(&mut self, rows: impl IntoIterator<Item = &'e DbError>) {
+        for error in rows {
             self.rows += 1;
             if self.first.len() < NAMED_MAX {
                 self.first.push(error.to_string());
@@ -27,8 +27,8 @@ impl Unreadable {
 }
 
 impl Jobs {
-    /// Unfinished jobs that could not be read when all were last looked at. They wait, with their bytes, until their rows are
-    /// mended.
+    /// Unfinished jobs and partial uploads that could not be read when all were last looked at. They wait, with their bytes, until
+    /// their rows are mended.
     pub fn unreadable(&self) -> Unreadable {
         locked(&self.unreadable).clone()
     }
@@ -40,10 +40,10 @@ impl Jobs {
             return;
         }
         for words in &now.first {
-            tracing::error!("{words}: its job is left as it is, its bytes are kept; mend the row");
+            tracing::error!("{words}: it is left as it is with its bytes; mend the row");
         }
         if now.rows > 0 {
-            tracing::error!(rows = now.rows, "unfinished jobs cannot be read");
+            tracing::error!(rows = now.rows, "unfinished uploads cannot be read");
         }
         *known = now;
     }

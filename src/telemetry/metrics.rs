@@ -50,7 +50,7 @@ pub struct Metrics {
     pub buffer_bytes: Gauge,
     /// Uploads that are not finished.
     pub open_uploads: Gauge,
-    /// Unfinished jobs whose rows cannot be read.
+    /// Unfinished jobs and partial uploads whose rows cannot be read.
     pub unreadable_jobs: Gauge,
     /// Bytes that went into a digest after they had to be read back.
     pub read_back_bytes: Counter,
@@ -120,7 +120,11 @@ impl Metrics {
         r.register_with_unit("buffers_in_use", "Pooled blocks in use", bytes(), gauge);
         r.register("open_uploads", "Uploads that are not finished", self.open_uploads.clone());
         let gauge = self.unreadable_jobs.clone();
-        r.register("unreadable_jobs", "Unfinished jobs whose rows cannot be read", gauge);
+        r.register(
+            "unreadable_jobs",
+            "Unfinished jobs and partial uploads whose rows cannot be read",
+            gauge,
+        );
         let counted = self.read_back_bytes.clone();
         r.register_with_unit("read_back", "Bytes read back for a digest", bytes(), counted);
         r.register("syncs", "Waits for stable storage", self.syncs.clone());

@@ -35,6 +35,9 @@ impl Uploads {
     ///   that is sent again although it was stored is told where the upload stands, also when that is its end.
     /// * One request appends at a time. `Appending` where another one does and keeps its place (see [`Takeover`]), and for the
     ///   one that was ended: both with the first missing byte.
+    /// * A body that goes beyond the end is told where the upload stands: `Overlong` where that goes on, `Outgrown` where the body has
+    ///   ended it ([`Append::ends_if_longer`]). One that announces it is refused before its first byte; of one that does not, what
+    ///   came before is kept.
     /// * An upload whose last byte is stored takes an empty body at its end, and answers how it stands.
     pub async fn append<B>(
         &self,
@@ -52,7 +55,7 @@ impl Uploads {
         match found.kind() {
             UploadKind::Whole => {}
             UploadKind::Joined => return Err(UploadError::Joined),
-            UploadKind::Partial => return Err(UploadError::NotFound),
+            UploadKind::Partial => return Err(UploadError::Partial),
         }
         let _admission = self.admit_request(Party::Account(found.account()))?;
         let Append { mut slice, takeover, ends_if_longer } = append;
@@ -74,26 +77,37 @@ impl Uploads {
                 let offset = self.offset(&live.record()).await?;
                 Err(UploadError::Appending { offset })
             }
-            Err(error @ UploadError::Store(StoreError::BeyondLength { .. })) if ends_if_longer => {
-                self.end_longer(&live, &error).await?;
-                Err(error)
-            }
+            Err(
+                UploadError::Store(StoreError::BeyondLength { length, .. })
+                | UploadError::Overlong { length, .. },
+            ) => Err(self.outgrow(&live, length, ends_if_longer).await?),
             answer => answer,
         }
     }
 
-    /// More bytes came than the upload has: its job fails, unless it has all of them already.
-    async fn end_longer(&self, live: &Live, error: &UploadError) -> Result<(), UploadError> {
-        if self.is_complete(live.record().uuid).await? {
-            return Ok(());
+    /// More bytes came than the upload has: its job fails where that ends it, unless it has all of them already. Answers what its
+    /// client is told.
+    async fn outgrow(
+        &self,
+        live: &Live,
+        length: u64,
+        ends_it: bool,
+    ) -> Result<UploadError, UploadError> {
+        let record = live.record();
+        let offset = self.offset(&record).await?;
+        if !ends_it || self.is_complete(record.uuid).await? {
+            return Ok(UploadError::Overlong { length, offset });
         }
+        let outgrown = UploadError::Outgrown { length, offset };
         let detail = format!(
-            "a request brought more bytes than the upload has, and so what came before cannot be trusted: {error}; the bytes were removed, start a new upload"
+            "a request brought more than the {length} bytes that the upload was announced to have, and so the {offset} that came before \
+             cannot be trusted; they were removed, start a new upload"
         );
         // The file may be sound: its client has counted wrong.
         let reason = Reason::NotTheFile;
-        let refusal = Refusal { detail, cause: error.to_string(), reason };
-        self.signals()?.refused(live.record().run(), refusal).await
+        let refusal = Refusal { detail, cause: outgrown.to_string(), reason };
+        self.signals()?.refused(record.run(), refusal).await?;
+        Ok(outgrown)
     }
 
     pub(super) async fn append_held<B>(
@@ -106,9 +120,17 @@ impl Uploads {
     where
         B: Stream<Item = Result<Bytes, BodyError>> + Unpin,
     {
-        let expected = self.offset(&live.record()).await?;
+        let record = live.record();
+        let expected = self.offset(&record).await?;
         if slice.offset != expected {
             return Err(UploadError::WrongOffset { expected });
+        }
+        // Before what it says of the length of the whole: another length ends no upload, more bytes than it has may do so.
+        if let (Some(length), Some(bytes)) = (record.declared_length, slice.length) {
+            let end = slice.offset.saturating_add(bytes);
+            if end > length {
+                return Err(StoreError::BeyondLength { end, length }.into());
+            }
         }
         self.admit(live, slice).await?;
         self.store_body(live, slice, body, Some(holding)).await
@@ -121,22 +143,17 @@ impl Uploads {
         slice: &Slice,
     ) -> Result<Written, UploadError> {
         let length = record.declared_length.unwrap_or(record.offset_cached);
-        if let Some(total) = slice.total
-            && total != length
-            && slice.offset == length
-        {
-            return Err(StoreError::LengthConflict { offered: total, declared: length }.into());
-        }
         if slice.offset != length {
             return Err(UploadError::WrongOffset { expected: length });
         }
-        match slice.length {
-            Some(0) => self.written(record.uuid, true, None).await,
-            Some(bytes) => {
-                let end = length.saturating_add(bytes);
-                Err(StoreError::BeyondLength { end, length }.into())
+        if slice.length != Some(0) {
+            return Err(UploadError::Overlong { length, offset: length });
+        }
+        match slice.total {
+            Some(total) if total != length => {
+                Err(StoreError::LengthConflict { offered: total, declared: length }.into())
             }
-            None => Err(StoreError::BeyondLength { end: length.saturating_add(1), length }.into()),
+            Some(_) | None => self.written(record.uuid, true, None).await,
         }
     }
 

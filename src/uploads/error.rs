@@ -46,6 +46,9 @@ pub enum UploadError {
     /// Its bytes come from its partial uploads, and from no request.
     #[error("the upload is joined from partial uploads and takes no bytes")]
     Joined,
+    /// It is a partial upload: its bytes come in order alone ([`append_partial`](super::Uploads::append_partial)).
+    #[error("the upload is a partial one, and takes its bytes from the client that made it")]
+    Partial,
     /// A partial upload is a part of an upload, and goes with that.
     #[error("the partial upload is a part of another upload")]
     PartInUse,
@@ -74,6 +77,25 @@ pub enum UploadError {
     WrongOffset {
         /// First missing byte.
         expected: u64,
+    },
+    /// A body goes beyond the length of its upload, which goes on with what is kept: everything that was there, and what came of
+    /// the body before it was too much.
+    #[error("the body goes beyond the end of the upload at {length}; {offset} bytes are kept")]
+    Overlong {
+        /// Length of the upload.
+        length: u64,
+        /// First missing byte now.
+        offset: u64,
+    },
+    /// A body went beyond the length of its upload and has ended it: nothing of it is kept.
+    #[error(
+        "the body goes beyond the end of the upload at {length}, which has ended; {offset} bytes of it were removed"
+    )]
+    Outgrown {
+        /// Length of the upload.
+        length: u64,
+        /// First missing byte when it ended.
+        offset: u64,
     },
     /// Another request appends, and it stays or has taken over; nothing of this one was stored that the offset does not count.
     #[error("another request is sending this upload, which continues at {offset}")]

@@ -1,6 +1,9 @@
 //! The steps from the last byte to an image, and the steps back: each durable, each repeatable.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::Ordering},
+};
 
 use longshore_storage::{Finished, ImageKey, Owned, StoreError, UploadKey, digest::DigestChoice};
 
@@ -165,9 +168,13 @@ impl Uploads {
     }
 
     /// Staging entries that no open upload knows: those of ended uploads are removed, all others set aside. Never deletes what no
-    /// record names.
+    /// record names. So a removal that a process before this one did not come to is found again here; one that fails here too is
+    /// tried again by whoever looks after [`unremoved`](Self::unremoved).
     pub async fn reconcile_store(&self) -> Result<(), UploadError> {
         let strays = self.look_for_strays(true).await?;
+        if strays.unexplained == 0 {
+            self.has_cleared_strays.store(true, Ordering::Release);
+        }
         self.reconcile_whole().await?;
         strays.error.map_or(Ok(()), Err)
     }
@@ -190,6 +197,7 @@ impl Uploads {
                     // One must not keep all others.
                     tracing::error!(upload = %stray, %error, "a staging entry could not be looked at or cleared; it will be tried again");
                     found.failed += 1;
+                    found.unexplained += u64::from(!self.is_unremoved(stray));
                     found.error.get_or_insert(error);
                 }
             }
@@ -254,6 +262,8 @@ pub(super) struct Strays {
     pub(super) unknown: u64,
     /// That could not be looked at or cleared.
     pub(super) failed: u64,
+    /// Those of them that nobody tries again before the next start.
+    unexplained: u64,
     /// The first reason why.
     pub(super) error: Option<UploadError>,
 }

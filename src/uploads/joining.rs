@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{MutexGuard, PoisonError},
+    sync::{MutexGuard, PoisonError, atomic::Ordering},
 };
 
 use longshore_storage::StoreError;
@@ -226,9 +226,19 @@ impl Uploads {
         self.discard(&record).await
     }
 
-    /// Partial uploads that are recorded as ended and whose bytes could not be removed since the start.
+    /// Partial uploads that are recorded as ended and whose bytes could not be removed since the start. What was not removed before
+    /// that is among them once [`reconcile_store`](Self::reconcile_store) has met it.
     pub(crate) fn unremoved(&self) -> Vec<UploadRecord> {
         self.lock_unremoved().values().cloned().collect()
+    }
+
+    /// Whether no bytes of an ended partial upload are left that its record alone names: then the record may be forgotten.
+    pub(crate) fn has_removed_all(&self) -> bool {
+        self.has_cleared_strays.load(Ordering::Acquire) && self.lock_unremoved().is_empty()
+    }
+
+    pub(super) fn is_unremoved(&self, upload: UploadUuid) -> bool {
+        self.lock_unremoved().contains_key(&upload)
     }
 
     /// Remembers whether the removal of one has come to nothing.

@@ -27,7 +27,10 @@ mod write;
 use std::{
     collections::{HashMap, HashSet},
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak,
+        atomic::{AtomicBool, AtomicU64},
+    },
     time::Duration,
 };
 
@@ -162,6 +165,8 @@ pub struct Uploads {
     making: Mutex<HashSet<ImageUuid>>,
     /// Partial uploads that have ended and whose bytes are still there, because removing them failed.
     unremoved: Mutex<HashMap<UploadUuid, UploadRecord>>,
+    /// Whether everything that processes before this one left of ended uploads was found and removed, or is in `unremoved`.
+    has_cleared_strays: AtomicBool,
     /// Places in memory for bodies of such images.
     held: Arc<tokio::sync::Semaphore>,
     space: SpaceLedger,
@@ -197,6 +202,7 @@ impl Uploads {
             creating: Mutex::default(),
             making: Mutex::default(),
             unremoved: Mutex::default(),
+            has_cleared_strays: AtomicBool::new(false),
             held: Arc::new(whole::places()),
             space: SpaceLedger::default(),
             writing_down: tokio::sync::Mutex::default(),

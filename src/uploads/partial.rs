@@ -25,6 +25,13 @@ pub struct PartialStatus {
     pub offset: u64,
 }
 
+impl PartialStatus {
+    /// Whether it has all its bytes, and can be joined.
+    pub fn is_whole(&self) -> bool {
+        self.length == Some(self.offset)
+    }
+}
+
 impl Uploads {
     /// Takes a body that continues a partial upload, by the rules of [`append`](Self::append). `NotFound` for all other uploads.
     pub async fn append_partial<B>(
@@ -62,6 +69,13 @@ impl Uploads {
                 let offset = self.partial_status(upload).await?.offset;
                 Err(UploadError::Appending { offset })
             }
+            Err(
+                UploadError::Store(StoreError::BeyondLength { length, .. })
+                | UploadError::Overlong { length, .. },
+            ) => {
+                let offset = self.partial_status(upload).await?.offset;
+                Err(UploadError::Overlong { length, offset })
+            }
             Err(error) => Err(self.explain_partial(upload, error).await),
         }
     }
@@ -76,7 +90,9 @@ impl Uploads {
         self.partial_status(upload).await
     }
 
-    async fn partial_status(&self, upload: UploadUuid) -> Result<PartialStatus, UploadError> {
+    /// Where a partial upload stands. Never asks for bytes, never ends a request. Else as
+    /// [`settled_partial`](Self::settled_partial).
+    pub async fn partial_status(&self, upload: UploadUuid) -> Result<PartialStatus, UploadError> {
         let record = self.record(upload).await?;
         if record.kind != UploadKind::Partial {
             return Err(UploadError::NotFound);
@@ -134,8 +150,7 @@ impl Uploads {
         if slice.length == Some(0) {
             return Ok(status);
         }
-        let end = slice.offset.saturating_add(slice.length.unwrap_or(1));
-        Err(StoreError::BeyondLength { end, length: status.offset }.into())
+        Err(UploadError::Overlong { length: status.offset, offset: status.offset })
     }
 
     /// Makes of a refusal what the client has to know: that the upload has ended meanwhile, that it was shut for a moment to see

@@ -78,7 +78,7 @@ impl Uploads {
             (UploadKind::Whole, _) | (UploadKind::Joined, Found::Published(_)) => {}
             (UploadKind::Joined, Found::Open(_)) => return Err(UploadError::Joined),
             // In order, by `append_partial`.
-            (UploadKind::Partial, _) => return Err(UploadError::NotFound),
+            (UploadKind::Partial, _) => return Err(UploadError::Partial),
         }
         let _admission = self.admit_request(Party::Account(found.account()))?;
         let live = match found {
@@ -88,7 +88,7 @@ impl Uploads {
                 // No conflict that a look at the job could settle: it has ended, and no list of live jobs shows it.
                 within(&slice, length)
                     .map_err(|_| UploadError::NotTaking { state: JobState::Succeeded })?;
-                self.drain(None, &mut body).await?;
+                self.drain(None, None, &mut body).await;
                 self.is_that_image(&record, &slice, length).await?;
                 return self.written(upload, true, None).await;
             }
@@ -119,7 +119,7 @@ impl Uploads {
                 return self.written(live.record().uuid, false, Some(verdict)).await;
             }
             Err(error) if self.is_image_now(live, &error).await? => {
-                self.drain(None, body).await?;
+                self.drain(None, None, body).await;
                 let record = live.record();
                 self.is_that_image(&record, slice, record.offset_cached).await?;
                 return self.written(record.uuid, true, None).await;
@@ -224,7 +224,7 @@ impl Uploads {
             Claimed::Writer(writer) => writer,
             Claimed::AlreadyStored(state) => {
                 note(live, &state);
-                self.drain(Some(live), body).await?;
+                self.drain(Some(live), holding, body).await;
                 if let (true, Some(length)) = (slice.is_whole, slice.length) {
                     self.declare_end(live, slice.offset + length).await?;
                 }
@@ -266,19 +266,13 @@ impl Uploads {
         let mut course = Course::default();
         loop {
             let wait = if unflushed { self.limits.flush_after } else { Duration::from_hours(1) };
-            let taken_over = async {
-                match holding {
-                    Some(holding) => holding.ended().await,
-                    None => std::future::pending().await,
-                }
-            };
             if let Some(holding) = holding {
                 holding.listens();
             }
             let next = tokio::select! {
                 biased;
                 ended = writer.ended() => return BodyEnd::Stopped(ended),
-                () = taken_over => return BodyEnd::Stopped(Ended::Superseded),
+                () = taken_over(holding) => return BodyEnd::Stopped(Ended::Superseded),
                 () = self.draining.cancelled() => return BodyEnd::Draining,
                 next = tokio::time::timeout(wait, body.next()) => next,
             };
@@ -363,7 +357,12 @@ impl Uploads {
                 let kept = writer.interrupt().await?;
                 note(live, &kept.state);
                 self.keep_promise(live);
-                return Err(error);
+                return Err(match error {
+                    UploadError::Store(StoreError::BeyondLength { length, .. }) => {
+                        UploadError::Overlong { length, offset: kept.state.offset }
+                    }
+                    error => error,
+                });
             }
             BodyEnd::Judged(_) => return Err(StoreError::Revoked { key: live.owned.key }.into()),
             BodyEnd::Broken(error) => Some(error),
@@ -436,22 +435,32 @@ impl Uploads {
         Ok(Written { status: self.any_status(upload).await?, duplicate, verdict })
     }
 
-    /// Reads a body away, as far as it goes.
-    async fn drain<B>(&self, live: Option<&Live>, body: &mut B) -> Result<(), UploadError>
+    /// Reads a body away, as far as it goes. One that holds the place gives way to another request as one that is stored does:
+    /// nothing of it is needed, and nobody is to wait for it.
+    async fn drain<B>(&self, live: Option<&Live>, holding: Option<&Holding>, body: &mut B)
     where
         B: Stream<Item = Result<Bytes, BodyError>> + Unpin,
     {
         let mut body = Pin::new(body);
-        while let Some(bytes) = body.next().await {
-            if bytes.is_err() || self.draining.is_cancelled() {
-                break;
+        loop {
+            if let Some(holding) = holding {
+                holding.listens();
+            }
+            let next = tokio::select! {
+                biased;
+                () = taken_over(holding) => return,
+                () = self.draining.cancelled() => return,
+                next = body.next() => next,
+            };
+            let Some(Ok(_)) = next else { return };
+            if let Some(holding) = holding {
+                holding.heard();
             }
             // Bytes that are there already are no silence.
             if let Some(live) = live {
                 live.byte_arrived(self.clock.now_ms());
             }
         }
-        Ok(())
     }
 }
 
@@ -467,6 +476,14 @@ fn within(slice: &Slice, length: u64) -> Result<(), UploadError> {
         Some(end) if end <= length => Ok(()),
         Some(end) => Err(StoreError::BeyondLength { end, length }.into()),
         None => Err(StoreError::BeyondLength { end: u64::MAX, length }.into()),
+    }
+}
+
+/// Resolves when another request takes the place over; never where none is held. Cancel-safe.
+async fn taken_over(holding: Option<&Holding>) {
+    match holding {
+        Some(holding) => holding.ended().await,
+        None => std::future::pending().await,
     }
 }
 

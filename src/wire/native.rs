@@ -203,6 +203,23 @@ impl ImageInspection {
     }
 }
 
+/// What the upload URL says of a partial upload (tus concatenation), which has no job and becomes no image by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartialState {
+    /// The upload.
+    pub upload_uuid: String,
+    /// Always `partial`.
+    pub kind: String,
+    /// Declared length in bytes; absent until one was declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<u64>,
+    /// First missing byte; durable.
+    pub offset: u64,
+    /// Whether it is a part of an upload by now.
+    pub is_joined: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,10 @@ mod shared;
 
 mod curl;
 mod ims;
+mod many_parts;
 mod oslo;
+mod readme;
+mod relay;
 mod script;
 mod service;
 mod tus_js;

@@ -97,6 +97,10 @@ impl Service {
         self.data_dir().join("longshore.db")
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(crate) fn base(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -135,6 +139,28 @@ impl Service {
             request.send().await.unwrap().json().await.unwrap()
         });
         answer["inventories"].as_array().map_or(0, Vec::len)
+    }
+
+    /// SHA-256 of all images, once there is one and it is Ready.
+    pub(crate) fn ready_sums(&self) -> Vec<String> {
+        let url = format!("{}/zstack/v1/images", self.base());
+        let begun = Instant::now();
+        loop {
+            let answer: Value = runtime().block_on(async {
+                let http = reqwest::Client::builder().no_proxy().build().unwrap();
+                let request =
+                    http.get(&url).header("authorization", format!("OAuth {}", self.token));
+                request.send().await.unwrap().json().await.unwrap()
+            });
+            let images = answer["inventories"].as_array().cloned().unwrap_or_default();
+            if !images.is_empty() && images.iter().all(|image| image["status"] == "Ready") {
+                let sums =
+                    images.iter().map(|image| image["sha256Sum"].as_str().unwrap().to_owned());
+                return sums.collect();
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "{answer}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The upload becomes an image, and the image is the file. A client that learns from a HEAD that all its bytes are there may be done

@@ -10,6 +10,7 @@
     reason = "a test fails by panicking and tells its figures"
 )]
 
+mod appending;
 mod joining;
 #[path = "../shared/mod.rs"]
 #[expect(dead_code, reason = "each suite uses its part of what they share")]

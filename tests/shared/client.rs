@@ -62,9 +62,14 @@ impl Session {
 
     /// A tus request with the session, on a path of the service.
     pub(crate) fn tus(&self, method: &str, path: &str) -> RequestBuilder {
+        self.request(method, path).header("Tus-Resumable", "1.0.0")
+    }
+
+    /// A request with the session, on a path of the service.
+    pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
         let method = method.parse().expect("a method");
         let request = self.http.request(method, format!("{}{path}", self.base));
-        request.header("Tus-Resumable", "1.0.0").header(header::AUTHORIZATION, self.authorization())
+        request.header(header::AUTHORIZATION, self.authorization())
     }
 
     async fn get(&self, path: &str) -> Result<Value> {

@@ -14,6 +14,10 @@
 //! | PATCH at the offset, `?1`, also empty | not complete | 204 with `?1`, `Repr-Digest`; 422 with `?1` if it is not what was declared |
 //! | PATCH anywhere else | any | 409, `Upload-Offset`, problem `mismatching-upload-offset` |
 //! | PATCH against the length | any | 400, problem `inconsistent-upload-length` |
+//! | PATCH whose body goes beyond the end | not complete | 400, the same problem; the upload has failed, its bytes are removed, afterwards 410 |
+//! | the same | complete | 400, the same problem, `Upload-Offset`; nothing has changed |
+//! | HEAD, GET | partial (tus concatenation) | 204, `Upload-Offset`, `Upload-Complete: ?1` once it has all bytes, `Upload-Length` if known |
+//! | PATCH | the same | 403: only tus continues it |
 //! | PATCH | suspended by a user | 403 |
 //! | PATCH of another type, without its headers | any | 415, 400 |
 //! | DELETE | not finished | 204, afterwards 410 |
@@ -44,7 +48,10 @@ use super::{
     target::Target,
 };
 use crate::{
-    domain::{image::ImageStatus, upload::UploadRecord},
+    domain::{
+        image::ImageStatus,
+        upload::{UploadKind, UploadRecord},
+    },
     uploads::{Append, Takeover, UploadError, UploadStatus, Verdict, Written},
 };
 use request::Marks;
@@ -88,6 +95,14 @@ async fn answer(
     body: &mut RequestBody,
 ) -> Result<HttpResponse, Fault> {
     match *request.method() {
+        Method::HEAD | Method::GET if target.record.kind == UploadKind::Partial => {
+            let status = app.uploads.settled_partial(target.record.uuid).await?;
+            let mut response = HttpResponse::NoContent();
+            if let Some(length) = status.length {
+                response.insert_header((UPLOAD_LENGTH, length));
+            }
+            Ok(told(app, &mut response, status.offset, status.is_whole()).finish())
+        }
         Method::HEAD | Method::GET => {
             let status = app.uploads.settled_status(target.record.uuid).await?;
             let mut response = HttpResponse::NoContent();
@@ -182,9 +197,19 @@ fn stands<'r>(
     if let Some(repr) = repr {
         response.insert_header(("repr-digest", repr));
     }
+    told(app, response, status.offset, status.complete)
+}
+
+/// What every answer about an upload that is there has.
+fn told<'r>(
+    app: &App,
+    response: &'r mut HttpResponseBuilder,
+    offset: u64,
+    complete: bool,
+) -> &'r mut HttpResponseBuilder {
     response
-        .insert_header((UPLOAD_OFFSET, status.offset))
-        .insert_header((UPLOAD_COMPLETE, if status.complete { "?1" } else { "?0" }))
+        .insert_header((UPLOAD_OFFSET, offset))
+        .insert_header((UPLOAD_COMPLETE, if complete { "?1" } else { "?0" }))
         .insert_header((UPLOAD_LIMIT, upload_limit(app)))
 }
 

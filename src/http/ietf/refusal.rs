@@ -64,12 +64,19 @@ pub(super) async fn refuse(
 }
 
 fn is_length(fault: &Fault) -> bool {
-    matches!(
-        fault,
-        Fault::Upload(UploadError::Store(
-            StoreError::LengthConflict { .. } | StoreError::BeyondLength { .. }
-        )) | Fault::Job(JobError::Upload(UploadError::Store(
-            StoreError::LengthConflict { .. } | StoreError::BeyondLength { .. }
-        )))
-    )
+    let of_upload = |error: &UploadError| {
+        matches!(
+            error,
+            UploadError::Overlong { .. }
+                | UploadError::Outgrown { .. }
+                | UploadError::Store(
+                    StoreError::LengthConflict { .. } | StoreError::BeyondLength { .. }
+                )
+        )
+    };
+    match fault {
+        Fault::Upload(error) | Fault::Job(JobError::Upload(error)) => of_upload(error),
+        Fault::Request(error) => *error == RequestFault::LongBody,
+        Fault::Job(_) | Fault::Account(_) | Fault::Header(_) | Fault::ImageId(_) => false,
+    }
 }

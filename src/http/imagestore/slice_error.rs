@@ -102,12 +102,14 @@ fn of_upload(error: &UploadError) -> u16 {
     match error {
         // Smaller slices would not help: the image is too large.
         UploadError::TooLarge { .. }
+        | UploadError::Outgrown { .. }
         | UploadError::Part { .. }
         | UploadError::TooManyParts { .. } => 400,
-        UploadError::Joined | UploadError::PartInUse => 403,
+        UploadError::Joined | UploadError::Partial | UploadError::PartInUse => 403,
         UploadError::NotFound => 404,
         UploadError::WrongOffset { .. } | UploadError::Appending { .. } => 409,
         UploadError::Gone { .. } => 410,
+        UploadError::Overlong { .. } => 416,
         UploadError::NoRoom { .. } => 507,
         UploadError::TooManyOpen { .. }
         | UploadError::TooManyRequests { .. }
@@ -214,6 +216,8 @@ mod tests {
             (store(StoreError::CheckedChunkTooLarge { offered: 2, max: 1 }), 413, true),
             (store(StoreError::LengthConflict { offered: 2, declared: 1 }), 409, false),
             (store(StoreError::BeyondLength { end: 2, length: 1 }), 416, false),
+            (UploadError::Overlong { length: 2, offset: 1 }.into(), 416, false),
+            (UploadError::Partial.into(), 403, false),
             (UploadError::TooLarge { offered: 2, max: 1 }.into(), 400, false),
             (BadHeader::new("x-slice-size", "bad").into(), 400, false),
             (body(BodyError::Malformed("x")), 400, false),

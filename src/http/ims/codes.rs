@@ -42,10 +42,13 @@ fn of_upload(error: &UploadError) -> Said {
         UploadError::Gone { .. }
         | UploadError::NotTaking { .. }
         | UploadError::Joined
+        | UploadError::Partial
         | UploadError::PartInUse
         | UploadError::Part { .. }
         | UploadError::TooManyParts { .. }
         | UploadError::WrongOffset { .. }
+        | UploadError::Overlong { .. }
+        | UploadError::Outgrown { .. }
         | UploadError::Appending { .. }
         | UploadError::TooLarge { .. }
         | UploadError::Body { .. } => NOT_TAKEN,
@@ -166,7 +169,10 @@ mod tests {
             (UploadError::Gone { fate: UploadFate::Expired }.into(), 400, "IMG.0001"),
             (UploadError::NotTaking { state: JobState::Failed }.into(), 400, "IMG.0001"),
             (UploadError::Joined.into(), 400, "IMG.0001"),
+            (UploadError::Partial.into(), 400, "IMG.0001"),
             (UploadError::PartInUse.into(), 400, "IMG.0001"),
+            (UploadError::Overlong { length: 2, offset: 1 }.into(), 400, "IMG.0001"),
+            (UploadError::Outgrown { length: 2, offset: 1 }.into(), 400, "IMG.0001"),
             (UploadError::Part { number: 1, fault: PartFault::Taken }.into(), 400, "IMG.0001"),
             (UploadError::TooManyParts { max: 1 }.into(), 400, "IMG.0001"),
             (UploadError::WrongOffset { expected: 1 }.into(), 400, "IMG.0001"),

@@ -30,8 +30,9 @@ use super::{
     target::Target,
 };
 use crate::{
-    domain::ids::UploadUuid,
-    uploads::{BodyError, Slice, UploadStatus, Verdict, Written},
+    domain::{ids::UploadUuid, upload::UploadKind},
+    uploads::{BodyError, PartialStatus, Slice, UploadStatus, Verdict, Written},
+    wire::native::PartialState,
 };
 use put_headers::PutHeaders;
 
@@ -68,12 +69,24 @@ async fn answer(
     target: &Target,
     body: &mut RequestBody,
 ) -> Result<HttpResponse, Fault> {
+    let is_partial = target.record.kind == UploadKind::Partial;
     match *request.method() {
+        Method::GET if is_partial => {
+            let status = app.uploads.partial_status(target.record.uuid).await?;
+            Ok(show_partial(&status))
+        }
+        Method::HEAD if is_partial => {
+            let status = app.uploads.partial_status(target.record.uuid).await?;
+            Ok(head(status.length, status.offset, status.is_whole(), true))
+        }
         Method::GET => {
             let status = app.uploads.status(target.record.uuid).await?;
             Ok(show(StatusCode::OK, &status, None))
         }
-        Method::HEAD => Ok(head(&app.uploads.status(target.record.uuid).await?)),
+        Method::HEAD => {
+            let status = app.uploads.status(target.record.uuid).await?;
+            Ok(head(status.length, status.offset, status.complete, false))
+        }
         Method::PUT => {
             let headers = PutHeaders::read(request)?;
             let slice = headers.slice_for(&target.record)?;
@@ -129,17 +142,36 @@ fn show(code: StatusCode, status: &UploadStatus, verdict: Option<&Verdict>) -> H
     response.json(state)
 }
 
-/// What an unmarked HEAD is answered: the headers of all dialects together.
-fn head(status: &UploadStatus) -> HttpResponse {
+/// The state of a partial upload as JSON: it has neither job nor image.
+fn show_partial(status: &PartialStatus) -> HttpResponse {
+    let state = PartialState {
+        upload_uuid: status.record.uuid.to_string(),
+        kind: "partial".to_owned(),
+        length: status.length,
+        offset: status.offset,
+        is_joined: status.record.taken_by.is_some(),
+    };
     let mut response = HttpResponse::Ok();
     response
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header(("Upload-Offset", status.offset.to_string()))
-        .insert_header(("Upload-Complete", if status.complete { "?1" } else { "?0" }));
-    match status.length {
+        .insert_header(("Upload-Offset", status.offset.to_string()));
+    response.json(state)
+}
+
+/// What an unmarked HEAD is answered: the headers of all dialects together.
+fn head(length: Option<u64>, offset: u64, complete: bool, is_partial: bool) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header(("Upload-Offset", offset.to_string()))
+        .insert_header(("Upload-Complete", if complete { "?1" } else { "?0" }));
+    match length {
         Some(length) => response.insert_header(("Upload-Length", length.to_string())),
         None => response.insert_header(("Upload-Defer-Length", "1")),
     };
+    if is_partial {
+        response.insert_header(("Upload-Concat", "partial"));
+    }
     response.finish()
 }
 

@@ -1,7 +1,7 @@
 //! The one table from what went wrong to (status, code, words) in our own dialect. Words say what happened, what is kept and what
 //! to do next; never a path, a statement or the system's own words.
 
-use super::{RequestFault, failed, parts};
+use super::{RequestFault, failed, lengths, parts};
 use crate::{
     accounts::AccountError,
     domain::{
@@ -29,6 +29,7 @@ pub(super) fn of_upload(error: &UploadError) -> Problem {
         UploadError::Gone { fate } => gone(*fate),
         UploadError::NotTaking { state } => not_taking(*state),
         UploadError::Joined => parts::joined(),
+        UploadError::Partial => parts::partial(),
         UploadError::PartInUse => parts::in_use(),
         UploadError::Part { number, fault } => parts::bad_part(*number, *fault),
         UploadError::TooManyParts { max } => parts::too_many(*max),
@@ -41,6 +42,8 @@ pub(super) fn of_upload(error: &UploadError) -> Problem {
                 format!("{expected} bytes are stored. Send the rest from there on."),
             ),
         ),
+        UploadError::Overlong { length, offset } => lengths::overlong(*length, *offset),
+        UploadError::Outgrown { length, offset } => lengths::outgrown(*length, *offset),
         UploadError::Appending { offset } => at(
             *offset,
             Problem::new(
@@ -145,8 +148,10 @@ fn of_store(error: &StoreError) -> Problem {
             "The storage does not hold the bytes of this upload any more. Cancel its job and start a new upload.",
         ),
         StoreError::ImageNotFound { .. } => of_request(&RequestFault::NoImage),
-        StoreError::BeyondLength { end, length } => beyond_length(*end, *length),
-        StoreError::LengthConflict { offered, declared } => length_conflict(*offered, *declared),
+        StoreError::BeyondLength { end, length } => lengths::beyond_length(*end, *length),
+        StoreError::LengthConflict { offered, declared } => {
+            lengths::length_conflict(*offered, *declared)
+        }
         StoreError::ChecksumMismatch { offset, actual } => checksum_mismatch(*offset, actual),
         StoreError::CheckedChunkTooLarge { offered, max } => chunk_too_large(*offered, *max),
         StoreError::WrongChunkLength { announced, received } => chunk_length(*announced, *received),
@@ -203,21 +208,6 @@ fn of_store(error: &StoreError) -> Problem {
         }
         StoreError::AlreadyExists { .. } => internal("The storage has this upload already"),
     }
-}
-
-fn beyond_length(end: u64, length: u64) -> Problem {
-    let words = format!(
-        "The body would end at byte {end}, the upload was declared to have {length}. Nothing of this request was stored."
-    );
-    Problem::new(416, code::BAD_RANGE, "Beyond the end", words)
-}
-
-fn length_conflict(offered: u64, declared: u64) -> Problem {
-    let words = format!(
-        "The upload has the length {declared}, this request says {offered}. The first one stands and nothing was stored. If the \
-         file has changed, cancel the job and start again."
-    );
-    Problem::new(400, code::BAD_RANGE, "Length changed", words)
 }
 
 fn checksum_mismatch(offset: u64, actual: &str) -> Problem {
@@ -349,7 +339,7 @@ pub(super) fn of_request(error: &RequestFault) -> Problem {
             "Send Tus-Resumable: 1.0.0 for tus, or Upload-Complete for resumable uploads of the IETF draft; a whole file goes to PUT \
              /uploads/<IMAGE_ID>. Nothing was processed.",
         ),
-        RequestFault::LongBody => long_body(),
+        RequestFault::LongBody => lengths::long_body(),
         RequestFault::BodyType(words) => {
             new(415, "body_type", "Body not taken", &format!("{words}. Nothing was stored."))
         }
@@ -397,11 +387,6 @@ fn of_db(error: &DbError) -> Problem {
             internal("A record could not be read or written")
         }
     }
-}
-
-fn long_body() -> Problem {
-    let words = "The body is longer than the length of the upload. Nothing was made and nothing was stored.";
-    Problem::new(400, code::BAD_RANGE, "Beyond the end", words)
 }
 
 fn ended(detail: &str) -> Problem {

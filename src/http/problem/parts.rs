@@ -14,6 +14,16 @@ pub(super) fn joined() -> Problem {
     )
 }
 
+pub(super) fn partial() -> Problem {
+    Problem::new(
+        403,
+        "partial",
+        "Partial upload",
+        "The upload is a partial one, made by a tus client: only tus can continue it, with Tus-Resumable: 1.0.0. Nothing was changed; ask for \
+         its state, or send the bytes as tus does.",
+    )
+}
+
 pub(super) fn in_use() -> Problem {
     Problem::new(
         403,

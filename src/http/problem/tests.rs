@@ -60,7 +60,10 @@ fn upload_errors() -> Vec<(UploadError, u16, &'static str)> {
         (UploadError::TooManyOpen { max: 3 }, 413, "quota"),
         (UploadError::TooManyRequests { max: 3 }, 503, "busy"),
         (UploadError::Joined, 403, "joined"),
+        (UploadError::Partial, 403, "partial"),
         (UploadError::PartInUse, 403, "part_in_use"),
+        (UploadError::Overlong { length: 9, offset: 7 }, 416, "bad_range"),
+        (UploadError::Outgrown { length: 9, offset: 7 }, 400, "outgrown"),
         (UploadError::TooManyParts { max: 3 }, 400, "bad_part"),
         (part(PartFault::Missing), 404, "not_found"),
         (part(PartFault::Gone { fate: UploadFate::Expired }), 410, "gone"),
@@ -192,6 +195,15 @@ fn what_a_client_acts_on_is_in_fields_and_headers() {
     let broken = UploadError::Body { error: BodyError::Broken, offset: 7 };
     assert!(closes(&broken.clone().into()) && !closes(&UploadError::NotFound.into()));
     assert_eq!(Problem::from(&Fault::from(broken)).offset, Some(7));
+    // One that goes on is told where, one that has ended is not; neither is told what is not so.
+    let overlong =
+        |offset| Problem::from(&Fault::from(UploadError::Overlong { length: 9, offset }));
+    assert_eq!((overlong(7).offset, overlong(9).offset), (Some(7), Some(9)));
+    assert!(overlong(7).detail.contains("7 bytes from the start on are stored and kept"));
+    assert!(overlong(9).detail.contains("Nothing of this request was stored"));
+    let outgrown = Problem::from(&Fault::from(UploadError::Outgrown { length: 9, offset: 7 }));
+    assert_eq!(outgrown.offset, None);
+    assert!(outgrown.detail.contains("has ended and the 7 bytes that were stored were removed"));
     let response = answer(&RequestFault::NoSession.into(), String::new());
     assert!(response.headers().contains_key("www-authenticate"));
 }

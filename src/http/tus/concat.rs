@@ -7,6 +7,7 @@ use actix_web::{
 
 use super::{InsertSome, UPLOAD_LENGTH, UPLOAD_OFFSET, create::DEFER_LENGTH, in_order, request};
 use crate::{
+    accounts::Capability,
     domain::{
         account::Caller,
         ids::UploadUuid,
@@ -16,9 +17,8 @@ use crate::{
         App,
         body::RequestBody,
         headers::{BadHeader, text},
-        links::Base,
         problem::Fault,
-        resumable::{Wishes, expires, location, new_job},
+        resumable::{Wishes, expires, location, new_job, of_creation},
         target::{last_segment, of_capability},
     },
     uploads::{PARTS_MAX, PartFault, Slice, UploadError},
@@ -26,6 +26,13 @@ use crate::{
 
 /// Name of the header.
 pub(super) const UPLOAD_CONCAT: &str = "upload-concat";
+
+/// What the header of a final upload begins with.
+const FINAL: &str = "final;";
+/// Longest list of parts that HEAD tells again. Proxies refuse answers whose headers are larger than a page or two of memory, node
+/// those above 16 KiB, and both then fail a question that has to be answered: with 256 parts they were 35 KiB. tus wants the list as it
+/// was sent; no client is known that reads it.
+const SHOWN_BYTES_MAX: usize = 2 << 10;
 
 /// What a creation says of parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +50,7 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Option<Concat>, BadHeader> {
     if value.trim() == "partial" {
         return Ok(Some(Concat::Partial));
     }
-    let Some(urls) = value.trim().strip_prefix("final;") else {
+    let Some(urls) = value.trim().strip_prefix(FINAL) else {
         return Err(bad("it is partial, or final; and the URLs of the partial uploads"));
     };
     let urls: Vec<_> = urls.split_ascii_whitespace().map(str::to_owned).collect();
@@ -83,7 +90,7 @@ pub(super) async fn create_partial(
             if let Err(error) = app.jobs.discard_partial(&made).await {
                 tracing::warn!(upload = %made.uuid, %error, "a partial upload whose first bytes were refused could not be removed; it expires");
             }
-            return Err(fault);
+            return Err(of_creation(fault));
         }
     };
     let mut response = HttpResponse::Created();
@@ -138,24 +145,26 @@ async fn named(app: &App, url: &str) -> Result<Option<UploadRecord>, Fault> {
     }
 }
 
-/// The header as HEAD tells it again.
-pub(super) fn show(
-    app: &App,
-    request: &HttpRequest,
-    record: &UploadRecord,
-) -> Result<Option<String>, BadHeader> {
+/// The header as HEAD tells it again: the parts by references that are relative to the URL that is asked, in at most
+/// [`SHOWN_BYTES_MAX`]; the word `final` alone where they are too many for that.
+pub(super) fn show(app: &App, record: &UploadRecord) -> Option<String> {
     match record.kind {
-        UploadKind::Whole => Ok(None),
-        UploadKind::Partial => Ok(Some("partial".to_owned())),
+        UploadKind::Whole => None,
+        UploadKind::Partial => Some("partial".to_owned()),
         UploadKind::Joined => {
-            let base = Base::of(request, &app.settings.trusted_proxies);
-            let base = base.map_err(|error| BadHeader::new("host", error.to_string()))?;
             // Of partial uploads no URL is ever revoked: they have the first generation until they end.
-            let url = |part: &UploadUuid| base.upload(app, *part, 1);
-            let urls: Vec<_> = record.parts.iter().map(url).collect();
-            Ok(Some(format!("final;{}", urls.join(" "))))
+            let reference = |part: &UploadUuid| {
+                app.capabilities.issue(Capability { upload: *part, generation: 1 })
+            };
+            let parts: Vec<_> = record.parts.iter().map(reference).collect();
+            Some(shown(&parts))
         }
     }
+}
+
+fn shown(parts: &[String]) -> String {
+    let list = format!("{FINAL}{}", parts.join(" "));
+    if list.len() > SHOWN_BYTES_MAX { "final".to_owned() } else { list }
 }
 
 #[cfg(test)]
@@ -169,6 +178,16 @@ mod tests {
         let name = HeaderName::from_static(UPLOAD_CONCAT);
         headers.insert(name, HeaderValue::from_static(value));
         headers
+    }
+
+    #[test]
+    fn what_is_told_again_is_a_list_or_the_word_alone() {
+        let parts = |count: usize| vec!["v1.0123456789abcdef.x".to_owned(); count];
+        assert_eq!(shown(&parts(2)), format!("final;{0} {0}", parts(1)[0]));
+        let most = (1..300).filter(|count| shown(&parts(*count)).len() > 5).max();
+        assert_eq!(most, Some((SHOWN_BYTES_MAX - 5) / 22));
+        assert!((1..300).all(|count| shown(&parts(count)).len() <= SHOWN_BYTES_MAX));
+        assert_eq!(shown(&parts(256)), "final");
     }
 
     #[test]

@@ -11,17 +11,20 @@
 //! | POST `/uploads` | - | 201, `Location`, with a body `Upload-Offset`; 400, 401, 413, 415, 460, 507 |
 //! | HEAD | takes bytes, waits, or is an image | 200, `Upload-Offset`, `Upload-Length` or `Upload-Defer-Length`, `Upload-Metadata` |
 //! | POST `/uploads`, `Upload-Concat: final;..` | partial ones, all their bytes here | 201 before they are joined; again, for the same: 201, the same `Location` |
-//! | the same | one is missing or of somebody else 404, ended 410, unfinished, used or not partial 400 | |
+//! | the same | one of them is missing or of somebody else; has ended; is unfinished, used, named twice or not partial | 404; 410; 400 |
 //! | HEAD | partial, or joined | `Upload-Concat` as well; `Upload-Offset` of one that is being joined: the bytes that are durable in it |
 //! | PATCH | joined | 403 |
-//! | DELETE | a part of a joined one | 403 |
-//! | HEAD, DELETE, PATCH | unknown 404; canceled, failed or expired 410 | |
+//! | HEAD, also after its bytes were removed | a part of an upload that is kept | 200, `Upload-Offset` and `Upload-Length`: both its length |
+//! | PATCH at its end, empty; anywhere else; longer | the same | 204; 409 with `Upload-Offset`; 400 with `Upload-Offset` |
+//! | DELETE | the same | 403 |
+//! | HEAD, DELETE, PATCH | unknown; canceled, failed or expired, a part of one of these too | 404; 410 |
 //! | PATCH at the offset | takes bytes or waits for them | 204, `Upload-Offset`, `Upload-Expires` |
 //! | PATCH anywhere else | also one that is an image | 409, `Upload-Offset` |
 //! | PATCH while another one sends | one that is silent for 500 ms is ended | 409, `Upload-Offset` |
 //! | PATCH, empty, at the end | complete | 204: a lost answer can be asked for again |
 //! | PATCH | suspended by a user | 403 |
 //! | PATCH with another type, checksum, length | any | 415, 460, 400; the offset does not move |
+//! | PATCH whose body goes beyond the end | any | 400, `Upload-Offset`; of a body that did not say its length, what came before is kept |
 //! | DELETE | not finished | 204, afterwards 410 |
 //! | DELETE | an image | 403 without the owner's session, else 204 |
 
@@ -117,7 +120,7 @@ async fn answer(
     let target = target?;
     match method {
         Method::HEAD => {
-            let concat = concat::show(app, request, &target.record)?;
+            let concat = concat::show(app, &target.record);
             let standing = standing(app, &target.record).await?;
             let mut response = HttpResponse::Ok();
             response.insert_some((concat::UPLOAD_CONCAT, concat));

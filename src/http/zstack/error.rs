@@ -115,11 +115,14 @@ impl From<UploadError> for Refusal {
         match error {
             UploadError::NotFound => told(Code::NotFound, &error),
             UploadError::WrongOffset { .. }
+            | UploadError::Overlong { .. }
+            | UploadError::Outgrown { .. }
             | UploadError::TooLarge { .. }
             | UploadError::Part { .. }
             | UploadError::TooManyParts { .. } => told(Code::InvalidArgument, &error),
             UploadError::Gone { .. }
             | UploadError::Joined
+            | UploadError::Partial
             | UploadError::PartInUse
             | UploadError::NotTaking { .. }
             | UploadError::Appending { .. }

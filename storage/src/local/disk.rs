@@ -4,6 +4,8 @@
 
 use std::{fs, io, ops::Range, os::fd::BorrowedFd, path::Path, sync::Arc};
 
+use rustix::io::Errno;
+
 /// How a file dealt with bytes that should go past the cache of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PastCache {
@@ -94,6 +96,36 @@ pub trait Disk: Send + Sync + 'static {
 
 /// Bytes that are in memory at once where the file system cannot copy by itself.
 const COPIED_AT_ONCE_BYTES: u64 = 256 << 10;
+
+/// Has `call` copy from position `from` on into the range `into`: it is given both positions, which move on with what it copies, and
+/// how much is wanted, and answers as the system's call does. Answers the position up to which bytes are there: less than the end where
+/// the file systems do not copy for us, or not any further, and the rest is to be read and written.
+pub(super) fn copy_by(
+    mut from: u64,
+    into: Range<u64>,
+    mut call: impl FnMut(&mut u64, &mut u64, usize) -> Result<usize, Errno>,
+) -> io::Result<u64> {
+    let mut position = into.start;
+    while position < into.end {
+        let wanted = usize::try_from(into.end - position).unwrap_or(usize::MAX);
+        match call(&mut from, &mut position, wanted) {
+            Ok(1..) | Err(Errno::INTR) => {}
+            // Nothing where bytes are: some file systems answer so instead of refusing. Reading tells what is there.
+            // EPERM: a container whose list of system calls is older than this one.
+            Ok(0)
+            | Err(
+                Errno::XDEV
+                | Errno::NOSYS
+                | Errno::OPNOTSUPP
+                | Errno::INVAL
+                | Errno::PERM
+                | Errno::TXTBSY,
+            ) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(position)
+}
 
 /// Reads from one file and hands what was read to `write`, with its position.
 pub(super) fn copy_through_memory(

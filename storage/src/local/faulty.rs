@@ -6,12 +6,15 @@
 use std::{
     fs, io,
     ops::Range,
+    os::fd::BorrowedFd,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use rustix::{fs::copy_file_range, io::Errno};
+
 use super::{
-    disk::{Disk, DiskFile, PastCache},
+    disk::{Disk, DiskFile, PastCache, copy_by, copy_through_memory},
     past_cache::{read_past_cache_on, write_past_cache_on},
 };
 
@@ -26,6 +29,12 @@ pub enum Fault {
     Torn,
     /// A call does its work completely and yet fails with EIO, as a lost answer of a network disk would.
     DoneButFailed,
+    /// The process ends before the call: neither it nor any later one does anything, until the disk is healed.
+    Killed,
+    /// The system's copying stops after so many bytes, at most, and says so. Every other call is as ever.
+    Short(usize),
+    /// The system's copying is refused with this number. Every other call is as ever.
+    Refused(Errno),
 }
 
 /// Which calls a fault counts and hits.
@@ -37,6 +46,8 @@ pub enum Hits {
     Syncs,
     /// Reads and lookups.
     Reads,
+    /// The calls by which the system copies from file to file.
+    Copies,
 }
 
 /// What was called.
@@ -60,6 +71,9 @@ pub enum Call {
     Write(u64, u64),
     /// [`DiskFile::write_past_cache`]: position and number of bytes.
     WritePast(u64, u64),
+    /// One call of the system within [`DiskFile::copy_from`]: position in the file that is written, and bytes wanted. Only where both
+    /// files are of the operating system; of all others the reads and writes are seen.
+    Copy(u64, u64),
     /// [`DiskFile::read_at`], [`DiskFile::read_past_cache`], [`DiskFile::len`] or [`DiskFile::has_name`]
     Read,
     /// [`DiskFile::sync_data`]
@@ -73,7 +87,8 @@ pub enum Call {
 impl Call {
     fn is_hit_by(self, hits: Hits) -> bool {
         match self {
-            Self::SyncDir | Self::SyncData => hits != Hits::Reads,
+            Self::SyncDir | Self::SyncData => matches!(hits, Hits::Changes | Hits::Syncs),
+            Self::Copy(..) => matches!(hits, Hits::Changes | Hits::Copies),
             Self::Create
             | Self::Rename
             | Self::Remove
@@ -104,11 +119,14 @@ struct Plan {
     /// Calls still to let pass.
     passes: u64,
     fault: Fault,
+    /// Every later one as well.
+    stays: bool,
 }
 
 #[derive(Default)]
 struct Record {
     plan: Option<Plan>,
+    is_killed: bool,
     fired: Option<(Call, PathBuf)>,
     log: Vec<Event>,
 }
@@ -134,14 +152,25 @@ impl FaultyDisk {
 
     /// Lets the `nth` call from now on fail (the first one is 0), once.
     pub fn fail(&self, hits: Hits, nth: u64, fault: Fault) {
+        self.plan(Plan { hits, passes: nth, fault, stays: false });
+    }
+
+    /// The same for every call from the `nth` on.
+    pub fn fail_from(&self, hits: Hits, nth: u64, fault: Fault) {
+        self.plan(Plan { hits, passes: nth, fault, stays: true });
+    }
+
+    fn plan(&self, plan: Plan) {
         let mut record = self.record();
-        record.plan = Some(Plan { hits, passes: nth, fault });
+        record.plan = Some(plan);
         record.fired = None;
     }
 
     /// Lets every call pass from now on.
     pub fn heal(&self) {
-        self.record().plan = None;
+        let mut record = self.record();
+        record.plan = None;
+        record.is_killed = false;
     }
 
     /// The call that failed, if the plan has come true.
@@ -167,13 +196,19 @@ impl FaultyDisk {
     fn begin(&self, call: Call, path: &Path) -> Option<Fault> {
         let mut record = self.record();
         record.log.push(Event::Begin(call, path.to_owned()));
+        if record.is_killed {
+            return Some(Fault::Killed);
+        }
         let plan = record.plan.as_mut().filter(|plan| call.is_hit_by(plan.hits))?;
         if plan.passes > 0 {
             plan.passes -= 1;
             return None;
         }
-        let fault = plan.fault;
-        record.plan = None;
+        let (fault, stays) = (plan.fault, plan.stays);
+        if !stays {
+            record.plan = None;
+        }
+        record.is_killed = fault == Fault::Killed;
         record.fired = Some((call, path.to_owned()));
         Some(fault)
     }
@@ -185,13 +220,13 @@ impl FaultyDisk {
         work: impl FnOnce() -> io::Result<T>,
     ) -> io::Result<T> {
         match self.begin(call, path) {
-            Some(Fault::Io | Fault::Torn) => return Err(eio()),
-            Some(Fault::NoSpace) => return Err(rustix::io::Errno::NOSPC.into()),
+            Some(Fault::Io | Fault::Torn | Fault::Killed) => return Err(eio()),
+            Some(Fault::NoSpace) => return Err(Errno::NOSPC.into()),
             Some(Fault::DoneButFailed) => {
                 work()?;
                 return Err(eio());
             }
-            None => {}
+            Some(Fault::Short(_) | Fault::Refused(_)) | None => {}
         }
         let done = work()?;
         self.record().log.push(Event::End(call, path.to_owned()));
@@ -204,7 +239,7 @@ impl FaultyDisk {
 }
 
 fn eio() -> io::Error {
-    rustix::io::Errno::IO.into()
+    Errno::IO.into()
 }
 
 impl FaultyFile {
@@ -228,6 +263,35 @@ impl FaultyFile {
     }
 }
 
+impl FaultyFile {
+    /// One call of the system that copies at most so many bytes.
+    fn copy(
+        &self,
+        call: Call,
+        wanted: usize,
+        mut copy: impl FnMut(usize) -> Result<usize, Errno>,
+    ) -> Result<usize, Errno> {
+        let done = match self.disk.begin(call, &self.path) {
+            Some(Fault::Io | Fault::Killed) => return Err(Errno::IO),
+            Some(Fault::NoSpace) => return Err(Errno::NOSPC),
+            Some(Fault::Refused(errno)) => return Err(errno),
+            Some(Fault::Torn) => {
+                copy(wanted / 2)?;
+                return Err(Errno::IO);
+            }
+            Some(Fault::DoneButFailed) => {
+                copy(wanted)?;
+                return Err(Errno::IO);
+            }
+            Some(Fault::Short(0)) => 0,
+            Some(Fault::Short(most)) => copy(most)?,
+            None => copy(wanted)?,
+        };
+        self.disk.record().log.push(Event::End(call, self.path.clone()));
+        Ok(done)
+    }
+}
+
 impl DiskFile for FaultyFile {
     fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
         let call = Call::Write(position, bytes.len() as u64);
@@ -245,6 +309,28 @@ impl DiskFile for FaultyFile {
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
         self.disk.run(Call::Read, &self.path, || self.inner.read_at(buffer, position))
+    }
+
+    fn copy_from(&self, source: &dyn DiskFile, from: u64, into: Range<u64>) -> io::Result<()> {
+        let mut reached = into.start;
+        if let Some((theirs, ours)) = source.descriptor().zip(self.inner.descriptor()) {
+            reached = copy_by(from, into.clone(), |read_at, write_at, wanted| {
+                let call = Call::Copy(*write_at, wanted as u64);
+                let copy = |most: usize| {
+                    let (read_at, write_at) = (Some(&mut *read_at), Some(&mut *write_at));
+                    copy_file_range(theirs, read_at, ours, write_at, wanted.min(most))
+                };
+                self.copy(call, wanted, copy)
+            })?;
+        }
+        let from = from + (reached - into.start);
+        copy_through_memory(source, from, reached..into.end, |bytes, position| {
+            self.write_all_at(bytes, position)
+        })
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.inner.descriptor()
     }
 
     fn sync_data(&self) -> io::Result<()> {

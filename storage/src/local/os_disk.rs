@@ -19,7 +19,7 @@ use rustix::{
 };
 
 use super::{
-    disk::{Disk, DiskFile, PastCache, copy_through_memory},
+    disk::{Disk, DiskFile, PastCache, copy_by, copy_through_memory},
     pages::PAGE_BYTES,
 };
 
@@ -133,29 +133,14 @@ impl DiskFile for OsFile {
     }
 
     fn copy_from(&self, source: &dyn DiskFile, from: u64, into: Range<u64>) -> io::Result<()> {
-        let (mut from, mut position) = (from, into.start);
+        let mut reached = into.start;
         if let Some(descriptor) = source.descriptor() {
-            while position < into.end {
-                let wanted = usize::try_from(into.end - position).unwrap_or(usize::MAX);
-                let (read_at, write_at) = (Some(&mut from), Some(&mut position));
-                match copy_file_range(descriptor, read_at, &self.file, write_at, wanted) {
-                    Ok(1..) | Err(Errno::INTR) => {}
-                    // Nothing where bytes are: some file systems answer so instead of refusing. Reading tells what is there.
-                    // EPERM: a container whose list of system calls is older than this one.
-                    Ok(0)
-                    | Err(
-                        Errno::XDEV
-                        | Errno::NOSYS
-                        | Errno::OPNOTSUPP
-                        | Errno::INVAL
-                        | Errno::PERM
-                        | Errno::TXTBSY,
-                    ) => break,
-                    Err(error) => return Err(error.into()),
-                }
-            }
+            reached = copy_by(from, into.clone(), |read_at, write_at, wanted| {
+                copy_file_range(descriptor, Some(read_at), &self.file, Some(write_at), wanted)
+            })?;
         }
-        copy_through_memory(source, from, position..into.end, |bytes, position| {
+        let from = from + (reached - into.start);
+        copy_through_memory(source, from, reached..into.end, |bytes, position| {
             self.write_all_at(bytes, position)
         })
     }

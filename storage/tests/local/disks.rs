@@ -9,6 +9,7 @@ use longshore_storage::local::{
     faulty::{Call, Event, Fault, FaultyDisk, Hits},
     power::{Lie, PowerDisk},
 };
+use rustix::io::Errno;
 
 fn power(root: &Path, lie: Lie) -> PowerDisk {
     let disk = PowerDisk::new(Arc::new(OsDisk), root).unwrap();
@@ -130,4 +131,40 @@ fn exactly_the_chosen_call_fails_and_everything_is_in_the_log() {
     let ended = |call| log.iter().filter(|event| **event == Event::End(call, path.clone())).count();
     assert_eq!((ended(Call::Create), ended(Call::SyncData), ended(Call::Remove)), (1, 1, 0));
     assert_eq!(log.last(), Some(&Event::Note("end".to_owned())));
+}
+
+#[test]
+fn a_copy_is_short_refused_or_the_last_call_as_it_was_told() {
+    let directory = scratch();
+    let disk = FaultyDisk::new(Arc::new(OsDisk));
+    let source = disk.create_new(&directory.path().join("source")).unwrap();
+    source.write_all_at(&[7; 10_000], 0).unwrap();
+    let path = directory.path().join("file");
+    let file = disk.create_new(&path).unwrap();
+    // The number of the system's calls, and whether the rest was written instead.
+    let calls = |fault: Option<Fault>| {
+        let before = disk.log().len();
+        if let Some(fault) = fault {
+            disk.fail_from(Hits::Copies, 0, fault);
+        }
+        file.set_len(0).unwrap();
+        file.copy_from(&*source, 0, 0..10_000).unwrap();
+        disk.heal();
+        assert_eq!(std::fs::read(&path).unwrap(), [7; 10_000]);
+        let log = disk.log();
+        let count = |is: &dyn Fn(&Event) -> bool| log[before..].iter().filter(|e| is(e)).count();
+        let copies = count(&|event| matches!(event, Event::Begin(Call::Copy(..), _)));
+        (copies, count(&|event| matches!(event, Event::End(Call::Write(..), _))))
+    };
+    assert_eq!(calls(None), (1, 0));
+    assert_eq!(calls(Some(Fault::Short(3_000))), (4, 0));
+    assert_eq!(calls(Some(Fault::Short(0))), (1, 1));
+    assert_eq!(calls(Some(Fault::Refused(Errno::XDEV))), (1, 1));
+    disk.fail(Hits::Changes, 1, Fault::Killed);
+    file.write_all_at(b"before", 0).unwrap();
+    assert!(file.copy_from(&*source, 0, 0..10_000).is_err());
+    assert!(file.len().is_err() && disk.exists(&path).is_err(), "nothing is done any more");
+    assert_eq!(&std::fs::read(&path).unwrap()[..7], b"before\x07");
+    disk.heal();
+    assert_eq!(file.len().unwrap(), 10_000);
 }

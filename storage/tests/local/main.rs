@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod alignment;
 #[cfg(test)]
+mod copies;
+#[cfg(test)]
 mod disks;
 #[cfg(test)]
 mod faults;

@@ -34,7 +34,14 @@ options.onProgress = (sent) => {
     })
   }
 }
+// What its user does who reads of an error: 4.3.1 does not ask for the joining again by itself.
 options.onError = (error) => {
+  if (ask.startAgain > 0) {
+    ask.startAgain -= 1
+    say({ again: String(error) })
+    upload.start()
+    return
+  }
   say({ error: String(error) })
   process.exit(1)
 }

@@ -117,7 +117,8 @@ pub(super) async fn are_told_as_whole(world: &World, parts: &[UploadRecord]) {
             "{wrong:?}"
         );
         let more = append(world, part, usize::try_from(length).unwrap(), &[1]).await;
-        let beyond = matches!(more, Err(UploadError::Store(StoreError::BeyondLength { .. })));
+        let beyond = matches!(more, Err(UploadError::Overlong { length: told, offset })
+            if told == length && offset == length);
         assert!(beyond, "{more:?}");
         let removed = world.jobs().discard_partial(part).await;
         assert!(matches!(removed, Err(JobError::Upload(UploadError::PartInUse))), "{removed:?}");

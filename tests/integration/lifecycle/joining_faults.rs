@@ -21,6 +21,8 @@ use super::{
 
 on_all! {
     what_could_not_be_removed_is_removed_later
+    what_a_process_did_not_remove_the_next_one_does
+    no_record_is_forgotten_before_its_bytes_are
     a_byte_at_the_hour_of_expiry_is_kept
     one_that_could_not_be_opened_again_is_by_the_next_look
     what_the_store_has_lost_ends
@@ -55,6 +57,76 @@ async fn what_could_not_be_removed_is_removed_later(backing: Backing) {
     world.pass(A_MINUTE).await;
     are_gone(&world, &parts).await;
     are_told_as_whole(&world, &parts).await;
+}
+
+async fn is_stored(world: &World, part: &UploadRecord) -> bool {
+    world.store().state(UploadKey(part.uuid.0)).await.is_ok()
+}
+
+/// Nothing of ours was taken for a stray.
+fn nothing_is_set_aside(world: &World) {
+    if let Some(root) = world.root() {
+        let aside = std::fs::read_dir(root.join("lost+found")).map_or(0, Iterator::count);
+        assert_eq!(aside, 0, "set aside");
+    }
+}
+
+/// What is to be removed is remembered in memory; the records and the store know it too.
+async fn what_a_process_did_not_remove_the_next_one_does(backing: Backing) {
+    let mut world = World::new(backing).await;
+    let io = || StoreError::Io { action: "remove", message: "bad sector".to_owned() };
+    for fails_at_start_too in [false, true] {
+        // Removed by its client, expired, and joined.
+        let removed = partial(&world, 10).await;
+        world.rig.fail(Op::Discard, 1, io());
+        assert!(world.jobs().discard_partial(&removed).await.is_err());
+        let bytes = content(30_000, 16);
+        let parts = parts_of(&world, &bytes).await;
+        world.rig.fail(Op::Discard, parts.len(), io());
+        let job = join(&world, &parts).await.unwrap();
+        world.until(&job, JobState::Succeeded).await;
+        let left = [vec![removed], parts.clone()].concat();
+        for part in &left {
+            assert!(is_stored(&world, part).await, "negative control");
+        }
+        if fails_at_start_too {
+            world.rig.fail(Op::Discard, left.len(), io());
+        }
+        world.crash().await;
+        for part in &left {
+            assert_eq!(is_stored(&world, part).await, fails_at_start_too);
+        }
+        world.pass(A_MINUTE).await;
+        for part in &left {
+            assert!(!is_stored(&world, part).await, "nobody has tried it again");
+        }
+        nothing_is_set_aside(&world);
+        are_told_as_whole(&world, &parts).await;
+        world.assert_ready(&job, &bytes).await;
+    }
+}
+
+/// As long as nobody has looked at what is in the store, an ended record may be all that says whose bytes they are.
+async fn no_record_is_forgotten_before_its_bytes_are(backing: Backing) {
+    let mut world = World::new(backing).await;
+    let part = partial(&world, 10).await;
+    append(&world, &part, 0, &[7; 10]).await.unwrap();
+    let io = StoreError::Io { action: "remove", message: "bad sector".to_owned() };
+    world.rig.fail(Op::Discard, 1, io);
+    assert!(world.jobs().discard_partial(&part).await.is_err());
+    world.kill().await;
+    let recovered = world.boot().await;
+    // The look at the store takes longer than the record is kept.
+    for _ in 0..20 {
+        world.pass(Duration::from_hours(23)).await;
+    }
+    assert!(is_stored(&world, &part).await);
+    assert!(world.db.upload(part.uuid).await.unwrap().is_some(), "it was forgotten");
+    world.recover(recovered).await;
+    assert!(!is_stored(&world, &part).await);
+    nothing_is_set_aside(&world);
+    world.pass(A_MINUTE).await;
+    assert!(world.db.upload(part.uuid).await.unwrap().is_none(), "negative control");
 }
 
 async fn a_byte_at_the_hour_of_expiry_is_kept(backing: Backing) {
@@ -188,6 +260,15 @@ async fn a_partial_row_that_cannot_be_read_keeps_nobody_from_starting(backing: B
     }
     world.crash().await;
     assert_eq!(world.uploads().promised_bytes(), 990, "the room of the one between is held");
+    let told = |world: &World| {
+        let unreadable = world.jobs().unreadable();
+        assert_eq!(unreadable.rows, 2, "{unreadable:?}");
+        for broken in [0, 2] {
+            let key = parts[broken].uuid.to_string();
+            assert!(unreadable.first.iter().any(|words| words.contains(&key)), "{unreadable:?}");
+        }
+    };
+    told(&world);
     for _ in 0..9 {
         world.pass(Duration::from_hours(23)).await;
         world.uploads().renew_leases(world.clock.now_ms()).await.unwrap();
@@ -196,4 +277,9 @@ async fn a_partial_row_that_cannot_be_read_keeps_nobody_from_starting(backing: B
     assert!(matches!(status, Err(UploadError::Gone { .. })), "it has expired: {status:?}");
     let kept = world.store().uploads().await.unwrap();
     assert_eq!(kept.len(), 2, "bytes of a row that cannot be read are kept");
+    told(&world);
+    let mended = "UPDATE upload SET parts = NULL WHERE parts = 'no uuid'";
+    world.test_db.sabotage(mended).await;
+    world.pass(A_MINUTE).await;
+    assert_eq!(world.jobs().unreadable().rows, 0);
 }

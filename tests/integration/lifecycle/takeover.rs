@@ -5,11 +5,12 @@ use std::time::Duration;
 use longshore::{
     domain::{account::Caller, ids::AccountUuid, job_state::JobState},
     jobs::Joined,
-    uploads::{Slice, StoreError, UploadError},
+    uploads::{Append, Slice, StoreError, Takeover, UploadError, UploadKey},
 };
+use longshore_storage::{Chunk, Claimed, Owned};
 
 use super::{
-    bodies::{content, fed, pending_after, whole},
+    bodies::{Body, content, fed, pending_after, whole},
     on_all,
     rigged::{Op, Side},
     world::{Backing, World, at, new_job, upload_of},
@@ -19,6 +20,7 @@ on_all! {
     first_requests_for_an_image_id_make_one_job
     a_silent_holder_makes_way_and_its_bytes_stay
     two_live_writers_do_not_end_each_other
+    nobody_waits_for_a_duplicate_that_is_read_away
     a_published_upload_answers_replays
     a_stopping_service_keeps_the_bytes
     rights_end_at_the_account
@@ -60,6 +62,49 @@ async fn two_live_writers_do_not_end_each_other(backing: Backing) {
     // The second waited, with its body unread, and finds everything stored.
     assert!(second.await.unwrap().unwrap().duplicate);
     world.assert_ready(&job, &bytes).await;
+}
+
+/// While a body that brings nothing new is read away, another request continues the upload at once.
+async fn nobody_waits_for_a_duplicate_that_is_read_away(backing: Backing) {
+    for takeover in [Takeover::Silent, Takeover::Newest] {
+        let world = World::new(backing).await;
+        let bytes = content(30_000, 5);
+        let job = world.submit(Some(bytes.len())).await;
+        let appending = |offset: usize, length: usize, body: Body| {
+            let (uploads, upload) = (world.uploads(), upload_of(&job));
+            let slice = at(offset, Some(length));
+            let append = Append { slice, takeover, ends_if_longer: false };
+            world.spawn(async move { uploads.append(upload, append, body).await })
+        };
+        // A slice of another dialect brings its bytes after it has seen the offset.
+        let held = world.rig.hold(Op::Write, Side::Before);
+        let (feed, body) = fed();
+        let duplicate = appending(0, 10_000, body);
+        held.reached().await;
+        let record = world.db.upload(upload_of(&job)).await.unwrap().unwrap();
+        let owned = Owned { key: UploadKey(record.uuid.0), epoch: record.owner_epoch };
+        let chunk = Chunk { offset: 0, length: Some(10_000), checksum: None };
+        let Claimed::Writer(mut writer) = world.store().write(owned, chunk).await.unwrap() else {
+            panic!("they were stored before");
+        };
+        writer.append(&bytes[..10_000]).await.unwrap();
+        assert_eq!(writer.acknowledge().await.unwrap().state.offset, 10_000);
+        world.rig.release_all();
+        feed.send(bytes[..1_000].to_vec()).unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!duplicate.is_finished(), "negative control: it is being read away");
+        let begun = std::time::Instant::now();
+        let newcomer = appending(10_000, 20_000, whole(&bytes[10_000..]));
+        let written = newcomer.await.unwrap().unwrap();
+        assert_eq!(written.status.offset, 30_000);
+        // 500 ms of silence at most, and what a busy machine takes; it was refused after two seconds before.
+        assert!(begun.elapsed() < Duration::from_millis(1_900), "{:?}", begun.elapsed());
+        // All that the other one brought is stored, as it is told.
+        let told = tokio::time::timeout(Duration::from_secs(5), duplicate).await.unwrap().unwrap();
+        assert!(told.as_ref().is_ok_and(|written| written.duplicate), "{told:?}");
+        drop(feed);
+        world.assert_ready(&job, &bytes).await;
+    }
 }
 
 async fn a_published_upload_answers_replays(backing: Backing) {

@@ -86,7 +86,10 @@ async fn parts_are_sent_apart_and_joined_in_the_order_of_the_final_one() {
     assert_eq!(header(&told, "upload-length"), Some("200000"));
     assert!(offset(&told) <= 200_000);
     let concat = header(&told, "upload-concat").unwrap().to_owned();
-    let listed: Vec<_> = concat.strip_prefix("final;").unwrap().split(' ').map(path).collect();
+    // References that are relative to the URL that was asked.
+    let folder = &url[..=url.rfind('/').unwrap()];
+    let listed = concat.strip_prefix("final;").unwrap().split(' ');
+    let listed: Vec<_> = listed.map(|part| path(&format!("{folder}{part}"))).collect();
     assert_eq!(listed, [path(&first), nothing.clone(), last_path.clone()]);
     becomes(&plane, &url, &image).await;
     let told = head(&plane, &url).await;
@@ -184,9 +187,9 @@ async fn what_cannot_be_joined_is_refused_in_words() {
     assert_eq!((status, words["code"].as_str()), (400, Some("bad_part")), "{words}");
 }
 
-/// Parts are tus's alone: to the other dialects there is no such upload.
+/// Parts are tus's alone. Whoever asks after one is told where it stands; the other dialects cannot continue it, and say who can.
 #[tokio::test(flavor = "multi_thread")]
-async fn other_dialects_find_no_partial_upload() {
+async fn other_dialects_ask_after_a_partial_upload_and_do_not_continue_it() {
     let plane = Plane::start(&[]).await;
     let answer = partial(&plane, 10).send().await.unwrap();
     let url = header(&answer, "location").unwrap().to_owned();
@@ -198,21 +201,97 @@ async fn other_dialects_find_no_partial_upload() {
         .header("upload-complete", "?1")
         .body("0123456789");
     let slice = plane.http.post(&url).header("x-slice-offset", 0).header("x-slice-size", 10);
+    let slice = slice.header("x-image-size", 10);
     for (name, request) in [
-        ("native GET", plane.http.get(&url)),
         ("native PUT", plane.put(&url, 0, b"0123456789", 10)),
         ("IETF PATCH", ietf),
-        ("IETF HEAD", plane.http.head(&url).header("upload-complete", "?0")),
         ("ZStack", slice.body("0123456789")),
     ] {
-        let status = request.send().await.unwrap().status();
-        assert!(status.is_client_error(), "{name}: {status}");
+        let (status, words) = told(request.send().await.unwrap()).await;
+        assert_eq!((status, words["code"].as_str()), (403, Some("partial")), "{name}: {words}");
+        let words = words.get("detail").or(words.get("message")).and_then(Value::as_str);
+        assert!(words.is_some_and(|words| words.contains("only tus can continue it")), "{words:?}");
     }
     assert_eq!(offset(&head(&plane, &url).await), 0, "nothing of it was stored");
+    assert_told(&plane, &url, 0, false).await;
     let options = plane.http.request(Method::OPTIONS, &url).send().await.unwrap();
     assert!(
         header(&options, "tus-extension").unwrap().split(',').any(|name| name == "concatenation")
     );
-    let sent = patch(&plane, &url, 0, b"0123456789").send().await.unwrap();
+    let sent = patch(&plane, &url, 0, b"0123").send().await.unwrap();
     assert_eq!(sent.status(), 204);
+    assert_told(&plane, &url, 4, false).await;
+    let sent = patch(&plane, &url, 4, b"456789").send().await.unwrap();
+    assert_eq!(sent.status(), 204);
+    assert_told(&plane, &url, 10, false).await;
+    // Also when it is in an image and not stored apart any more; not when it was removed.
+    let joined = join(&plane, &[&url]).send().await.unwrap();
+    becomes(&plane, header(&joined, "location").unwrap(), b"0123456789").await;
+    assert_told(&plane, &url, 10, true).await;
+    let removed = part_of(&plane, b"abc").await;
+    assert_eq!(tus(&plane, "DELETE", &removed).send().await.unwrap().status(), 204);
+    for request in [
+        plane.http.get(&removed),
+        plane.http.head(&removed),
+        plane.http.head(&removed).header("upload-complete", "?0"),
+    ] {
+        assert_eq!(request.send().await.unwrap().status(), 410);
+    }
+    // Its length may not be known yet.
+    let deferred = creation(&plane).header("upload-concat", "partial");
+    let deferred = deferred.header("upload-defer-length", "1").send().await.unwrap();
+    let deferred = plane.http.head(header(&deferred, "location").unwrap()).send().await.unwrap();
+    assert_eq!((deferred.status().as_u16(), offset(&deferred)), (200, 0));
+    assert_eq!(header(&deferred, "upload-defer-length"), Some("1"));
+    assert_eq!(header(&deferred, "upload-complete"), Some("?0"));
+}
+
+/// What a partial upload of ten bytes answers to questions in all dialects but its own.
+async fn assert_told(plane: &Plane, url: &str, at: u64, is_joined: bool) {
+    let complete = if at == 10 { "?1" } else { "?0" };
+    let union = plane.http.head(url).send().await.unwrap();
+    assert_eq!((union.status().as_u16(), offset(&union)), (200, at));
+    for (name, value) in [
+        ("upload-length", "10"),
+        ("upload-complete", complete),
+        ("upload-concat", "partial"),
+        ("cache-control", "no-store"),
+    ] {
+        assert_eq!(header(&union, name), Some(value), "{name}");
+    }
+    for method in [Method::HEAD, Method::GET] {
+        let ietf = plane.http.request(method, url).header("upload-draft-interop-version", "8");
+        let ietf = ietf.send().await.unwrap();
+        assert_eq!((ietf.status().as_u16(), offset(&ietf)), (204, at));
+        assert_eq!(header(&ietf, "upload-complete"), Some(complete));
+        assert_eq!(header(&ietf, "upload-length"), Some("10"));
+        assert!(header(&ietf, "upload-limit").is_some());
+    }
+    let state = plane.state(url).await;
+    assert_eq!((&state["kind"], &state["offset"]), (&"partial".into(), &at.into()), "{state}");
+    assert_eq!((&state["length"], &state["isJoined"]), (&10.into(), &is_joined.into()), "{state}");
+}
+
+/// Proxies refuse answers with headers of a few KiB: what HEAD tells has a bound, however many parts there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_header_of_many_parts_has_a_bound() {
+    let plane = Plane::start(&[]).await;
+    let image = content(30);
+    for (count, is_listed) in [(20, true), (30, false)] {
+        let mut parts = Vec::new();
+        for byte in &image[..count] {
+            parts.push(part_of(&plane, &[*byte]).await);
+        }
+        let parts: Vec<_> = parts.iter().map(String::as_str).collect();
+        let joined = join(&plane, &parts).send().await.unwrap();
+        let url = header(&joined, "location").unwrap().to_owned();
+        becomes(&plane, &url, &image[..count]).await;
+        let told = head(&plane, &url).await;
+        assert_eq!((told.status().as_u16(), offset(&told)), (200, count as u64));
+        let concat = header(&told, "upload-concat").unwrap();
+        assert!(concat.len() <= 2048, "{} bytes for {count} parts", concat.len());
+        let listed = concat.strip_prefix("final;").map_or(0, |parts| parts.split(' ').count());
+        assert_eq!(listed, if is_listed { count } else { 0 }, "{concat}");
+        assert!(is_listed || concat == "final", "{concat}");
+    }
 }

@@ -7,8 +7,11 @@
 
 mod browsers;
 mod concat;
+mod faults;
 mod ietf;
+mod overlong;
 mod raw;
+mod rows;
 mod takeover;
 mod tus;
 mod tus_refusals;

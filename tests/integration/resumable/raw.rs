@@ -52,10 +52,30 @@ impl Raw {
         String::from_utf8_lossy(&head).into_owned()
     }
 
+    /// The next answer that is no interim one: its head, and its body as JSON.
+    pub(super) fn answer(&mut self) -> (String, serde_json::Value) {
+        let mut head = self.head();
+        while head.starts_with("HTTP/1.1 10") {
+            head = self.head();
+        }
+        let length = field(&head, "content-length").map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).unwrap();
+        (head, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
     /// Ends the connection without a word: the other side is told by RST.
     pub(super) fn reset(self) {
         rustix::net::sockopt::set_socket_linger(&self.0, Some(Duration::ZERO)).unwrap();
     }
+}
+
+/// A header of a head by hand.
+pub(super) fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    head.lines().find_map(|line| {
+        let (found, value) = line.split_once(": ")?;
+        found.eq_ignore_ascii_case(name).then_some(value)
+    })
 }
 
 /// A client that sends a byte every `every` until it is answered or has sent everything; its answer.

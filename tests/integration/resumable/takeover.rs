@@ -1,9 +1,6 @@
-//! Two requests on one upload, and connections that end badly.
+//! Two requests on one upload, and a service that stops.
 
-use std::{
-    net::Shutdown,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use super::{
     created, header, offset, patch,
@@ -124,75 +121,6 @@ async fn of_many_that_begin_at_the_same_offset_one_wins() {
     }
     let state = plane.state(&url).await;
     assert_eq!(state["state"], "Succeeded", "{state}");
-}
-
-/// How a connection ends.
-#[derive(Debug, Clone, Copy)]
-enum End {
-    Close,
-    HalfClose,
-    Reset,
-    Stall,
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_ends_at_every_sixteenth_of_a_chunk() {
-    let plane = Plane::start(&[]).await;
-    for end in [End::Close, End::HalfClose, End::Reset, End::Stall] {
-        let image = content(16 * 16_000 * 2);
-        let url = created(&plane, image.len()).await;
-        let mut stalled = Vec::new();
-        let mut at = 0;
-        for sixteenth in 0..16 {
-            let sent = sixteenth * 1000;
-            let raw = half(&plane, &url, &image, at, sent);
-            match end {
-                End::Close => drop(raw),
-                End::HalfClose => {
-                    raw.0.shutdown(Shutdown::Write).unwrap();
-                    stalled.push(raw);
-                }
-                End::Reset => {
-                    raw.reset();
-                }
-                End::Stall => stalled.push(raw),
-            }
-            let begun = Instant::now();
-            loop {
-                let now = stands(&plane, &url).await as usize;
-                assert!((at..=at + sent).contains(&now), "{end:?}: {now} after {at} and {sent}");
-                if now == at + sent {
-                    at = now;
-                    break;
-                }
-                assert!(
-                    begun.elapsed() < Duration::from_secs(5),
-                    "{end:?}: {now} of {}",
-                    at + sent
-                );
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        }
-        finish(&plane, &url, &image).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn delete_ends_a_request_that_is_sending() {
-    let plane = Plane::start(&[]).await;
-    let image = content(2000);
-    let url = created(&plane, image.len()).await;
-    let mut raw = Raw::connect(&plane);
-    raw.send(tus_patch(&url, 0, image.len()));
-    let sending = drip(raw, image, Duration::from_millis(10));
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let begun = Instant::now();
-    assert_eq!(tus(&plane, "DELETE", &url).send().await.unwrap().status(), 204);
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
-    let (answer, took) = sending.join().unwrap();
-    assert!(answer.starts_with("HTTP/1.1 410"), "{answer}");
-    assert!(took < Duration::from_secs(5), "{took:?}");
-    assert_eq!(tus(&plane, "HEAD", &url).send().await.unwrap().status(), 410);
 }
 
 #[tokio::test(flavor = "multi_thread")]
