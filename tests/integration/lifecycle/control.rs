@@ -321,7 +321,7 @@ async fn jobs_whose_bytes_the_store_has_lost_have_a_way_out(backing: Backing) {
 async fn a_failure_removes_its_bytes_though_the_image_has_a_new_job(backing: Backing) {
     let mut settings = Settings::default();
     settings.uploads.finish_wait = Duration::from_millis(20);
-    let world = World::with(backing, settings).await;
+    let world = World::with(backing, &settings).await;
     let bytes = content(5_000, 5);
     let mut new = new_job(Some(bytes.len()));
     new.expected.md5 = Some([1; 16]);

@@ -190,7 +190,7 @@ async fn a_start_with_a_clock_far_ahead_expires_nothing_at_once(backing: Backing
 async fn a_clock_that_is_set_while_housekeeping_waits_expires_nothing(backing: Backing) {
     let mut settings = Settings::default();
     settings.jobs.tick = Duration::from_millis(10);
-    let world = World::with(backing, settings).await;
+    let world = World::with(backing, &settings).await;
     world.jobs().spawn_supervisor();
     let scheduler = world.scheduler();
     scheduler.ensure_defaults(world.caller.account).await.unwrap();

@@ -174,7 +174,7 @@ async fn records_that_do_not_answer_lose_nothing(backing: Backing) {
     }
     let mut settings = Settings::default();
     settings.uploads.finish_wait = Duration::from_millis(300);
-    let world = World::with(backing, settings).await;
+    let world = World::with(backing, &settings).await;
     let bytes = content(30_000, 5);
     let job = world.submit(Some(bytes.len())).await;
     let refuse = "CREATE TRIGGER refuse BEFORE UPDATE OF generation ON long_job \

@@ -246,7 +246,7 @@ fn world_silence() -> std::time::Duration {
 async fn the_verdict_is_waited_for_only_so_long(backing: Backing) {
     let mut settings = super::world::Settings::default();
     settings.uploads.finish_wait = std::time::Duration::from_millis(50);
-    let world = World::with(backing, settings).await;
+    let world = World::with(backing, &settings).await;
     let bytes = content(30_000, 10);
     let job = world.submit(Some(bytes.len())).await;
     let hold = world.rig.hold(Op::Finish, Side::Before);

@@ -29,7 +29,7 @@ on_all! {
 async fn strict(backing: Backing, policy: InspectPolicy) -> World {
     let mut settings = Settings::default();
     settings.uploads.inspection.policy = policy;
-    World::with(backing, settings).await
+    World::with(backing, &settings).await
 }
 
 /// 10 GiB, nothing written; the least that a qcow2 has.

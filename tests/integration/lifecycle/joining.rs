@@ -420,7 +420,7 @@ async fn partial_uploads_expire_and_are_forgotten(backing: Backing) {
 async fn partial_uploads_hold_room_and_a_place(backing: Backing) {
     let mut settings = Settings::default();
     settings.jobs.open_uploads_max = 5;
-    let world = World::with(backing, settings).await;
+    let world = World::with(backing, &settings).await;
     world.rig.room(1_000_000, 100_000);
     let part = partial(&world, 60_000).await;
     let second = world.jobs().create_partial(world.caller, Some(60_000), None).await;

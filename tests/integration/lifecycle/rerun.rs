@@ -387,7 +387,7 @@ async fn submitted_again_by_somebody_else_nothing_is_touched(backing: Backing) {
 async fn a_rerun_is_an_open_upload(backing: Backing) {
     let mut settings = Settings::default();
     settings.jobs.open_uploads_max = 1;
-    let world = World::with(backing, settings).await;
+    let world = World::with(backing, &settings).await;
     let first = over(&world, new_job(Some(10)), JobState::Canceled).await;
     let other = world.submit(Some(10)).await;
     let refused = rerun(&world, &first).await;

@@ -281,7 +281,7 @@ async fn a_disabled_job_sleeps_until_it_is_enabled(backing: Backing) {
 async fn a_clock_that_was_set_back_stops_nothing(backing: Backing) {
     let mut settings = super::world::Settings::default();
     settings.jobs.tick = Duration::from_millis(10);
-    let world = World::with(backing, settings).await;
+    let world = World::with(backing, &settings).await;
     world.clock.advance_ms(10 * DAY_MS);
     let scheduler = world.scheduler();
     let job = job(&scheduler, "pruneRecords", None, json!({})).await;

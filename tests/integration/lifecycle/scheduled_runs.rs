@@ -81,7 +81,7 @@ async fn a_run_begins_when_it_has_its_place_and_whoever_waits_does_not_wait_behi
 async fn a_run_that_hangs_is_given_up_and_its_job_runs_again(backing: Backing) {
     let mut settings = Settings::default();
     settings.jobs.hung_run = Duration::from_millis(300);
-    let world = World::with(backing, settings).await;
+    let world = World::with(backing, &settings).await;
     let scheduler = world.scheduler();
     let image = image(&world, &content(4_000, 2)).await.job.image;
     let job = job(&scheduler, "verifyImage", Some(image), json!({})).await;
@@ -114,7 +114,7 @@ async fn a_run_that_is_stopped_says_so(backing: Backing) {
 async fn runs_of_the_process_before_are_ended_before_any_is_begun(backing: Backing) {
     let mut settings = Settings::default();
     settings.jobs.tick = Duration::from_millis(10);
-    let world = World::with(backing, settings).await;
+    let world = World::with(backing, &settings).await;
     let scheduler = world.scheduler();
     let image = image(&world, &content(4_000, 4)).await.job.image;
     let (old, new) = (
@@ -165,7 +165,7 @@ async fn leases_do_not_wait_for_fires() {
 
     let mut settings = Settings::default();
     settings.jobs.tick = Duration::from_millis(10);
-    let world = World::with(Backing::LocalOnPostgres, settings).await;
+    let world = World::with(Backing::LocalOnPostgres, &settings).await;
     let scheduler = world.scheduler();
     let image = image(&world, &content(4_000, 5)).await.job.image;
     let living = job(&scheduler, "verifyImage", Some(image), json!({})).await;
@@ -182,9 +182,9 @@ async fn leases_do_not_wait_for_fires() {
     let hourly = trigger(&scheduler, 3600, 1).await;
     // Before its fire is due, somebody has the row of its job.
     let mut other = sqlx::PgConnection::connect(&world.test_db.url).await.unwrap();
-    let mut held = other.begin().await.unwrap();
+    let mut row = other.begin().await.unwrap();
     let lock = format!("SELECT uuid FROM scheduler_job WHERE uuid = '{fired}' FOR UPDATE");
-    sqlx::query(AssertSqlSafe(lock)).execute(&mut *held).await.unwrap();
+    sqlx::query(AssertSqlSafe(lock)).execute(&mut *row).await.unwrap();
     scheduler.bind(admin(), hourly, Target::Job(fired), false).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     let of_fired = format!("schedulerJobUuid={fired}");
@@ -197,7 +197,7 @@ async fn leases_do_not_wait_for_fires() {
         }
     }
     assert_eq!(runs(&scheduler, &[&of_fired]).await.len(), 0, "the fire is still being taken");
-    held.rollback().await.unwrap();
+    row.rollback().await.unwrap();
     world.rig.release_all();
     let begun = Instant::now();
     while runs(&scheduler, &[&of_fired]).await.is_empty() {

@@ -112,7 +112,7 @@ async fn what_is_run_when_it_is_bound_is_not_run_twice() {
 async fn a_clock_that_was_ahead_takes_no_fire_for_good() {
     let mut settings = Settings::default();
     settings.jobs.tick = Duration::from_millis(10);
-    let world = World::with(Backing::Memory, settings).await;
+    let world = World::with(Backing::Memory, &settings).await;
     let scheduler = world.scheduler();
     let job = job(&scheduler, "pruneRecords", None, json!({})).await;
     let (day_ms, tomorrow_ms) = (86_400_000, world.clock.now_ms() + 86_400_000);

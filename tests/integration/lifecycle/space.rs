@@ -26,7 +26,7 @@ on_all! {
 async fn no_room_is_told_before_the_first_byte(backing: Backing) {
     let mut settings = Settings::default();
     settings.uploads.free_bytes_min_percent = 5;
-    let world = World::with(backing, settings).await;
+    let world = World::with(backing, &settings).await;
     world.rig.room(10_000, 6_000);
     let refused = world.jobs().submit(world.caller, new_job(Some(5_501))).await;
     assert!(
@@ -120,7 +120,7 @@ async fn a_length_that_is_refused_promises_nothing(backing: Backing) {
 async fn open_uploads_are_bounded(backing: Backing) {
     let mut settings = Settings::default();
     settings.jobs.open_uploads_max = 2;
-    let world = World::with(backing, settings).await;
+    let world = World::with(backing, &settings).await;
     let first = world.submit(Some(3)).await;
     let second = world.submit(Some(3)).await;
     let refused = world.jobs().submit(world.caller, new_job(Some(3))).await;
@@ -140,7 +140,7 @@ async fn open_uploads_are_bounded(backing: Backing) {
 async fn too_large_is_too_large(backing: Backing) {
     let mut settings = Settings::default();
     settings.uploads.upload_bytes_max = 1_000;
-    let world = World::with(backing, settings).await;
+    let world = World::with(backing, &settings).await;
     let refused = world.jobs().submit(world.caller, new_job(Some(1_001))).await;
     assert!(
         matches!(

@@ -205,7 +205,7 @@ async fn a_digest_is_taken_if_the_upload_follows_it_whatever_is_configured(backi
         [("imageMd5", hex(&Md5::digest(&bytes))), ("imageSha256", hex(&Sha256::digest(&bytes)))];
     for (before, after) in [(NONE, DigestChoice::BOTH), (DigestChoice::BOTH, NONE)] {
         let mut world =
-            World::with(backing, Settings { digests: before, ..Settings::default() }).await;
+            World::with(backing, &Settings { digests: before, ..Settings::default() }).await;
         let job = world.submit(Some(bytes.len())).await;
         world.send(&job, 0, &bytes[..1_000]).await.unwrap();
         world.settings.digests = after;

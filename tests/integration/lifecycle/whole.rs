@@ -220,7 +220,7 @@ async fn an_image_without_a_record_is_left_time_and_then_told_and_set_aside(back
     for (kept, told) in [(Duration::from_hours(1), 0), (Duration::ZERO, 1)] {
         let mut settings = Settings::default();
         settings.uploads.unsettled_kept = kept;
-        let world = World::with(backing, settings).await;
+        let world = World::with(backing, &settings).await;
         let (uploads, store) = (world.uploads(), world.store());
         let recorded = ready(&world, &content(5_000, 84)).await;
         let image = ImageKey(ImageUuid::random().0);
@@ -387,7 +387,7 @@ async fn others_wait_for_the_first_and_get_its_image(backing: Backing) {
 async fn bounds_hold(backing: Backing) {
     let mut settings = super::world::Settings::default();
     settings.jobs.open_uploads_max = 1;
-    let world = World::with(backing, settings).await;
+    let world = World::with(backing, &settings).await;
     let bytes = content(5_000, 87);
     let job = ready(&world, &bytes).await;
     world.jobs().delete_image(world.caller, job.job.image, false, &[]).await.unwrap();

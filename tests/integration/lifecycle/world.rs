@@ -111,10 +111,11 @@ struct Process {
 
 impl World {
     pub(crate) async fn new(backing: Backing) -> Self {
-        Self::with(backing, Settings::default()).await
+        Self::with(backing, &Settings::default()).await
     }
 
-    pub(crate) async fn with(backing: Backing, settings: Settings) -> Self {
+    pub(crate) async fn with(backing: Backing, settings: &Settings) -> Self {
+        let settings = *settings;
         let test_db = match backing {
             Backing::Memory | Backing::Local => TestDb::sqlite().await,
             Backing::LocalOnPostgres => TestDb::postgres().await,
