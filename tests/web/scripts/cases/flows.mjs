@@ -180,7 +180,7 @@ export async function details({ atEnd }) {
   line.rate = 12 * MIB;
   const page = await open(context, line.base);
   // Its length is that of no disk: the inspector warns of it.
-  await page.setInputFiles('#files', [file('odd.raw', 20 * MIB + 100), file('even.raw', MIB)]);
+  await page.setInputFiles('#files', [file('odd.raw', 80 * MIB + 100), file('even.raw', MIB)]);
   await until('bytes are stored', async () => (await ownUploads(page))[0].stored > 4 * MIB);
   const card = page.locator('.upload[data-phase]').first();
   await card.getByRole('button', { name: 'Pause' }).click();
@@ -198,13 +198,13 @@ export async function details({ atEnd }) {
   await until('the list warns', () => row.locator('.warned').isVisible());
   check.equal(await row.locator('.warned').getAttribute('title'), words);
   check.equal(await page.locator('.warned:visible').count(), 1, 'the other has no warnings');
-  check.equal(await row.locator('.col-virtual').textContent(), '20\u00a0MiB');
+  check.equal(await row.locator('.col-virtual').textContent(), '80\u00a0MiB');
   await row.locator('.row-name').click();
   const dialog = page.locator('dialog');
   await dialog.locator('.warnings').waitFor();
   check.equal(await dialog.locator('.warnings li').allTextContents(), [words]);
   const facts = (await dialog.locator('.facts').textContent()).replaceAll('\u00a0', ' ');
-  for (const fact of ['raw · RootVolumeTemplate', '20 MiB', 'warnings: 1 (rules: enforce)', image.sha256Sum]) check(facts.includes(fact), `${fact}: ${facts}`);
+  for (const fact of ['raw · RootVolumeTemplate', '80 MiB', 'warnings: 1 (rules: enforce)', image.sha256Sum]) check(facts.includes(fact), `${fact}: ${facts}`);
   await page.keyboard.press('Escape');
 
   const { job } = (await ownUploads(page))[0];
