@@ -241,7 +241,7 @@ impl Jobs {
     async fn expire_partial(&self, record: &UploadRecord, now_ms: EpochMs) -> Result<(), JobError> {
         // A look that was broken off with the upload shut is brought to its end by the next: nobody else would open it.
         let is_shut = locked(&self.shut_partials).contains(&record.uuid);
-        if !is_shut && !self.is_too_old(record, now_ms) {
+        if !is_shut && !self.keeping(record).is_over(now_ms) {
             return Ok(());
         }
         let uploads = &self.parts.uploads;
@@ -281,21 +281,10 @@ impl Jobs {
         record: &UploadRecord,
         now_ms: EpochMs,
     ) -> Result<bool, JobError> {
-        if !self.is_too_old(record, now_ms) {
+        if !self.keeping(record).is_over(now_ms) {
             return Ok(true);
         }
         Ok(record.last_byte_ms.is_none() && self.parts.uploads.find_bytes(record).await?)
-    }
-
-    fn is_too_old(&self, record: &UploadRecord, now_ms: EpochMs) -> bool {
-        let touched = self.parts.uploads.touched(record.uuid);
-        let limits = &self.parts.limits;
-        let (since_ms, kept) =
-            match touched.and_then(|live| live.last_byte_ms()).or(record.last_byte_ms) {
-                Some(last) => (last, limits.expire),
-                None => (record.created_ms, limits.idle_fail),
-            };
-        now_ms - since_ms > super::millis(kept)
     }
 }
 

@@ -18,6 +18,22 @@ use crate::{
     },
 };
 
+/// How long an open upload is kept if no byte comes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keeping {
+    /// It is too old after this moment.
+    pub(super) until_ms: EpochMs,
+    /// Whether a byte has ever come.
+    pub(super) has_begun: bool,
+}
+
+impl Keeping {
+    /// Whether it is not kept any longer.
+    pub(super) const fn is_over(self, now_ms: EpochMs) -> bool {
+        self.until_ms < now_ms
+    }
+}
+
 impl Jobs {
     /// How long an unfinished upload is kept after its last byte.
     pub const fn kept_for(&self) -> Duration {
@@ -26,15 +42,25 @@ impl Jobs {
 
     /// When an unfinished upload is given up if no byte comes from now on; `None` for one that has ended.
     pub fn expires_ms(&self, upload: &UploadRecord) -> Option<EpochMs> {
+        match upload.fate {
+            UploadFate::Open => Some(self.keeping(upload).until_ms),
+            UploadFate::Published | UploadFate::Discarded | UploadFate::Expired => None,
+        }
+    }
+
+    /// For how long an open upload is kept: what clients are told, and what is done.
+    pub(super) fn keeping(&self, upload: &UploadRecord) -> Keeping {
+        // The record learns of a byte some time after it came.
+        let touched = self.parts.uploads.touched(upload.uuid);
+        let last_byte_ms = touched.and_then(|live| live.last_byte_ms()).or(upload.last_byte_ms);
         let limits = &self.parts.limits;
-        match (upload.fate, upload.last_byte_ms) {
-            (UploadFate::Open, Some(last_ms)) => {
-                Some(last_ms.saturating_add(millis(limits.expire)))
-            }
-            (UploadFate::Open, None) => {
-                Some(upload.created_ms.saturating_add(millis(limits.idle_fail)))
-            }
-            (UploadFate::Published | UploadFate::Discarded | UploadFate::Expired, _) => None,
+        let (since_ms, kept) = match last_byte_ms {
+            Some(last_ms) => (last_ms, limits.expire),
+            None => (upload.created_ms, limits.idle_fail),
+        };
+        Keeping {
+            until_ms: since_ms.saturating_add(millis(kept)),
+            has_begun: last_byte_ms.is_some(),
         }
     }
 

@@ -292,18 +292,16 @@ impl Jobs {
         if !self.has_failed_to_join(job, upload, now_ms) && self.led_on(job, upload).await? {
             return Ok(true);
         }
-        let touched = self.parts.uploads.touched(upload.uuid);
-        let last = touched.and_then(|live| live.last_byte_ms()).or(upload.last_byte_ms);
-        let limits = &self.parts.limits;
-        match last {
-            None if now_ms - upload.created_ms > millis(limits.idle_fail) => {
-                self.never_began(upload.run()).await.map(|()| true)
-            }
-            Some(last) if now_ms - last > millis(limits.expire) => {
-                self.last_byte_too_old(upload.run(), now_ms).await.map(|()| true)
-            }
-            None | Some(_) => Ok(false),
+        let keeping = self.keeping(upload);
+        if !keeping.is_over(now_ms) {
+            return Ok(false);
         }
+        let ended = if keeping.has_begun {
+            self.last_byte_too_old(upload, now_ms).await
+        } else {
+            self.never_began(upload.run()).await
+        };
+        ended.map(|()| true)
     }
 
     /// Whether parts have been there to be joined for as long as an upload is kept, and the storage still fails them: a source that
@@ -313,19 +311,19 @@ impl Jobs {
             SuspendReason::NoSpace | SuspendReason::IoError => true,
             SuspendReason::Idle | SuspendReason::User | SuspendReason::Restart => false,
         });
-        let is_old = now_ms - upload.last_byte_ms.unwrap_or(upload.created_ms)
-            > millis(self.parts.limits.expire);
-        has_failed && is_old && job.stage == Stage::Joining
+        has_failed && self.keeping(upload).is_over(now_ms) && job.stage == Stage::Joining
     }
 
-    async fn last_byte_too_old(&self, run: Run, now_ms: EpochMs) -> Result<(), JobError> {
+    async fn last_byte_too_old(
+        &self,
+        upload: &UploadRecord,
+        now_ms: EpochMs,
+    ) -> Result<(), JobError> {
+        let run = upload.run();
         let alone = self.lock(run.job).await;
         // While this waited a byte may have come, or another run begun.
         let Some(now) = self.current(run).await? else { return Ok(()) };
-        let touched = self.parts.uploads.touched(run.upload);
-        let last = touched.and_then(|live| live.last_byte_ms());
-        let is_old = last.is_none_or(|last| now_ms - last > millis(self.parts.limits.expire));
-        if now.state == JobState::Running || !is_old {
+        if now.state == JobState::Running || !self.keeping(upload).is_over(now_ms) {
             return Ok(());
         }
         // The record may have missed the last bytes: what is complete only waited for us.
