@@ -38,8 +38,6 @@ enum BodyEnd {
     Refused(StoreError),
     /// A body of unknown length has outgrown its bounds.
     Outgrown(UploadError),
-    /// What is stored of it proves that its image will not be taken: its job has failed, and who sent it is told so.
-    Judged(Verdict),
 }
 
 /// What has become of a body that was taken.
@@ -233,13 +231,12 @@ impl Uploads {
         };
         let ahead =
             slice.length.is_none().then(|| Ahead::new(slice.offset, live.record().declared_length));
-        let end = self.pump(live, writer.as_mut(), body, ahead, holding).await;
-        let end = match end {
-            BodyEnd::Judged(verdict) => {
+        let end = match self.pump(live, writer.as_mut(), body, ahead, holding).await {
+            Ok(end) => end,
+            Err(verdict) => {
                 drop(writer.interrupt().await);
                 return Ok(Stored::Judged(verdict));
             }
-            end => end,
         };
         let acknowledged = self.settle(live, writer, end).await?;
         note(live, &acknowledged.state);
@@ -250,7 +247,8 @@ impl Uploads {
         Ok(Stored::Now)
     }
 
-    /// Moves bytes from the body to the writer until one of them ends.
+    /// Moves bytes from the body to the writer until one of them ends, or until what is stored proves that its image will not be taken:
+    /// then its job has failed, and who sent it is told so.
     async fn pump<B>(
         &self,
         live: &Live,
@@ -258,7 +256,7 @@ impl Uploads {
         body: &mut B,
         mut ahead: Option<Ahead>,
         holding: Option<&Holding>,
-    ) -> BodyEnd
+    ) -> Result<BodyEnd, Verdict>
     where
         B: Stream<Item = Result<Bytes, BodyError>> + Unpin,
     {
@@ -271,14 +269,14 @@ impl Uploads {
             }
             let next = tokio::select! {
                 biased;
-                ended = writer.ended() => return BodyEnd::Stopped(ended),
-                () = taken_over(holding) => return BodyEnd::Stopped(Ended::Superseded),
-                () = self.draining.cancelled() => return BodyEnd::Draining,
+                ended = writer.ended() => return Ok(BodyEnd::Stopped(ended)),
+                () = taken_over(holding) => return Ok(BodyEnd::Stopped(Ended::Superseded)),
+                () = self.draining.cancelled() => return Ok(BodyEnd::Draining),
                 next = tokio::time::timeout(wait, body.next()) => next,
             };
             let done = match next {
-                Ok(None) => return BodyEnd::Whole,
-                Ok(Some(Err(error))) => return BodyEnd::Broken(error),
+                Ok(None) => return Ok(BodyEnd::Whole),
+                Ok(Some(Err(error))) => return Ok(BodyEnd::Broken(error)),
                 Ok(Some(Ok(bytes))) if bytes.is_empty() => continue,
                 Ok(Some(Ok(bytes))) => {
                     if let Some(holding) = holding {
@@ -287,21 +285,21 @@ impl Uploads {
                     if let Some(ahead) = &mut ahead
                         && let Err(error) = self.go_ahead(live, ahead, bytes.len() as u64).await
                     {
-                        return BodyEnd::Outgrown(error);
+                        return Ok(BodyEnd::Outgrown(error));
                     }
                     live.byte_arrived(self.clock.now_ms());
                     self.received_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                     if !live.gate_is_open()
                         && let Some(end) = self.wake(live, writer.ended()).await
                     {
-                        return end;
+                        return Ok(end);
                     }
                     unflushed = true;
                     let appended = writer.append(&bytes).await;
                     if appended.is_ok()
                         && let Some(verdict) = self.advance(live, &mut course, bytes.len()).await
                     {
-                        return BodyEnd::Judged(verdict);
+                        return Err(verdict);
                     }
                     appended
                 }
@@ -311,7 +309,7 @@ impl Uploads {
                 }
             };
             if let Err(error) = done {
-                return BodyEnd::Refused(error);
+                return Ok(BodyEnd::Refused(error));
             }
         }
     }
@@ -364,7 +362,6 @@ impl Uploads {
                     error => error,
                 });
             }
-            BodyEnd::Judged(_) => return Err(StoreError::Revoked { key: live.owned.key }.into()),
             BodyEnd::Broken(error) => Some(error),
             BodyEnd::Stopped(ended) => {
                 let kept = writer.interrupt().await?;
