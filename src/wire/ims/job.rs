@@ -92,7 +92,7 @@ pub struct Job {
     pub job_id: String,
     /// `imsImportImageJob`, or `imsImportDataImageJob` for a data disk.
     pub job_type: String,
-    /// When it was submitted.
+    /// When its run began.
     pub begin_time: Option<String>,
     /// When it ended.
     pub end_time: Option<String>,
@@ -236,14 +236,15 @@ pub fn job_in_list(shown: Shown<'_>) -> Job {
         MediaType::RootVolumeTemplate | MediaType::Iso => "imsImportImageJob",
         MediaType::DataVolumeTemplate => "imsImportDataImageJob",
     };
-    let is_final = job.state.is_final();
-    let received = received.filter(|_| !is_final);
+    // Of a job that ran again this is later than its creation.
+    let began_ms = received.map_or(job.created_ms, |received| received.began_ms);
+    let received = received.filter(|_| !job.state.is_final());
     let stored_bytes = received.and_then(|received| received.stored_bytes);
     Job {
         status: job.state.into(),
         job_id: job.uuid.to_string(),
         job_type: job_type.to_owned(),
-        begin_time: time(job.created_ms),
+        begin_time: time(began_ms),
         end_time: job.finished_ms.and_then(time),
         error_code: failure.as_ref().map(|failure| failure.code.code().to_owned()),
         fail_reason: failure.map(|failure| failure.words),
