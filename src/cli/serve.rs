@@ -427,8 +427,13 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// Many times what a commit takes, also one that a server finishes after its answer was lost.
+/// Many times what a commit takes that PostgreSQL finishes after its answer was lost.
 const UNSETTLED_KEPT: Duration = Duration::from_mins(10);
+
+/// SQLite commits within the call: what has no record when that is over gets none, nor does what a process that was killed has left.
+fn unsettled_kept(config: &Config) -> Duration {
+    if config.database_url.is_postgres() { UNSETTLED_KEPT } else { Duration::ZERO }
+}
 
 pub(super) fn upload_limits(config: &Config) -> UploadLimits {
     UploadLimits {
@@ -439,7 +444,7 @@ pub(super) fn upload_limits(config: &Config) -> UploadLimits {
         free_bytes_min_percent: config.storage.free_bytes_min_percent.into(),
         requests_per_account_max: config.uploads.requests_per_account_max,
         requests_per_address_max: config.uploads.requests_per_address_max,
-        unsettled_kept: UNSETTLED_KEPT,
+        unsettled_kept: unsettled_kept(config),
         inspection: inspection(config),
     }
 }

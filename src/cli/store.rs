@@ -50,7 +50,7 @@ enum StoreCommand {
 /// Say what differs, and repair what is safe
 ///
 /// Never deletes what may be somebody's image: leftovers of ended uploads are removed; staging entries without a record, and images
-/// that were put in one piece and have had none for ten minutes, are moved to lost+found; everything else is only told.
+/// that were put in one piece and have none (with PostgreSQL: for ten minutes), are moved to lost+found; everything else is only told.
 #[derive(Debug, Args)]
 struct Check {
     /// Repair what is safe
