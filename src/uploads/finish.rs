@@ -169,7 +169,7 @@ impl Uploads {
 
     /// Staging entries that no open upload knows: those of ended uploads are removed, all others set aside. Never deletes what no
     /// record names. So a removal that a process before this one did not come to is found again here; one that fails here too is
-    /// tried again by whoever looks after [`unremoved`](Self::unremoved).
+    /// tried again by whoever looks after what could not be removed.
     pub async fn reconcile_store(&self) -> Result<(), UploadError> {
         let strays = self.look_for_strays(true).await?;
         if strays.unexplained == 0 {

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{
-    Fixture,
+    Backend, Fixture,
     scenario::{Scenario, assert_image, content, progress},
 };
 use crate::{
@@ -134,18 +134,18 @@ pub async fn what_is_stored_is_read_behind_gaps_too(fixture: &dyn Fixture) {
     let scenario = Scenario::new(fixture, 60, 100_000).await;
     scenario.put(10_000..30_000).await;
     scenario.put(50_000..100_000).await;
-    for _ in 0..2 {
-        let store = fixture.store();
-        let read =
-            async |range| store.read_stored(scenario.owned.key, range).await.expect("readable");
-        assert_eq!(read(29_000..60_000).await, scenario.bytes(&(29_000..30_000)));
-        assert_eq!(read(60_000..70_000).await, scenario.bytes(&(60_000..70_000)));
-        assert_eq!(read(99_000..u64::MAX).await, scenario.bytes(&(99_000..100_000)));
-        let missing = [0..10, 9_999..20_000, 30_000..60_000, 100_000..100_001, 5..5];
-        for range in missing {
-            assert!(read(range.clone()).await.is_empty(), "{range:?}");
-        }
-        fixture.crash().await;
+    look_behind_gaps(&scenario, &*fixture.store()).await;
+    fixture.crash().await;
+    look_behind_gaps(&scenario, &*fixture.store()).await;
+}
+
+async fn look_behind_gaps(scenario: &Scenario<'_>, store: &dyn Backend) {
+    let read = async |range| store.read_stored(scenario.owned.key, range).await.expect("readable");
+    assert_eq!(read(29_000..60_000).await, scenario.bytes(&(29_000..30_000)));
+    assert_eq!(read(60_000..70_000).await, scenario.bytes(&(60_000..70_000)));
+    assert_eq!(read(99_000..u64::MAX).await, scenario.bytes(&(99_000..100_000)));
+    for range in [0..10, 9_999..20_000, 30_000..60_000, 100_000..100_001, 5..5] {
+        assert!(read(range.clone()).await.is_empty(), "{range:?}");
     }
 }
 

@@ -152,8 +152,8 @@ fn joined(group: &str) -> Vec<Row> {
 async fn nonsense_in_changes_and_groups_is_refused_in_words() {
     let world = World::start(&[]).await;
     let put = async |path: &str, body: &Value, method: &'static str| {
-        let ask = Ask::new(method, &format!("/zstack/v1/{path}")).body(body.to_string());
-        world.ask(Who::Admin, &ask).await
+        let ask = Ask::new(method, &format!("/zstack/v1/{path}")).with("X-JSON-Schema", "true");
+        world.ask(Who::Admin, &ask.body(body.to_string())).await
     };
     let made = put("scheduler/jobgroups", &json!({"params": {"name": "g"}}), "POST").await;
     let group = made.result()["inventory"]["uuid"].as_str().unwrap().to_owned();

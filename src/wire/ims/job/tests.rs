@@ -91,7 +91,7 @@ fn every_state_has_its_row() {
         assert_eq!(job.error_code.is_some(), failed, "{state}");
         assert_eq!(job.end_time.is_some(), state.is_final(), "{state}");
         assert_eq!(job.entities.upload_url.is_some(), !state.is_final(), "{state}");
-        assert_eq!(job.begin_time.as_deref(), Some(BEGAN));
+        assert_eq!(job.begin_time, time(BEGAN_MS + 1000), "that of its run");
     }
 }
 
@@ -269,7 +269,9 @@ fn times_are_those_that_were_written_down() {
     let long = long_job(JobState::Succeeded, Stage::Publishing);
     let there = Some(received(100, Some(100)));
     let whole = job(shown(&long, there));
-    assert_eq!((whole.begin_time, whole.end_time), (at(0), at(5)));
+    assert_eq!((whole.begin_time, whole.end_time), (at(1), at(5)));
+    let forgotten = job(shown(&long, None));
+    assert_eq!(forgotten.begin_time.as_deref(), Some(BEGAN), "its own, where no run is known");
     assert_eq!(times(sub_job(shown(&long, there), Stage::Receiving)), (at(1), at(2)));
     assert_eq!(times(sub_job(shown(&long, there), Stage::Publishing)), (None, at(5)));
     let failed = long_job(JobState::Failed, Stage::Verifying);
