@@ -158,7 +158,9 @@ async fn damaged(uploads: &Uploads, db: &dyn Database) -> Result<Vec<Damaged>> {
         for image in &page {
             let words = match uploads.check_image(image, Look::whole(FAST)).await {
                 // Nothing ends a look here before the image ends.
-                Ok(ImageFound::Sound { .. } | ImageFound::Gone | ImageFound::Partly(_)) => continue,
+                Ok(ImageFound::Sound { .. } | ImageFound::Gone | ImageFound::Partly { .. }) => {
+                    continue;
+                }
                 Ok(ImageFound::Missing) => "its file is missing".to_owned(),
                 Ok(ImageFound::WrongLength { actual }) => {
                     format!("it has {actual} bytes instead of {}", image.actual_size)

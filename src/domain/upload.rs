@@ -148,6 +148,9 @@ pub struct UploadRecord {
 }
 
 impl UploadRecord {
+    /// `url_generation` of an upload of which no URL was revoked yet. Those of partial uploads never are.
+    pub const FIRST_URL_GENERATION: i64 = 1;
+
     /// The run of its job that it is the upload of.
     pub const fn run(&self) -> Run {
         Run { job: self.job, upload: self.uuid }

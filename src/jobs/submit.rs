@@ -271,7 +271,7 @@ impl Jobs {
             offset_cached: 0,
             stored_cached: 0,
             fate: UploadFate::Open,
-            url_generation: 1,
+            url_generation: UploadRecord::FIRST_URL_GENERATION,
             owner: Some(self.parts.node),
             owner_epoch: 1,
             lease_until_ms: now_ms + super::millis(self.parts.uploads.limits().lease),

@@ -83,7 +83,12 @@ pub enum ImageFound {
         bytes: u64,
     },
     /// Sound or not: its time was over before its end was reached.
-    Partly(PartlyRead),
+    Partly {
+        /// How far it is: from there the next look goes on.
+        read: PartlyRead,
+        /// Bytes that this look has read.
+        bytes: u64,
+    },
     /// It is being removed, or has changed, since its record was read: nothing is known of it.
     Gone,
 }
@@ -99,7 +104,8 @@ pub struct StoreFound {
     pub unknown_uploads: u64,
     /// Image files among those that are settled.
     pub images: u64,
-    /// Images that were put in one piece (`whole/`) and have had no record for some minutes: they are set aside in `lost+found`.
+    /// Images that were put in one piece (`whole/`) and have no record, nor one that may be on its way: they are set aside in
+    /// `lost+found`.
     pub unsettled: u64,
     /// Settled image files without a record: they are told, and never touched.
     pub unknown_images: Found,
@@ -174,7 +180,7 @@ impl Uploads {
             Err(StoreError::ImageNotFound { .. }) => ImageFound::Missing,
             Err(error) => return Err(error.into()),
         };
-        if matches!(found, ImageFound::Sound { .. } | ImageFound::Partly(_)) {
+        if matches!(found, ImageFound::Sound { .. } | ImageFound::Partly { .. }) {
             return Ok(found);
         }
         // It may have been deleted, and even made anew, meanwhile: that is no damage.
@@ -205,7 +211,8 @@ impl Uploads {
         while offset < length {
             let is_over = look.until.is_some_and(|until| Instant::now() >= until);
             if is_over && offset > start {
-                return Ok(ImageFound::Partly(PartlyRead::new(record, &state)));
+                let read = PartlyRead::new(record, &state);
+                return Ok(ImageFound::Partly { read, bytes: offset - start });
             }
             let end = length.min(offset + READ_BYTES);
             let read = || self.store.read_image_past_cache(key, offset..end);

@@ -59,6 +59,11 @@ pub(crate) enum Parts {
     Joined(Box<UploadRecord>),
 }
 
+/// Refuses more parts than an upload is joined of. For whoever has to look each of them up first.
+pub const fn check_part_count(count: usize) -> Result<(), UploadError> {
+    if count > PARTS_MAX { Err(UploadError::TooManyParts { max: PARTS_MAX }) } else { Ok(()) }
+}
+
 impl Uploads {
     /// Looks whether these uploads of one account can be joined, to one with this metadata: what is asked with another declares
     /// something else, and is no repetition.
@@ -68,9 +73,7 @@ impl Uploads {
         parts: &[UploadUuid],
         metadata: Option<&str>,
     ) -> Result<Parts, UploadError> {
-        if parts.len() > PARTS_MAX {
-            return Err(UploadError::TooManyParts { max: PARTS_MAX });
-        }
+        check_part_count(parts.len())?;
         let mut records = Vec::with_capacity(parts.len());
         for (at, part) in parts.iter().enumerate() {
             let bad = |fault| UploadError::Part { number: at + 1, fault };

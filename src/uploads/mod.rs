@@ -44,7 +44,7 @@ pub use error::{BodyError, UploadError};
 pub use health::Check;
 pub use inspection::{Inspection, Probed, Refusal};
 pub(crate) use joining::Parts;
-pub use joining::{PARTS_MAX, PartFault};
+pub use joining::{PARTS_MAX, PartFault, check_part_count};
 pub use live::{Live, percent};
 pub use longshore_storage::{
     Finished, ImageKey, StoreError, UploadKey,

@@ -4,7 +4,7 @@ use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
-        Arc, Mutex,
+        Arc, Condvar, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
@@ -14,6 +14,10 @@ use std::{
 const PIECE_BYTES: usize = 16 << 10;
 /// How long a test waits for bytes to pass.
 const WAIT_MAX: Duration = Duration::from_mins(1);
+/// A request that sends more than this is a slice; what a client asks for besides is shorter.
+const SLICE_BYTES_MIN: u64 = 64 << 10;
+/// How long slices are held for others that may never come.
+const HOLD_MAX: Duration = Duration::from_secs(15);
 
 /// One direction of all connections together.
 #[derive(Default)]
@@ -60,11 +64,58 @@ impl Direction {
     }
 }
 
-/// Connections that are open now, and the most that ever were at once.
+/// Slices that are on their way now, and the most that ever were at once. Not connections: the client's pool opens one more when
+/// an idle one is not back in time.
 #[derive(Default)]
-struct Open {
-    now: AtomicU64,
-    most: AtomicU64,
+struct Slices {
+    told: Mutex<Told>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Told {
+    now: u64,
+    most: u64,
+    /// Those that are on their way are held until there are so many.
+    wanted: u64,
+}
+
+impl Slices {
+    fn begun(&self) {
+        let mut told = self.told.lock().unwrap();
+        told.now += 1;
+        told.most = told.most.max(told.now);
+        self.changed.notify_all();
+        drop(self.changed.wait_timeout_while(told, HOLD_MAX, |told| told.most < told.wanted));
+    }
+
+    fn over(&self) {
+        self.told.lock().unwrap().now -= 1;
+    }
+}
+
+/// What one connection has sent since it was answered.
+#[derive(Default)]
+struct Request {
+    bytes: Mutex<u64>,
+}
+
+impl Request {
+    fn sends(&self, bytes: u64, slices: &Slices) {
+        let mut sent = self.bytes.lock().unwrap();
+        let before = *sent;
+        *sent += bytes;
+        drop(sent);
+        if (before..before + bytes).contains(&SLICE_BYTES_MIN) {
+            slices.begun();
+        }
+    }
+
+    fn is_over(&self, slices: &Slices) {
+        if std::mem::take(&mut *self.bytes.lock().unwrap()) > SLICE_BYTES_MIN {
+            slices.over();
+        }
+    }
 }
 
 /// A relay; takes no more connections when dropped.
@@ -72,7 +123,7 @@ pub(crate) struct Relay {
     pub(crate) port: u16,
     pub(crate) up: Arc<Direction>,
     pub(crate) down: Arc<Direction>,
-    open: Arc<Open>,
+    slices: Arc<Slices>,
     stopped: Arc<AtomicBool>,
 }
 
@@ -82,8 +133,8 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (up, down) = (Arc::<Direction>::default(), Arc::<Direction>::default());
-        let (stopped, open) = (Arc::new(AtomicBool::new(false)), Arc::<Open>::default());
-        let counted = Arc::clone(&open);
+        let (stopped, slices) = (Arc::new(AtomicBool::new(false)), Arc::<Slices>::default());
+        let counted = Arc::clone(&slices);
         let (theirs, up_too, down_too) = (stopped.clone(), up.clone(), down.clone());
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
@@ -92,22 +143,27 @@ impl Relay {
                 }
                 // While the server is down the client sees its connection close at once.
                 let Ok(server) = TcpStream::connect(("127.0.0.1", target)) else { continue };
-                let now = counted.now.fetch_add(1, Ordering::SeqCst) + 1;
-                counted.most.fetch_max(now, Ordering::SeqCst);
-                let over = Arc::clone(&counted);
-                pump(&client, &server, up_too.clone(), move || {
-                    over.now.fetch_sub(1, Ordering::SeqCst);
-                });
-                pump(&server, &client, down_too.clone(), || {});
+                let request = Arc::<Request>::default();
+                let [(sent, sending), (answered, answering)] =
+                    [(); 2].map(|()| (Arc::clone(&request), Arc::clone(&counted)));
+                let (ended, ending) = (request, Arc::clone(&counted));
+                let sends = move |bytes| sent.sends(bytes, &sending);
+                pump(&client, &server, up_too.clone(), sends, move || ended.is_over(&ending));
+                let answers = move |_| answered.is_over(&answering);
+                pump(&server, &client, down_too.clone(), answers, || {});
             }
         });
-        Self { port, up, down, open, stopped }
+        Self { port, up, down, slices, stopped }
     }
 
-    /// The most connections that were open at once since the last call.
-    pub(crate) fn most_open(&self) -> u64 {
-        let now = self.open.now.load(Ordering::SeqCst);
-        self.open.most.swap(now, Ordering::SeqCst)
+    /// Holds slices that are on their way until there are so many at once, or for some seconds.
+    pub(crate) fn hold_until(&self, slices: u64) {
+        *self.slices.told.lock().unwrap() = Told { wanted: slices, ..Told::default() };
+    }
+
+    /// The most slices that were on their way at once since then.
+    pub(crate) fn most_at_once(&self) -> u64 {
+        self.slices.told.lock().unwrap().most
     }
 }
 
@@ -122,12 +178,14 @@ fn pump(
     from: &TcpStream,
     to: &TcpStream,
     direction: Arc<Direction>,
+    passes: impl Fn(u64) + Send + 'static,
     over: impl FnOnce() + Send + 'static,
 ) {
     let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
     thread::spawn(move || {
         let mut piece = vec![0; PIECE_BYTES];
         while let Ok(length @ 1..) = from.read(&mut piece) {
+            passes(length as u64);
             direction.pass(length as u64);
             if to.write_all(&piece[..length]).is_err() {
                 break;

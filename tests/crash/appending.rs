@@ -1,12 +1,16 @@
 //! SIGKILL in every phase of an upload that is appended to, in tus and in the IETF draft: what was acknowledged is there, no question is
 //! answered by a failure, and the same client brings it to its end without making a second one.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use reqwest::{RequestBuilder, Response, StatusCode};
 
 use crate::{
-    compare,
+    compare, path_of,
     shared::{
         client::Session,
         files::files_below,
@@ -92,11 +96,10 @@ impl Protocol {
         Some((offset(&answer), complete))
     }
 
-    /// Sends what is missing as far as the server lives. Answers the offset that was acknowledged last, and whether all is done.
-    async fn send(self, session: &Session, path: &str, image: &[u8]) -> (usize, bool) {
-        let Some((mut at, mut complete)) = self.stands(session, path).await else {
-            return (0, false);
-        };
+    /// Sends what is missing as far as the server lives, and notes each offset as soon as it is acknowledged. Answers whether all
+    /// is done.
+    async fn send(self, session: &Session, path: &str, image: &[u8], noted: &AtomicUsize) -> bool {
+        let Some((mut at, mut complete)) = self.stands(session, path).await else { return false };
         while at < image.len() || (self == Self::Ietf && !complete) {
             let end = image.len().min(at + CHUNK_BYTES);
             let last = end == image.len();
@@ -105,12 +108,13 @@ impl Protocol {
                 Ok(answer) if answer.status() == StatusCode::NO_CONTENT => {
                     assert_eq!(offset(&answer), end, "{self:?}");
                     (at, complete) = (end, last);
+                    noted.store(end, Ordering::Relaxed);
                 }
                 Ok(answer) => panic!("{self:?}: {answer:?}"),
-                Err(_) => return (at, false),
+                Err(_) => return false,
             }
         }
-        (at, true)
+        true
     }
 }
 
@@ -121,11 +125,6 @@ fn offset(answer: &Response) -> usize {
 fn base64_of(text: &str) -> String {
     use base64::{Engine, engine::general_purpose::STANDARD};
     STANDARD.encode(text)
-}
-
-fn path_of(answer: &Response) -> String {
-    let url = answer.headers()["location"].to_str().unwrap();
-    format!("/{}", url.splitn(4, '/').nth(3).expect("a path"))
 }
 
 /// Makes an upload, by as many requests as it takes.
@@ -148,26 +147,24 @@ async fn cycle(
     let server = Server::try_spawn(data, environment.as_slice(), Told::Errors).unwrap();
     let session = Session::open(&server.base).await;
     let made = make(protocol, &session, &name, image.len()).await;
+    let noted = AtomicUsize::new(0);
     let sending = async {
-        match &made {
-            Some(path) => protocol.send(&session, path, &image).await.0,
-            None => 0,
+        if let Some(path) = &made {
+            protocol.send(&session, path, &image, &noted).await;
         }
     };
-    let acknowledged = if let Some(at) = kill_at {
-        let acknowledged = sending.await;
+    if let Some(at) = kill_at {
+        sending.await;
         assert!(server.gone(Duration::from_mins(1)).await, "{at} was never passed");
-        acknowledged
     } else {
         let after = Duration::from_millis(random.below(250));
-        let noted = std::sync::Mutex::new(0);
         tokio::select! {
-            acknowledged = sending => *noted.lock().unwrap() = acknowledged,
+            () = sending => {}
             () = tokio::time::sleep(after) => {}
         }
         server.kill();
-        noted.into_inner().unwrap()
-    };
+    }
+    let acknowledged = noted.load(Ordering::Relaxed);
     let server = Server::spawn(data);
     let session = Session::open(&server.base).await;
     let path = match made {
@@ -180,7 +177,9 @@ async fn cycle(
         kept >= acknowledged,
         "{kill_at:?}: {acknowledged} were acknowledged, {kept} are there"
     );
-    assert_eq!(protocol.send(&session, &path, &image).await, (image.len(), true), "{kill_at:?}");
+    assert!(protocol.send(&session, &path, &image, &noted).await, "{kill_at:?}");
+    let (end, _) = protocol.stands(&session, &path).await.expect("the server lives");
+    assert_eq!(end, image.len(), "{kill_at:?}");
     let mut state = session.state(&path).await;
     for _ in 0..600 {
         if state.name == "Succeeded" {

@@ -8,7 +8,7 @@ use std::{
 use reqwest::{Response, StatusCode};
 
 use crate::{
-    compare,
+    compare, path_of,
     shared::{
         client::Session,
         files::files_below,
@@ -34,11 +34,6 @@ const KILL_AT: [Option<&str>; 12] = [
     None,
     None,
 ];
-
-fn path_of(answer: &Response) -> String {
-    let url = answer.headers()["location"].to_str().unwrap();
-    format!("/{}", url.splitn(4, '/').nth(3).expect("a path"))
-}
 
 async fn offset(session: &Session, path: &str) -> usize {
     let answer = session.tus("HEAD", path).send().await.unwrap();

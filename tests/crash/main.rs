@@ -106,6 +106,12 @@ async fn compare(session: &Session, name: &str, source: &Path, image: &[u8]) {
     assert!(stored == image, "{name}: the stored bytes differ from the source");
 }
 
+/// Path of the upload that this answer has made.
+fn path_of(made: &reqwest::Response) -> String {
+    let url = made.headers()["location"].to_str().unwrap();
+    format!("/{}", url.splitn(4, '/').nth(3).expect("a path"))
+}
+
 #[test]
 #[ignore = "needs minutes: scripts/test and scripts/soak kill run it"]
 fn killed_servers_lose_nothing() {

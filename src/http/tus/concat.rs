@@ -21,7 +21,7 @@ use crate::{
         resumable::{Wishes, expires, location, new_job, of_creation},
         target::{last_segment, of_capability},
     },
-    uploads::{PARTS_MAX, PartFault, Slice, UploadError},
+    uploads::{PartFault, Slice, UploadError, check_part_count},
 };
 
 /// Name of the header.
@@ -120,9 +120,7 @@ pub(super) async fn create_final(
         let words = "an upload that is joined takes no bytes; send none";
         return Err(BadHeader::new("content-length", words).into());
     }
-    if urls.len() > PARTS_MAX {
-        return Err(UploadError::TooManyParts { max: PARTS_MAX }.into());
-    }
+    check_part_count(urls.len())?;
     let mut parts = Vec::with_capacity(urls.len());
     for (at, url) in urls.iter().enumerate() {
         let missing = UploadError::Part { number: at + 1, fault: PartFault::Missing };
@@ -152,9 +150,10 @@ pub(super) fn show(app: &App, record: &UploadRecord) -> Option<String> {
         UploadKind::Whole => None,
         UploadKind::Partial => Some("partial".to_owned()),
         UploadKind::Joined => {
-            // Of partial uploads no URL is ever revoked: they have the first generation until they end.
+            // Of partial uploads no URL is ever revoked.
+            let generation = UploadRecord::FIRST_URL_GENERATION;
             let reference = |part: &UploadUuid| {
-                app.capabilities.issue(Capability { upload: *part, generation: 1 })
+                app.capabilities.issue(Capability { upload: *part, generation })
             };
             let parts: Vec<_> = record.parts.iter().map(reference).collect();
             Some(shown(&parts))

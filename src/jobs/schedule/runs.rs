@@ -13,6 +13,7 @@ use crate::{
         ids::{JobGroupUuid, ScheduledJobUuid, TriggerUuid},
         schedule::{JobType, ScheduledJob},
     },
+    jobs::locked,
 };
 
 /// The end of a run that could not be recorded is tried again after so long.
@@ -59,12 +60,12 @@ impl Scheduler {
         let Some(scheduler) = self.myself.upgrade() else { return };
         let parts = &self.jobs.parts;
         let (id, owner) = (run.id, run.job.account);
-        crate::jobs::locked(&self.at_work).insert(id);
+        locked(&self.at_work).insert(id);
         let work = async move {
             scheduler.jobs.news.others(owner);
             scheduler.run_to_end(run, wanted).await;
             scheduler.jobs.news.others(owner);
-            crate::jobs::locked(&scheduler.at_work).remove(&id);
+            locked(&scheduler.at_work).remove(&id);
         };
         parts.tasks.spawn_on(work, &parts.runtime);
     }

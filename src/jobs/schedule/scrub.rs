@@ -148,12 +148,11 @@ impl Scheduler {
     ) -> Result<(), JobError> {
         loop {
             let from = scrub.partly.iter().find(|partly| partly.image == image.uuid).cloned();
-            let before = from.as_ref().map_or(0, PartlyRead::offset);
             let until = Some(end.min(Instant::now() + NOTE_EVERY));
             let looked = self.check(image, Look { pace: scrub.pace, until, from }).await;
-            if let Ok(ImageFound::Partly(partly)) = looked {
-                scrub.done.bytes += partly.offset() - before;
-                scrub.keep(partly);
+            if let Ok(ImageFound::Partly { read, bytes }) = looked {
+                scrub.done.bytes += bytes;
+                scrub.keep(read);
                 self.keep_partly_read(&scrub.partly).await?;
                 if Instant::now() >= end {
                     return Ok(());
@@ -224,7 +223,7 @@ impl Scheduler {
         };
         let damage = match &found {
             Err(_) => Some("unreadable"),
-            Ok(ImageFound::Gone | ImageFound::Partly(_)) => return Ok(()),
+            Ok(ImageFound::Gone | ImageFound::Partly { .. }) => return Ok(()),
             Ok(ImageFound::Sound { bytes }) => {
                 scrubbed.sound += 1;
                 scrubbed.bytes += bytes;

@@ -36,7 +36,8 @@ async fn block_by_block(world: &World, record: &ImageRecord) -> (Vec<u64>, Image
     let (mut from, mut ends) = (None, Vec::new());
     loop {
         match next(world, record, from).await {
-            ImageFound::Partly(partly) => {
+            ImageFound::Partly { read: partly, bytes } => {
+                assert_eq!(bytes, MIB, "those of this look alone");
                 ends.push(partly.offset());
                 let kept = partly.to_json().to_string();
                 let back = PartlyRead::from_json(&serde_json::from_str(&kept).unwrap());
@@ -57,13 +58,15 @@ async fn an_image_that_is_read_in_parts_is_judged_as_a_whole() {
     assert_eq!(ends, [MIB, 2 * MIB, 3 * MIB]);
     assert_eq!(found, ImageFound::Sound { bytes: 3_500_000 - 3 * MIB });
     // The part is of these bytes: with other digests, or another length, it is begun anew.
-    let ImageFound::Partly(part) = next(&world, &record, None).await else { panic!("no part") };
-    let other = ImageRecord { md5: Some("0".repeat(32)), ..record.clone() };
-    assert!(part.is_of(&record) && !part.is_of(&other));
-    let ImageFound::Partly(anew) = next(&world, &other, Some(part)).await else {
+    let ImageFound::Partly { read: part, .. } = next(&world, &record, None).await else {
         panic!("no part")
     };
-    assert_eq!(anew.offset(), MIB);
+    let other = ImageRecord { md5: Some("0".repeat(32)), ..record.clone() };
+    assert!(part.is_of(&record) && !part.is_of(&other));
+    let ImageFound::Partly { read: anew, bytes } = next(&world, &other, Some(part)).await else {
+        panic!("no part")
+    };
+    assert_eq!((anew.offset(), bytes), (MIB, MIB));
     for broken in [json!({}), json!([]), json!({"image": "x"})] {
         assert_eq!(PartlyRead::from_json(&broken), None);
     }

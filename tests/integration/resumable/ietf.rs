@@ -8,24 +8,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
-    header, offset,
+    header, ietf_creation as creation, ietf_patch as patch, offset,
     raw::{Raw, drip, path},
 };
 use crate::data_plane::{Plane, content, sha256};
-
-fn creation(plane: &Plane, complete: &str) -> RequestBuilder {
-    plane.with_session(plane.http.post(plane.url("/uploads"))).header("upload-complete", complete)
-}
-
-fn patch(plane: &Plane, url: &str, at: usize, bytes: &[u8], complete: &str) -> RequestBuilder {
-    plane
-        .http
-        .patch(url)
-        .header("content-type", "application/partial-upload")
-        .header("upload-offset", at)
-        .header("upload-complete", complete)
-        .body(bytes.to_vec())
-}
 
 async fn head(plane: &Plane, url: &str) -> Response {
     let request = plane.http.head(url).header("upload-draft-interop-version", "8");

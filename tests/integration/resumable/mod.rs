@@ -54,6 +54,22 @@ fn patch(plane: &Plane, url: &str, at: usize, bytes: &[u8]) -> RequestBuilder {
         .body(bytes.to_vec())
 }
 
+/// A creation of the IETF draft with the session.
+fn ietf_creation(plane: &Plane, complete: &str) -> RequestBuilder {
+    plane.with_session(plane.http.post(plane.url("/uploads"))).header("upload-complete", complete)
+}
+
+/// An append of the IETF draft.
+fn ietf_patch(plane: &Plane, url: &str, at: usize, bytes: &[u8], complete: &str) -> RequestBuilder {
+    plane
+        .http
+        .patch(url)
+        .header("content-type", "application/partial-upload")
+        .header("upload-offset", at)
+        .header("upload-complete", complete)
+        .body(bytes.to_vec())
+}
+
 /// Where the upload stands, as HEAD tells it.
 async fn stands(plane: &Plane, url: &str) -> u64 {
     let answer = tus(plane, "HEAD", url).send().await.unwrap();

@@ -6,7 +6,7 @@ use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 
 use super::{
-    created, creation, header, offset, patch,
+    created, creation, header, ietf_patch, offset, patch,
     raw::{Raw, field, path},
     stands, tus,
 };
@@ -133,16 +133,6 @@ async fn ietf(plane: &Plane, length: usize) -> String {
     let made = plane.with_session(plane.http.post(plane.url("/uploads")));
     let made = made.header("upload-complete", "?0").header("upload-length", length);
     header(&made.send().await.unwrap(), "location").unwrap().to_owned()
-}
-
-fn ietf_patch(plane: &Plane, url: &str, at: usize, bytes: &[u8], complete: &str) -> RequestBuilder {
-    plane
-        .http
-        .patch(url)
-        .header("content-type", "application/partial-upload")
-        .header("upload-offset", at)
-        .header("upload-complete", complete)
-        .body(bytes.to_vec())
 }
 
 async fn ietf_ask(plane: &Plane, url: &str) -> Response {

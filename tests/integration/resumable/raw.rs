@@ -33,6 +33,21 @@ impl Raw {
         Self(stream)
     }
 
+    /// A request of which only these bytes of the body come; they have come when this returns.
+    pub(super) fn half(plane: &Plane, head: impl AsRef<[u8]>, bytes: &[u8]) -> Self {
+        let received = || plane.app.app.uploads.received_bytes();
+        let before = received();
+        let mut raw = Self::connect(plane);
+        raw.send(head);
+        raw.send(bytes);
+        let begun = Instant::now();
+        while received() < before + bytes.len() as u64 {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{} bytes do not come", bytes.len());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        raw
+    }
+
     /// What cannot be sent any more is not: the answer counts.
     pub(super) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.0.write_all(bytes.as_ref());

@@ -3,29 +3,15 @@
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use reqwest::{RequestBuilder, Response};
+use reqwest::Response;
 use sha2::{Digest, Sha256};
 
 use super::{
-    creation, header, offset, patch,
+    creation, header, ietf_creation, ietf_patch, offset, patch,
     raw::{Raw, field, path},
     stands, tus,
 };
 use crate::data_plane::{Plane, content, sha256};
-
-fn ietf_creation(plane: &Plane, complete: &str) -> RequestBuilder {
-    plane.with_session(plane.http.post(plane.url("/uploads"))).header("upload-complete", complete)
-}
-
-fn ietf_patch(plane: &Plane, url: &str, at: usize, bytes: &[u8], complete: &str) -> RequestBuilder {
-    plane
-        .http
-        .patch(url)
-        .header("content-type", "application/partial-upload")
-        .header("upload-offset", at)
-        .header("upload-complete", complete)
-        .body(bytes.to_vec())
-}
 
 fn location(answer: &Response) -> String {
     assert_eq!(answer.status(), 201, "{answer:?}");
