@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    content::{BackgroundDigests, Content, LocalDigests},
+    content::{BackgroundDigests, Content},
+    digests::LocalDigests,
     error::ClientError,
     events::{Event, Phase, Sink},
     records::ExpectedDigests,

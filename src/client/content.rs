@@ -13,10 +13,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use md5::Md5;
 use sha2::{Digest, Sha256};
 
 use super::{
+    buffers::Buffers,
+    digests::{LocalDigests, RunningDigests},
     error::ClientError,
     stream::{PIECE_BYTES, Stream},
 };
@@ -24,6 +25,8 @@ use crate::{domain::tag::hex, wire::native::ByteRange};
 
 /// Bytes that the background hash reads at once.
 const HASH_BLOCK_BYTES: usize = 1 << 20;
+/// Bytes of a slice that are read and checked at once.
+const READ_BYTES: usize = 256 << 10;
 /// How far the background hash runs ahead of what is being sent: near enough that the file is read from disk once.
 const HASH_LEAD_BYTES: u64 = 64 << 20;
 /// How often a hash that waits for the sender looks again.
@@ -40,18 +43,9 @@ pub struct Content {
 #[derive(Debug)]
 enum Origin {
     /// An open file, with the mark by which a change is seen.
-    File { file: File, modified: (i64, i64) },
+    File { file: File, modified: (i64, i64), buffers: Buffers },
     /// Bytes that come once.
     Stream(Box<Stream>),
-}
-
-/// MD5 and SHA-256 of a whole file, lower-case hex.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LocalDigests {
-    /// MD5.
-    pub md5: String,
-    /// SHA-256.
-    pub sha256: String,
 }
 
 fn modified(metadata: &Metadata) -> (i64, i64) {
@@ -75,7 +69,8 @@ impl Content {
         }
         let file = File::open(path).map_err(failed("open it"))?;
         let metadata = file.metadata().map_err(failed("look at it"))?;
-        let origin = Origin::File { file, modified: modified(&metadata) };
+        let (modified, buffers) = (modified(&metadata), Buffers::default());
+        let origin = Origin::File { file, modified, buffers };
         Ok(Self { path: path.to_path_buf(), size: metadata.len(), origin })
     }
 
@@ -138,7 +133,7 @@ impl Content {
     /// What differs from when the file was opened, if anything. Blocks.
     pub fn change(&self) -> Result<Option<&'static str>, ClientError> {
         let (file, before) = match &self.origin {
-            Origin::File { file, modified } => (file, modified),
+            Origin::File { file, modified, .. } => (file, modified),
             Origin::Stream(_) => return Ok(None),
         };
         let metadata = file.metadata().map_err(|source| self.failed("look at it", source))?;
@@ -159,20 +154,32 @@ impl Content {
     /// The bytes of a slice, in pieces, and their CRC-32C. Those of a stream are the ones that it keeps, no copies. Blocks. Looks for a change after reading, so that bytes of a changed
     /// file are not sent; a write between two looks is found at the end, by the digests of the whole.
     pub fn slice(&self, range: ByteRange, job: &str) -> Result<(Vec<Bytes>, u32), ClientError> {
-        let pieces = match &self.origin {
-            Origin::File { file, .. } => vec![self.file_slice(file, range, job)?.into()],
-            Origin::Stream(stream) => stream.slice(range)?,
-        };
-        let checksum = pieces.iter().fold(0, |sum, piece| crc32c::crc32c_append(sum, piece));
-        Ok((pieces, checksum))
+        match &self.origin {
+            Origin::File { file, buffers, .. } => {
+                let (slice, checksum) = self.file_slice(file, buffers, range, job)?;
+                Ok((vec![slice], checksum))
+            }
+            Origin::Stream(stream) => {
+                let pieces = stream.slice(range)?;
+                let checksum =
+                    pieces.iter().fold(0, |sum, piece| crc32c::crc32c_append(sum, piece));
+                Ok((pieces, checksum))
+            }
+        }
     }
 
-    fn file_slice(&self, file: &File, range: ByteRange, job: &str) -> Result<Vec<u8>, ClientError> {
+    fn file_slice(
+        &self,
+        file: &File,
+        buffers: &Buffers,
+        range: ByteRange,
+        job: &str,
+    ) -> Result<(Bytes, u32), ClientError> {
         let length = usize::try_from(range.len()).map_err(|_| {
             self.failed("read so much at once of it", std::io::ErrorKind::OutOfMemory.into())
         })?;
-        let mut buffer = vec![0; length];
-        let read = file.read_exact_at(&mut buffer, range.start);
+        let mut buffer = buffers.take(length);
+        let read = read_with_checksum(file, range.start, &mut buffer);
         // A file that was cut short shows as a failed read, but the change is what the person has to know.
         if let Some(what) = self.change()? {
             return Err(ClientError::FileChanged {
@@ -181,8 +188,8 @@ impl Content {
                 job: job.to_owned(),
             });
         }
-        read.map_err(|source| self.failed("read it", source))?;
-        Ok(buffer)
+        let checksum = read.map_err(|source| self.failed("read it", source))?;
+        Ok((buffers.lend(buffer), checksum))
     }
 
     fn failed(&self, doing: &'static str, source: std::io::Error) -> ClientError {
@@ -198,7 +205,7 @@ impl Content {
     }
 
     fn file_digests(&self, file: &File, pace: &Pace) -> Result<Option<LocalDigests>, ClientError> {
-        let (mut md5, mut sha256) = (Md5::new(), Sha256::new());
+        let mut digests = RunningDigests::new();
         let mut buffer = vec![0; HASH_BLOCK_BYTES];
         let mut at = 0;
         while at < self.size {
@@ -213,13 +220,23 @@ impl Content {
             let block = &mut buffer[..left.min(HASH_BLOCK_BYTES)];
             let read = file.read_exact_at(block, at);
             read.map_err(|source| self.failed("read it", source))?;
-            md5.update(&*block);
-            sha256.update(&*block);
+            digests.update(block);
             at += block.len() as u64;
             pace.hashed.store(at, Ordering::Relaxed);
         }
-        Ok(Some(LocalDigests { md5: hex(&md5.finalize()), sha256: hex(&sha256.finalize()) }))
+        Ok(Some(digests.finish()))
     }
+}
+
+/// Fills the buffer; its CRC-32C, taken of each part while it is in the processor's cache.
+fn read_with_checksum(file: &File, start: u64, buffer: &mut [u8]) -> std::io::Result<u32> {
+    let (mut at, mut checksum) = (start, 0);
+    for part in buffer.chunks_mut(READ_BYTES) {
+        file.read_exact_at(part, at)?;
+        checksum = crc32c::crc32c_append(checksum, part);
+        at += part.len() as u64;
+    }
+    Ok(checksum)
 }
 
 /// A stream is hashed by whoever reads it; at the end what nobody had to read is read here.

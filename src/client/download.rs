@@ -8,9 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use md5::Md5;
 use reqwest::{Method, Response, header};
-use sha2::{Digest, Sha256};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -20,12 +18,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     api::{Api, segment},
+    digests::{LocalDigests, RunningDigests},
     error::ClientError,
     events::{Event, Phase, Sink},
     records::ImageView,
     retry::{self, Policy, Trouble, millis, patiently},
 };
-use crate::domain::tag::hex;
 
 /// Parts of the body on their way to the disk.
 const QUEUE_PARTS: usize = 64;
@@ -124,7 +122,7 @@ impl Download<'_> {
         &self,
         image: &ImageView,
         part: &Path,
-    ) -> Result<Option<(String, String)>, ClientError> {
+    ) -> Result<Option<LocalDigests>, ClientError> {
         let mut trouble = Trouble::default();
         let mut writer = Writer::open(part, image.actual_size).await?;
         (self.events)(&Event::Phase { phase: Phase::Receiving, percent: None });
@@ -261,7 +259,10 @@ fn refusal(status: u16, answer: &Response) -> ClientError {
     }
 }
 
-fn compare(image: &ImageView, (md5, sha256): &(String, String)) -> Result<bool, ClientError> {
+fn compare(
+    image: &ImageView,
+    LocalDigests { md5, sha256 }: &LocalDigests,
+) -> Result<bool, ClientError> {
     let mut compared = false;
     for (name, theirs, ours) in [("SHA-256", image.sha256(), sha256), ("MD5", image.md5(), md5)] {
         let Some(theirs) = theirs else { continue };
@@ -296,7 +297,7 @@ fn failed(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> ClientE
 /// A thread that writes and hashes; the part's earlier bytes are hashed first.
 struct Writer {
     parts: mpsc::Sender<Bytes>,
-    thread: JoinHandle<Result<(String, String), ClientError>>,
+    thread: JoinHandle<Result<LocalDigests, ClientError>>,
     have: u64,
 }
 
@@ -321,7 +322,7 @@ impl Writer {
     }
 
     /// Waits until everything is on the disk: MD5 and SHA-256 of the part.
-    async fn close(self) -> Result<(String, String), ClientError> {
+    async fn close(self) -> Result<LocalDigests, ClientError> {
         drop(self.parts);
         joined(self.thread.await)
     }
@@ -348,7 +349,7 @@ fn write(
     length_max: u64,
     tell: oneshot::Sender<u64>,
     mut queue: mpsc::Receiver<Bytes>,
-) -> Result<(String, String), ClientError> {
+) -> Result<LocalDigests, ClientError> {
     let mut options = File::options();
     let file = options.read(true).write(true).create(true).truncate(false).open(path);
     let mut file = file.map_err(failed(path, "write it"))?;
@@ -357,7 +358,7 @@ fn write(
         file.set_len(0).map_err(failed(path, "write it"))?;
         have = 0;
     }
-    let (mut md5, mut sha256) = (Md5::new(), Sha256::new());
+    let mut digests = RunningDigests::new();
     let mut buffer = vec![0; 1 << 20];
     let mut left = have;
     while left > 0 {
@@ -366,8 +367,7 @@ fn write(
         if read == 0 {
             return Err(failed(path, "read it")(io::ErrorKind::UnexpectedEof.into()));
         }
-        md5.update(&buffer[..read]);
-        sha256.update(&buffer[..read]);
+        digests.update(&buffer[..read]);
         left -= read as u64;
     }
     if tell.send(have).is_err() {
@@ -375,9 +375,8 @@ fn write(
     }
     while let Some(piece) = queue.blocking_recv() {
         file.write_all(&piece).map_err(failed(path, "write it"))?;
-        md5.update(&piece);
-        sha256.update(&piece);
+        digests.update(&piece);
     }
     file.sync_all().map_err(failed(path, "write it"))?;
-    Ok((hex(&md5.finalize()), hex(&sha256.finalize())))
+    Ok(digests.finish())
 }

@@ -39,9 +39,11 @@
 //! runtime with time and I/O enabled is needed. `examples/upload.rs` is a whole program.
 
 pub mod api;
+mod buffers;
 pub mod changed;
 mod compare;
 pub mod content;
+pub mod digests;
 pub mod download;
 pub mod error;
 pub mod events;

@@ -10,11 +10,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use md5::Md5;
-use sha2::{Digest, Sha256};
 
-use super::{content::LocalDigests, error::ClientError};
-use crate::{domain::tag::hex, wire::native::ByteRange};
+use super::{
+    digests::{LocalDigests, RunningDigests},
+    error::ClientError,
+};
+use crate::wire::native::ByteRange;
 
 /// Most bytes that are read at once.
 pub(super) const PIECE_BYTES: u64 = 1 << 20;
@@ -34,7 +35,7 @@ struct State {
     /// Pieces in order, the last of which ends at `read`.
     pieces: VecDeque<(u64, Bytes)>,
     read: u64,
-    hashes: (Md5, Sha256),
+    hashes: RunningDigests,
 }
 
 impl std::fmt::Debug for Stream {
@@ -45,7 +46,7 @@ impl std::fmt::Debug for Stream {
 
 impl Stream {
     pub(super) fn new(reader: Box<dyn Read + Send>, size: u64) -> Self {
-        let hashes = (Md5::new(), Sha256::new());
+        let hashes = RunningDigests::new();
         let state = State { reader, pieces: VecDeque::new(), read: 0, hashes };
         Self { size, stored: AtomicU64::new(0), state: Mutex::new(state) }
     }
@@ -85,10 +86,7 @@ impl Stream {
     /// How far it is read; and the digests, once that is everything. Does not wait for a reader that is at work.
     pub(super) fn digests(&self) -> (u64, Option<LocalDigests>) {
         let Ok(state) = self.state.try_lock() else { return (0, None) };
-        let digests = (state.read == self.size).then(|| LocalDigests {
-            md5: hex(&state.hashes.0.clone().finalize()),
-            sha256: hex(&state.hashes.1.clone().finalize()),
-        });
+        let digests = (state.read == self.size).then(|| state.hashes.clone().finish());
         (state.read, digests)
     }
 
@@ -125,8 +123,7 @@ impl Stream {
             );
             return Err(ClientError::Usage { words });
         }
-        state.hashes.0.update(&piece);
-        state.hashes.1.update(&piece);
+        state.hashes.update(&piece);
         state.read += wanted;
         state.pieces.push_back((start, piece.into()));
         Ok(())
@@ -139,8 +136,11 @@ fn failed(source: std::io::Error) -> ClientError {
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest, Sha256};
+
     use super::*;
     use crate::client::{plan::Plan, transfer::Limits};
+    use crate::domain::tag::hex;
 
     fn stream(bytes: Vec<u8>, size: u64) -> Stream {
         Stream::new(Box::new(std::io::Cursor::new(bytes)), size)

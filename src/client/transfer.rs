@@ -57,7 +57,7 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { parallel: 4, slice_bytes_min: 1 << 20, slice_bytes_max: 16 << 20 }
+        Self { parallel: 4, slice_bytes_min: 1 << 20, slice_bytes_max: 8 << 20 }
     }
 }
 

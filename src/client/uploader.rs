@@ -25,8 +25,9 @@ use crate::{
     wire::native::{StateName, UploadState},
 };
 
-/// Between two looks at a job that the server is finishing.
-const FINISH_PAUSE: Duration = Duration::from_millis(500);
+/// Between two looks at a job that the server is finishing: the first, and after doublings the longest. A short image is ready within
+/// milliseconds; the digests of a long one may take minutes.
+const FINISH_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 /// How long suspending may take after Ctrl-C. The server does it by itself after half a minute of silence.
 const SUSPEND_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -52,7 +53,7 @@ pub struct UploadOptions {
 }
 
 impl UploadOptions {
-    /// The defaults: 4 slices of at most 16 MiB, verified, given up after 10 minutes without progress.
+    /// The defaults: 4 slices of at most 8 MiB, verified, given up after 10 minutes without progress.
     pub fn new() -> Self {
         Self {
             limits: Limits::default(),
@@ -298,6 +299,7 @@ impl Uploader {
         length: u64,
     ) -> Result<Settled, ClientError> {
         let mut trouble = Trouble::default();
+        let (mut pause, longest) = FINISH_PAUSES;
         loop {
             if state.state.is_final() {
                 return Ok(Settled::Final(state));
@@ -313,7 +315,9 @@ impl Uploader {
                 trouble.over();
                 let phase = Phase::of_stage(&state.stage).unwrap_or(Phase::Verifying);
                 (self.events)(&Event::Phase { phase, percent: Some(state.stage_percent.min(100)) });
-                FINISH_PAUSE
+                let next = pause;
+                pause = (pause * 2).min(longest);
+                next
             };
             match self.look(sender, wait, &mut trouble).await? {
                 Looked::State(next) => state = next,

@@ -39,8 +39,11 @@ const CRATES: [(&str, &[&str]); 12] = [
     ("sqlx", &["src/db/", "src/db.rs"]),
     ("actix_web", &["src/http/", "src/http.rs", "src/cli/serve", "src/main.rs"]),
     ("actix_http", &["src/http/"]),
-    // An image on this machine is inspected without a server.
-    ("longshore_storage", &["src/uploads/", "src/config/", "src/cli/serve", "src/cli/inspect"]),
+    // Files on this machine are inspected and hashed by the same code, without a server.
+    (
+        "longshore_storage",
+        &["src/uploads/", "src/config/", "src/cli/serve", "src/cli/inspect", "src/client/digests"],
+    ),
     ("anyhow", &["src/main.rs", "src/cli/"]),
     ("clap", &["src/main.rs", "src/cli/"]),
     ("indicatif", &["src/cli/"]),
