@@ -151,8 +151,9 @@ impl Content {
         }
     }
 
-    /// The bytes of a slice, in pieces, and their CRC-32C. Those of a stream are the ones that it keeps, no copies. Blocks. Looks for a change after reading, so that bytes of a changed
-    /// file are not sent; a write between two looks is found at the end, by the digests of the whole.
+    /// The bytes of a slice, in pieces, and their CRC-32C. Those of a stream are the ones that it keeps, no copies. Blocks. Looks for
+    /// a change after reading, so that bytes of a changed file are not sent; a write between two looks is found at the end, by the
+    /// digests of the whole.
     pub fn slice(&self, range: ByteRange, job: &str) -> Result<(Vec<Bytes>, u32), ClientError> {
         match &self.origin {
             Origin::File { file, buffers, .. } => {

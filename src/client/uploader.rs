@@ -139,8 +139,8 @@ impl Uploader {
     }
 
     /// Uploads `size` bytes of a reader under `image_id`. What is not durable on the server yet is held in memory: at most
-    /// `2 * parallel * slice_bytes_max`, what is on the wire among it. The same call with the same bytes from their beginning goes on with the upload: what the
-    /// server has is read and hashed, and not sent.
+    /// `2 * parallel * slice_bytes_max`, what is on the wire among it. The same call with the same bytes from their beginning goes on
+    /// with the upload: what the server has is read and hashed, and not sent.
     pub async fn upload_stream(
         &self,
         reader: Box<dyn Read + Send>,

@@ -12,7 +12,8 @@ const { createCRC32, createSHA256 } = globalThis.hashwasm;
 const CASTAGNOLI = 0x82f63b78;
 const PIECE_BYTES = 2 << 20;
 const TELL_MS = 250;
-const FINISH_POLL_MS = 700;
+/** Between two looks at an upload that the server finishes: the first, and after doublings the longest. */
+const FINISH_POLL_MS = [50, 700];
 /** Slices that are under way get this long to end by themselves before a pause: what they sent would be sent again. */
 const DRAIN_MS = 3000;
 
@@ -311,6 +312,25 @@ async function awaitOthers() {
   }
 }
 
+/** The pieces of a slice in order; the next one is being read while this one is used. */
+async function* piecesOf({ start, end }) {
+  const read = (at) => {
+    const bytes = readAt(file, at, Math.min(end, at + PIECE_BYTES));
+    // If it fails while the piece before it is used, it is told when its turn comes.
+    bytes.catch(() => {});
+    return bytes;
+  };
+  let coming = read(start);
+  for (let at = start; at < end; ) {
+    const bytes = await coming;
+    if (bytes.length === 0) throw new DOMException('the file has become shorter', 'NotReadableError');
+    const next = at + bytes.length;
+    if (next < end) coming = read(next);
+    yield { at, bytes };
+    at = next;
+  }
+}
+
 /** The CRC-32C of a slice. Bytes at the end of what is hashed go into the digest of the whole in the same reading. */
 async function prepared(slice) {
   if (slice.checksum !== undefined) return slice.checksum;
@@ -318,12 +338,9 @@ async function prepared(slice) {
     const crc = await createCRC32(CASTAGNOLI);
     crc.init();
     reading = slice;
-    for (let at = slice.start; at < slice.end; ) {
-      const bytes = await readAt(file, at, Math.min(slice.end, at + PIECE_BYTES));
-      if (bytes.length === 0) throw new DOMException('the file has become shorter', 'NotReadableError');
+    for await (const { at, bytes } of piecesOf(slice)) {
       crc.update(bytes);
       absorb(at, bytes);
-      at += bytes.length;
     }
     reading = null;
     return crc.digest('hex');
@@ -363,6 +380,7 @@ async function hashAll() {
 
 /** Every byte is stored: the server finishes, and says how far it is. */
 async function finish(hashing) {
+  let [ms, longest] = FINISH_POLL_MS;
   for (;;) {
     const state = await stateFor();
     if (!state || stopped) return;
@@ -390,7 +408,8 @@ async function finish(hashing) {
       tell('suspended', { words: state.waitsFor });
       awaitOthers().catch((error) => fail(broken(error)));
     }
-    await pause(FINISH_POLL_MS);
+    await pause(ms);
+    ms = Math.min(longest, ms * 2);
   }
 }
 
