@@ -1,6 +1,9 @@
 //! Memory for slices that is used again: the system would clear new pages for each.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
 
@@ -8,9 +11,16 @@ use bytes::Bytes;
 const SPARE_MAX: usize = 8;
 
 /// Buffers that nobody uses now.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Buffers {
     spare: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+/// Without the bytes: they are an image's.
+impl fmt::Debug for Buffers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buffers").finish_non_exhaustive()
+    }
 }
 
 impl Buffers {
@@ -25,6 +35,11 @@ impl Buffers {
     /// The same bytes, whose memory comes back when the last of them is sent.
     pub(super) fn lend(&self, bytes: Vec<u8>) -> Bytes {
         Bytes::from_owner(Lent { bytes, home: Arc::clone(&self.spare) })
+    }
+
+    /// Gives the memory back to the system, but for what is lent now.
+    pub(super) fn clear(&self) {
+        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
     }
 }
 
@@ -72,5 +87,7 @@ mod tests {
         let buffers = Buffers::default();
         drop([0; 20].map(|byte| buffers.lend(vec![byte])));
         assert_eq!(buffers.spare.lock().unwrap().len(), SPARE_MAX);
+        buffers.clear();
+        assert_eq!(buffers.spare.lock().unwrap().len(), 0);
     }
 }

@@ -105,6 +105,14 @@ impl Content {
         }
     }
 
+    /// Nothing is sent for now: lets go of the memory that the next slices would use.
+    pub(super) fn rest(&self) {
+        match &self.origin {
+            Origin::File { buffers, .. } => buffers.clear(),
+            Origin::Stream(_) => {}
+        }
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path

@@ -287,7 +287,10 @@ impl Uploader {
         let (events, stop) = (&self.events, &self.stop);
         let mut transfer =
             Transfer::new(sender, content.size(), *limits, policy, events, stop, digests);
-        let end = transfer.run().await.map_err(|error| suspended_by_somebody(error, job))?;
+        let end = transfer.run().await;
+        // The server may take minutes for the digests.
+        content.rest();
+        let end = end.map_err(|error| suspended_by_somebody(error, job))?;
         Ok((end, transfer.sent_bytes()))
     }
 

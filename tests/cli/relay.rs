@@ -86,6 +86,10 @@ impl Slices {
         told.now += 1;
         told.most = told.most.max(told.now);
         self.changed.notify_all();
+    }
+
+    fn hold(&self) {
+        let told = self.told.lock().unwrap();
         drop(self.changed.wait_timeout_while(told, HOLD_MAX, |told| told.most < told.wanted));
     }
 
@@ -94,7 +98,7 @@ impl Slices {
     }
 }
 
-/// What one connection has sent since it was answered.
+/// What one connection has sent since it was answered; an interim answer would end it too early.
 #[derive(Default)]
 struct Request {
     bytes: Mutex<u64>,
@@ -103,16 +107,21 @@ struct Request {
 impl Request {
     fn sends(&self, bytes: u64, slices: &Slices) {
         let mut sent = self.bytes.lock().unwrap();
-        let before = *sent;
+        let is_slice = (*sent..*sent + bytes).contains(&SLICE_BYTES_MIN);
         *sent += bytes;
-        drop(sent);
-        if (before..before + bytes).contains(&SLICE_BYTES_MIN) {
+        // Under the lock: an answer that comes now finds the slice counted.
+        if is_slice {
             slices.begun();
+        }
+        drop(sent);
+        if is_slice {
+            slices.hold();
         }
     }
 
     fn is_over(&self, slices: &Slices) {
-        if std::mem::take(&mut *self.bytes.lock().unwrap()) > SLICE_BYTES_MIN {
+        let mut sent = self.bytes.lock().unwrap();
+        if std::mem::take(&mut *sent) > SLICE_BYTES_MIN {
             slices.over();
         }
     }
@@ -158,7 +167,8 @@ impl Relay {
 
     /// Holds slices that are on their way until there are so many at once, or for some seconds.
     pub(crate) fn hold_until(&self, slices: u64) {
-        *self.slices.told.lock().unwrap() = Told { wanted: slices, ..Told::default() };
+        let mut told = self.slices.told.lock().unwrap();
+        (told.wanted, told.most) = (slices, told.now);
     }
 
     /// The most slices that were on their way at once since then.

@@ -91,7 +91,7 @@ pub struct Upload {
     #[arg(long, value_parser = values::rate, value_name = "RATE")]
     limit_rate: Option<u64>,
     /// Length of a slice, from 64k to 16m; a broken connection costs at most one slice of each sender
-    /// [default: 1m to 16m, by the measured rate]
+    /// [default: 1m to 8m, by the measured rate]
     #[arg(long, value_parser = values::slice_bytes, value_name = "SIZE")]
     slice_size: Option<u64>,
     /// Hash the file here too and compare at the end; that is so unless --no-verify is given
@@ -415,11 +415,11 @@ mod tests {
             let one = upload(args).limits(args[0] == "-");
             (one.parallel, one.slice_bytes_min, one.slice_bytes_max)
         };
-        assert_eq!(limits(&["f"]), (4, mib, 16 * mib));
+        assert_eq!(limits(&["f"]), (4, mib, 8 * mib));
         assert_eq!(limits(&["f", "--slice-size", "2m"]), (4, 2 * mib, 2 * mib));
         assert_eq!(limits(&["-"]), (4, mib, 4 * mib));
         assert_eq!(limits(&["f", "--limit-rate", "16k"]), (2, 160 << 10, 160 << 10));
-        assert_eq!(limits(&["f", "--limit-rate", "1g"]), (4, mib, 16 * mib));
+        assert_eq!(limits(&["f", "--limit-rate", "1g"]), (4, mib, 8 * mib));
         assert_eq!(limits(&["f", "--limit-rate", "16k", "--slice-size", "1m"]), (2, mib, mib));
     }
 

@@ -146,12 +146,14 @@ impl Scheduler {
         end: Instant,
         scrub: &mut Scrub,
     ) -> Result<(), JobError> {
+        let mut from = scrub.partly.iter().find(|partly| partly.image == image.uuid).cloned();
         loop {
-            let from = scrub.partly.iter().find(|partly| partly.image == image.uuid).cloned();
             let until = Some(end.min(Instant::now() + NOTE_EVERY));
             let looked = self.check(image, Look { pace: scrub.pace, until, from }).await;
             if let Ok(ImageFound::Partly { read, bytes }) = looked {
                 scrub.done.bytes += bytes;
+                // This call goes on from there also where too many were begun to be noted.
+                from = Some(read.clone());
                 scrub.keep(read);
                 self.keep_partly_read(&scrub.partly).await?;
                 if Instant::now() >= end {
