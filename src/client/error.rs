@@ -170,11 +170,12 @@ impl ClientError {
         if error.is_builder() {
             return Self::Usage { words };
         }
-        if is_tls(error) {
+        if let Some(cause) = std::error::Error::source(error).and_then(tls_error) {
+            let next = trusted_next(cause);
             return Self::Refused {
                 status: 0,
                 code: "tls".to_owned(),
-                words: format!("no trusted connection to the server: {words}"),
+                words: format!("no trusted connection to the server: {words}. {next}"),
             };
         }
         Self::Transient { words, retry_after: None }
@@ -215,16 +216,39 @@ fn with_cause(outer: &str, error: &reqwest::Error) -> String {
     last.map_or_else(|| outer.to_owned(), |cause| format!("{outer} ({cause})"))
 }
 
-fn is_tls(error: &reqwest::Error) -> bool {
-    std::error::Error::source(error).is_some_and(is_of_tls)
+/// An I/O error names the source of what it holds, not what it holds, and may hold another: each layer is looked into.
+fn tls_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let held = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    cause
+        .downcast_ref()
+        .or_else(|| held.and_then(|held| tls_error(held)))
+        .or_else(|| cause.source().and_then(tls_error))
 }
 
-/// An I/O error names the source of what it holds, not what it holds, and may hold another: each layer is looked into.
-fn is_of_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
-    let held = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    cause.is::<rustls::Error>()
-        || held.is_some_and(|held| is_of_tls(held))
-        || cause.source().is_some_and(is_of_tls)
+/// What to do about a certificate. Foreign enums grow, so whatever has no advice of its own gets the general one.
+fn trusted_next(error: &rustls::Error) -> &'static str {
+    use rustls::CertificateError as Why;
+
+    // `openssl req -x509` makes this unless told otherwise; the cause has no type of its own.
+    if error.to_string().contains("CaUsedAsEndEntity") {
+        return "The certificate says that it is an authority, and no server can be one: make it anew with `-addext \
+                basicConstraints=critical,CA:FALSE`, or sign another one with it";
+    }
+    match error {
+        rustls::Error::InvalidCertificate(Why::UnknownIssuer) => {
+            "Nobody whom this machine trusts has signed its certificate: if it is yours, name its file in SSL_CERT_FILE"
+        }
+        rustls::Error::InvalidCertificate(
+            Why::Expired
+            | Why::ExpiredContext { .. }
+            | Why::NotValidYet
+            | Why::NotValidYetContext { .. },
+        ) => "Its certificate is over or not yet valid: renew it, and look at this machine's clock",
+        rustls::Error::InvalidCertificate(
+            Why::NotValidForName | Why::NotValidForNameContext { .. },
+        ) => "Its certificate is for another name: use the address that the certificate names",
+        _ => "Look whether the address speaks TLS, and at the server's certificate",
+    }
 }
 
 #[cfg(test)]
@@ -234,9 +258,9 @@ mod tests {
     #[test]
     fn an_error_of_tls_is_known_under_any_number_of_layers() {
         let tls = || rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
-        assert!(is_of_tls(&tls()));
-        assert!(is_of_tls(&io::Error::other(tls())));
-        assert!(is_of_tls(&io::Error::other(io::Error::other(tls()))));
-        assert!(!is_of_tls(&io::Error::other(io::Error::other("reset"))));
+        assert!(tls_error(&tls()).is_some());
+        assert!(tls_error(&io::Error::other(tls())).is_some());
+        assert!(tls_error(&io::Error::other(io::Error::other(tls()))).is_some());
+        assert!(tls_error(&io::Error::other(io::Error::other("reset"))).is_none());
     }
 }

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rcgen::CertificateParams;
 use rustix::process::Signal;
 
 use crate::{
@@ -194,6 +195,45 @@ fn a_hangup_brings_the_new_certificate_and_a_bad_one_changes_nothing() {
     server.says("the certificate was read again");
     assert!(server.is_trusted_with(next.as_ref()));
     assert!(!server.is_trusted_with(old.as_ref()));
+}
+
+/// What `openssl req -x509` makes unless told otherwise is among them: an authority.
+#[test]
+fn what_is_wrong_with_a_certificate_is_told_with_what_to_do() {
+    let (data, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let pair_of = |name: &str, mend: fn(&mut CertificateParams)| {
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        mend(&mut params);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let files = ["crt", "key"].map(|kind| folder.path().join(format!("{name}.{kind}")));
+        fs::write(&files[0], params.self_signed(&key).unwrap().pem()).unwrap();
+        fs::write(&files[1], key.serialize_pem()).unwrap();
+        files.map(|file| file.to_str().unwrap().to_owned())
+    };
+    let login = |[cert, key]: &[String; 2], trusted: Option<&str>| {
+        let tls = ["--tls-cert", cert, "--tls-key", key];
+        let server = Encrypted::start(data.path(), free_port(), &tls);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
+        command.args(["login", &server.url()]).env_clear().env("LONGSHORE_PASSWORD", PASSWORD);
+        command
+            .env("LONGSHORE_CONFIG_DIR", folder.path())
+            .envs(trusted.map(|cert| ("SSL_CERT_FILE", cert)));
+        Running::start(command, "").end()
+    };
+    let good = pair_of("good", |_| ());
+    login(&good, Some(&good[0])).ends(0);
+    login(&good, None).ends(7).complains("name its file in SSL_CERT_FILE");
+    let over = pair_of("over", |params| params.not_after = rcgen::date_time_ymd(2020, 1, 2));
+    login(&over, Some(&over[0])).ends(7).complains("look at this machine's clock");
+    let other = pair_of("other", |params| {
+        params.subject_alt_names =
+            CertificateParams::new(["other.test".to_owned()]).unwrap().subject_alt_names;
+    });
+    login(&other, Some(&other[0])).ends(7).complains("is for another name");
+    let authority = pair_of("authority", |params| {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    });
+    login(&authority, Some(&authority[0])).ends(7).complains("basicConstraints=critical,CA:FALSE");
 }
 
 /// All sources mix: the flags alone need not be whole.
