@@ -7,7 +7,10 @@ mod events;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{StatusCode, header},
+    http::{
+        StatusCode,
+        header::{self, AcceptEncoding, Encoding, Header},
+    },
     web,
 };
 
@@ -44,19 +47,34 @@ pub(super) fn routes() -> Table {
 
 /// `GET /`: the page.
 async fn index(request: HttpRequest) -> HttpResponse {
-    answer(&request, INDEX)
+    answer(&request, INDEX).await
 }
 
 /// `GET /ui/<file>`: a part of it.
 async fn part(request: HttpRequest, file: web::Path<String>) -> HttpResponse {
-    answer(&request, &format!("ui/{file}"))
+    answer(&request, &format!("ui/{file}")).await
 }
 
-fn answer(request: &HttpRequest, path: &str) -> HttpResponse {
-    match Asset::find(path) {
-        Some(asset) => asset_answer(request, asset),
-        None => problem::answer(&RequestFault::NoSuchPath.into(), RequestId::of(request)),
+async fn answer(request: &HttpRequest, path: &str) -> HttpResponse {
+    let Some(asset) = Asset::find(path) else {
+        return problem::answer(&RequestFault::NoSuchPath.into(), RequestId::of(request));
+    };
+    if !takes_gzip(request) {
+        return asset_answer(request, asset);
     }
+    let plain = asset.clone();
+    let packed = web::block(|| asset.packed()).await;
+    // While the service ends there may be no thread for it.
+    asset_answer(request, packed.unwrap_or(plain))
+}
+
+/// Whether gzip is what the client likes best of it and the plain file. One who says nothing gets the plain file.
+fn takes_gzip(request: &HttpRequest) -> bool {
+    let offered = [Encoding::gzip(), Encoding::identity()];
+    let is_said = request.headers().contains_key(header::ACCEPT_ENCODING);
+    let accepted = AcceptEncoding::parse(request).ok().filter(|_| is_said);
+    let chosen = accepted.and_then(|accepted| accepted.negotiate(offered.iter()));
+    chosen.is_some_and(|chosen| chosen == Encoding::gzip())
 }
 
 fn asset_answer(request: &HttpRequest, asset: Asset) -> HttpResponse {
@@ -68,11 +86,15 @@ fn asset_answer(request: &HttpRequest, asset: Asset) -> HttpResponse {
         .insert_header((header::ETAG, asset.tag))
         // Asked for each time and answered with 304: a page of yesterday's server is a defect that nobody can see.
         .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .insert_header((header::VARY, "Accept-Encoding"))
         .insert_header((header::CONTENT_TYPE, asset.media_type))
         .insert_header((header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::REFERRER_POLICY, "no-referrer"))
         .insert_header(("Cross-Origin-Opener-Policy", "same-origin"))
         .insert_header(("Cross-Origin-Resource-Policy", "same-origin"));
+    if asset.is_packed {
+        response.insert_header((header::CONTENT_ENCODING, "gzip"));
+    }
     if unchanged { response.finish() } else { response.body(asset.bytes) }
 }

@@ -1,6 +1,7 @@
 //! What the page asks for over HTTP: news, download URLs, samples.
 
 use std::{
+    io::Read,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -68,6 +69,47 @@ async fn heard(stream: &mut Response, within: Duration) -> String {
         }
     }
     words
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_the_page_go_packed_to_whoever_takes_that() {
+    let plane = Plane::start(&[]).await;
+    for path in ["/", "/ui/app.js", "/ui/style.css"] {
+        let get = async |accepted: Option<&str>, known: Option<&str>| {
+            let mut request = plane.http.get(plane.url(path));
+            for (name, value) in [("accept-encoding", accepted), ("if-none-match", known)] {
+                request =
+                    value.into_iter().fold(request, |request, value| request.header(name, value));
+            }
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.headers()["vary"], "Accept-Encoding", "{path} {accepted:?}");
+            let field =
+                |name| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+            let (status, encoding, tag) =
+                (answer.status(), field("content-encoding"), field("etag").unwrap());
+            (status, encoding, tag, answer.bytes().await.unwrap())
+        };
+        let (_, encoding, tag, plain) = get(None, None).await;
+        assert_eq!(encoding, None, "{path}");
+        for accepted in ["gzip, deflate, br, zstd", "gzip", "br;q=1, gzip;q=0.8, *;q=0.1"] {
+            let (status, encoding, packed_tag, packed) = get(Some(accepted), None).await;
+            assert_eq!((status, encoding.as_deref()), (StatusCode::OK, Some("gzip")), "{accepted}");
+            assert!(packed.len() * 2 < plain.len(), "{path}: {} of {}", packed.len(), plain.len());
+            let mut bytes = Vec::new();
+            flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut bytes).unwrap();
+            assert!(bytes == plain && packed_tag != tag, "{path} {accepted}");
+            let again = get(Some(accepted), Some(&packed_tag)).await;
+            assert_eq!((again.0, again.3.len()), (StatusCode::NOT_MODIFIED, 0), "{path}");
+            assert_eq!(get(None, Some(&packed_tag)).await.0, StatusCode::OK, "other bytes");
+        }
+        for accepted in
+            ["identity", "gzip;q=0, identity", "br", "identity, gzip;q=0.5", "nonsense;;"]
+        {
+            let (status, encoding, other, bytes) = get(Some(accepted), None).await;
+            assert_eq!((status, encoding, &other), (StatusCode::OK, None, &tag), "{accepted}");
+            assert!(bytes == plain, "{path} {accepted}");
+        }
+    }
 }
 
 const SOON: Duration = Duration::from_millis(1200);
