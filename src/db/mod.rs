@@ -51,8 +51,8 @@ pub use open::{DbOptions, open};
 pub use partials::{PartialRepository, PartialsPage};
 pub use runs::{NewRun, RunBegun, RunTags};
 pub use schedule::{
-    BegunRun, DueFire, DueFires, FireTaken, RunEnd, Runner, ScheduleChange, ScheduleChanged,
-    ScheduleRepository, TakeFire, Unreadables,
+    BegunRun, DueFire, DueFires, FireTaken, OpenRun, RunEnd, Runner, ScheduleChange,
+    ScheduleChanged, ScheduleRepository, TakeFire, Unreadables,
 };
 pub use tags::{NewTag, TagCreated, TagDeleted, TagRepository};
 pub use write::WriteCounters;

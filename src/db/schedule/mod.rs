@@ -137,6 +137,15 @@ pub struct Runner {
     pub now_ms: EpochMs,
 }
 
+/// A run that has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenRun {
+    /// Number of its row.
+    pub id: i64,
+    /// Until when it belongs to its process, by that process's clock: whoever sees it change knows that the process lives.
+    pub lease_until_ms: EpochMs,
+}
+
 /// A run that was begun, with the job as it was then.
 #[derive(Debug, Clone)]
 pub struct BegunRun {
@@ -216,8 +225,12 @@ pub trait ScheduleRepository: Send + Sync + 'static {
     /// Keeps these runs, of a process, its own. By their numbers and not by the node: a run that was begun by a commit whose answer
     /// was lost has a row, but nobody at work on it, and its lease has to end.
     async fn renew_runs(&self, by: Runner, runs: Vec<i64>) -> Result<u64>;
-    /// Ends runs whose lease is over, and at the start of `node` all of that one: nobody is at work on them. Answers how many.
-    async fn close_dead_runs(&self, node: Option<NodeUuid>, end: RunEnd) -> Result<u64>;
+    /// Ends all open runs of `node`, at its start: nobody is at work on them. Jobs whose run is not there are free. Answers how many.
+    async fn close_runs_of(&self, node: NodeUuid, end: RunEnd) -> Result<u64>;
+    /// Runs that have not ended, at most one of each job.
+    async fn open_runs(&self) -> Result<Vec<OpenRun>>;
+    /// Ends those of these runs that were not renewed since they were read. Answers how many.
+    async fn close_silent_runs(&self, runs: Vec<OpenRun>, end: RunEnd) -> Result<u64>;
     /// Removes runs that began before `before_ms` and have ended, so many in one transaction that others need not wait for long;
     /// answers how many.
     async fn prune_runs(&self, before_ms: EpochMs) -> Result<u64>;
@@ -326,8 +339,16 @@ impl<D: Dialect> ScheduleRepository for SqlDatabase<D> {
         self.write(runs::RenewRuns { by, runs }).await
     }
 
-    async fn close_dead_runs(&self, node: Option<NodeUuid>, end: RunEnd) -> Result<u64> {
-        self.write(runs::CloseDead { node, end }).await
+    async fn close_runs_of(&self, node: NodeUuid, end: RunEnd) -> Result<u64> {
+        self.write(runs::CloseOfNode { node, end }).await
+    }
+
+    async fn open_runs(&self) -> Result<Vec<OpenRun>> {
+        self.read_all(SqlText::Fixed(texts::HISTORY_OPEN), Vec::new(), rows::open_run).await
+    }
+
+    async fn close_silent_runs(&self, runs: Vec<OpenRun>, end: RunEnd) -> Result<u64> {
+        self.write(runs::CloseSilent { runs, end }).await
     }
 
     async fn prune_runs(&self, before_ms: EpochMs) -> Result<u64> {

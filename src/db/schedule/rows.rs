@@ -7,7 +7,7 @@ use crate::domain::{
     },
 };
 
-use super::DueFire;
+use super::{DueFire, OpenRun};
 use crate::db::{Result, dialect::Fields, rows::RowOf};
 
 pub(super) fn job(row: &impl Fields) -> Result<ScheduledJob> {
@@ -109,6 +109,11 @@ pub(super) fn member(row: &impl Fields) -> Result<(JobGroupUuid, ScheduledJobUui
 
 pub(super) fn run_id(row: &impl Fields) -> Result<i64> {
     RowOf::new(row, "scheduler_history", "id").int("id")
+}
+
+pub(super) fn open_run(row: &impl Fields) -> Result<OpenRun> {
+    let row = RowOf::new(row, "scheduler_history", "id");
+    Ok(OpenRun { id: row.int("id")?, lease_until_ms: row.int("lease_until_ms")? })
 }
 
 pub(super) fn run(row: &impl Fields) -> Result<RunRecord> {

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::{
-    BegunRun, FireTaken, RunEnd, Runner, TakeFire, changes::move_binding, rows, texts as st,
+    BegunRun, FireTaken, OpenRun, RunEnd, Runner, TakeFire, changes::move_binding, rows,
+    texts as st,
 };
 use crate::{
     db::{
@@ -175,27 +176,48 @@ impl Write for RenewRuns {
     }
 }
 
-pub(super) struct CloseDead {
-    pub(super) node: Option<NodeUuid>,
+/// The runs that a process of this node has left behind.
+pub(super) struct CloseOfNode {
+    pub(super) node: NodeUuid,
     pub(super) end: RunEnd,
 }
 
-impl Write for CloseDead {
+impl Write for CloseOfNode {
     type Answer = u64;
 
     async fn run<D: Dialect>(&self, link: &mut Link<'_, D>) -> Result<u64> {
         let RunEnd { success, result, now_ms } = &self.end;
         let values = values![self.node, *now_ms, *success, result];
-        let closed = link.all(SqlText::Fixed(st::HISTORY_CLOSE_DEAD), values).await?;
-        let orphans = match self.node {
-            Some(_) => link.all(SqlText::Fixed(st::ORPHANS), Vec::new()).await?,
-            None => Vec::new(),
-        };
+        let closed = link.all(SqlText::Fixed(st::HISTORY_CLOSE_OF_NODE), values).await?;
+        let orphans = link.all(SqlText::Fixed(st::ORPHANS), Vec::new()).await?;
         // Each by its number: of a job that another process has begun anew meanwhile nothing is taken.
         for row in closed.iter().chain(&orphans) {
             link.execute(st::JOB_END, values![rows::run_id(row)?]).await?;
         }
         Ok(closed.len() as u64)
+    }
+}
+
+pub(super) struct CloseSilent {
+    pub(super) runs: Vec<OpenRun>,
+    pub(super) end: RunEnd,
+}
+
+impl Write for CloseSilent {
+    type Answer = u64;
+
+    async fn run<D: Dialect>(&self, link: &mut Link<'_, D>) -> Result<u64> {
+        let RunEnd { success, result, now_ms } = &self.end;
+        let mut ended = 0;
+        for OpenRun { id, lease_until_ms } in &self.runs {
+            let values = values![*id, *now_ms, *success, result, *lease_until_ms];
+            let closed = link.all(SqlText::Fixed(st::HISTORY_CLOSE_SILENT), values).await?;
+            for row in &closed {
+                link.execute(st::JOB_END, values![rows::run_id(row)?]).await?;
+                ended += 1;
+            }
+        }
+        Ok(ended)
     }
 }
 

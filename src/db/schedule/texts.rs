@@ -151,9 +151,13 @@ pub(in crate::db) const HISTORY_BEGINS: &str =
 pub(in crate::db) const HISTORY_END: &str = "UPDATE scheduler_history SET ended_ms = $2, success = $3, \
      result = $4 WHERE id = $1 AND ended_ms IS NULL";
 pub(super) const JOB_END: &str = "UPDATE scheduler_job SET running_id = NULL WHERE running_id = $1";
-pub(super) const HISTORY_CLOSE_DEAD: &str = "UPDATE scheduler_history SET ended_ms = $2, \
-     success = $3, result = $4 WHERE ended_ms IS NULL \
-     AND (lease_until_ms <= $2 OR node_uuid = CAST($1 AS TEXT)) RETURNING id";
+pub(super) const HISTORY_CLOSE_OF_NODE: &str = "UPDATE scheduler_history SET ended_ms = $2, \
+     success = $3, result = $4 WHERE ended_ms IS NULL AND node_uuid = $1 RETURNING id";
+/// Not one whose lease was renewed since it was read.
+pub(super) const HISTORY_CLOSE_SILENT: &str = "UPDATE scheduler_history SET ended_ms = $2, \
+     success = $3, result = $4 WHERE ended_ms IS NULL AND id = $1 AND lease_until_ms = $5 RETURNING id";
+pub(super) const HISTORY_OPEN: &str =
+    "SELECT id, lease_until_ms FROM scheduler_history WHERE ended_ms IS NULL";
 /// Runs that jobs say they are at work on, and that are over or not there.
 pub(super) const ORPHANS: &str = "SELECT j.running_id AS id FROM scheduler_job j \
      WHERE j.running_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM scheduler_history h \

@@ -76,7 +76,7 @@ impl Scheduler {
             tick.tick().await;
             let now_ms = self.jobs.parts.clock.now_ms();
             if lease.is_due(now_ms) {
-                report_failure("keep its runs", self.keep_runs(now_ms).await);
+                report_failure("keep its runs", self.keep_runs(now_ms, Instant::now()).await);
             }
         }
     }
@@ -97,19 +97,26 @@ impl Scheduler {
     pub async fn close_own(&self) -> Result<u64, ScheduleError> {
         let parts = &self.jobs.parts;
         let end = Outcome::failed(DIED).end(parts.clock.now_ms());
-        let closed = parts.db.close_dead_runs(Some(parts.node), end).await?;
+        let closed = parts.db.close_runs_of(parts.node, end).await?;
         if closed > 0 {
             tracing::warn!(runs = closed, "runs that died with their process were ended as failed");
         }
         Ok(closed)
     }
 
-    /// Keeps the runs of this process its own, and ends those whose process has died.
-    pub async fn keep_runs(&self, now_ms: EpochMs) -> Result<(), ScheduleError> {
+    /// Keeps the runs of this process its own, and ends those that nobody has renewed for [`LEASE`] up to `seen_at`, a moment of this
+    /// process's steady clock. `now_ms` is what the records are told.
+    pub async fn keep_runs(&self, now_ms: EpochMs, seen_at: Instant) -> Result<(), ScheduleError> {
         let db = &self.jobs.parts.db;
-        let runs = locked(&self.at_work).iter().copied().collect();
-        db.renew_runs(self.runner(now_ms), runs).await?;
-        let closed = db.close_dead_runs(None, Outcome::failed(DIED).end(now_ms)).await?;
+        let mine = locked(&self.at_work).clone();
+        db.renew_runs(self.runner(now_ms), mine.iter().copied().collect()).await?;
+        let mut open = db.open_runs().await?;
+        open.retain(|run| !mine.contains(&run.id));
+        let silent = locked(&self.seen_leases).silent(&open, seen_at, LEASE);
+        if silent.is_empty() {
+            return Ok(());
+        }
+        let closed = db.close_silent_runs(silent, Outcome::failed(DIED).end(now_ms)).await?;
         if closed > 0 {
             tracing::warn!(runs = closed, "runs whose process has died were ended as failed");
         }

@@ -2,7 +2,7 @@
 //!
 //! A loop of each process (`engine.rs`) looks for fires that are due and takes them by compare-and-swap in the records; whoever has
 //! taken a fire runs its jobs (`runs.rs`, `work.rs`) as tasks of their own, at most so many at once. A run holds a lease while it is at work: one
-//! whose process has died is ended as failed by whoever sees it first.
+//! whose process has died is ended as failed by whoever has first seen its lease unchanged for long enough (`silence.rs`).
 //!
 //! Only an admin changes what is scheduled (`verbs.rs`), or sees it: every job, trigger and run belongs to one.
 
@@ -15,6 +15,7 @@ mod new_trigger;
 mod report;
 mod runs;
 mod scrub;
+mod silence;
 mod store;
 mod verbs;
 mod work;
@@ -37,12 +38,13 @@ pub use verbs::{NewScheduledJob, StateChanged};
 
 use super::Jobs;
 use crate::domain::{account::Caller, ids::TriggerUuid, schedule::Target};
+use silence::SeenLeases;
 
 /// Runs at once that are over soon.
 const SHORT_AT_ONCE: usize = 4;
 /// Runs at once that read images, of each kind of place: they share the disk with uploads.
 const LONG_AT_ONCE: usize = 2;
-/// How long a run belongs to this process without being renewed.
+/// How long a run belongs to its process without being renewed.
 const LEASE: Duration = Duration::from_mins(1);
 
 /// The scheduler of one process.
@@ -63,6 +65,8 @@ pub struct Scheduler {
     waiting: Mutex<HashMap<(TriggerUuid, Target), Instant>>,
     /// Numbers of the runs that this process is at work on. No other row is renewed: it ends with its lease.
     at_work: Mutex<HashSet<i64>>,
+    /// What was last seen of the leases of all runs that are open.
+    seen_leases: Mutex<SeenLeases>,
     /// When triggers that cannot be read were last told.
     told_unreadable: Mutex<Option<Instant>>,
 }
@@ -81,6 +85,7 @@ impl Scheduler {
             closing: Arc::default(),
             waiting: Mutex::default(),
             at_work: Mutex::default(),
+            seen_leases: Mutex::default(),
             told_unreadable: Mutex::default(),
         })
     }

@@ -410,6 +410,15 @@ async fn a_job_whose_run_is_not_there_is_free_after_a_start_and_one_at_work_is_n
     };
     assert!(!begin(&orphan).await, "the control");
     let end = RunEnd { success: false, result: "{}".to_owned(), now_ms: NOW_MS };
-    assert_eq!(db.db.close_dead_runs(Some(here), end).await.unwrap(), 0);
+    assert_eq!(db.db.close_runs_of(here, end.clone()).await.unwrap(), 0);
     assert!(begin(&orphan).await && !begin(&busy).await);
+
+    // One that was renewed since it was read is at work; the other is not, and frees its job.
+    let read = db.db.open_runs().await.unwrap();
+    assert_eq!(read.len(), 2);
+    let later = runner(there, NOW_MS + 15_000);
+    assert_eq!(db.db.renew_runs(later, read.iter().map(|run| run.id).collect()).await.unwrap(), 1);
+    assert_eq!(db.db.close_silent_runs(read.clone(), end.clone()).await.unwrap(), 1);
+    assert!(begin(&orphan).await && !begin(&busy).await);
+    assert_eq!(db.db.close_silent_runs(read, end).await.unwrap(), 0, "they are not those");
 }

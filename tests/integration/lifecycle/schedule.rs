@@ -1,12 +1,12 @@
 //! What runs by itself does its work, once for each fire, and says how it went.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use longshore::{
     domain::{
         account::{Caller, Scope},
         clock::Clock,
-        ids::{AccountUuid, ImageUuid, ScheduledJobUuid, TriggerUuid},
+        ids::{AccountUuid, ImageUuid, NodeUuid, ScheduledJobUuid, TriggerUuid},
         job_state::JobState,
         query::{Condition, Query},
         schedule::{RunRecord, Target},
@@ -15,6 +15,7 @@ use longshore::{
     jobs::{JobView, NewScheduledJob, NewTrigger, ScheduleError, Scheduler},
 };
 use longshore_storage::{ImageKey, UploadKey};
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::{
@@ -216,24 +217,34 @@ async fn a_run_that_was_killed_is_ended_as_failed_at_the_next_start(backing: Bac
     assert_eq!((again.success, result(&again)["counts"]["sound"].clone()), (Some(true), json!(1)));
 }
 
-/// Of another process, whose lease ends.
+/// Of another process, whose clock is an hour behind or ahead of this one's: it is at work while it renews its lease.
+#[rstest]
+#[case::behind(-3_600_000)]
+#[case::equal(0)]
+#[case::ahead(3_600_000)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_of_another_process_is_ended_when_its_lease_is_over() {
+async fn a_run_of_another_process_is_ended_once_nobody_renews_it(#[case] skew_ms: i64) {
     let world = World::new(Backing::Memory).await;
     let scheduler = world.scheduler();
     let image = image(&world, &content(4_000, 2)).await.job.image;
     let job = job(&scheduler, "verifyImage", Some(image), json!({})).await;
-    let by = longshore::db::Runner {
-        node: longshore::domain::ids::NodeUuid::random(),
-        until_ms: world.clock.now_ms() + 60_000,
-        now_ms: world.clock.now_ms(),
+    let (node, begun, now_ms) = (NodeUuid::random(), Instant::now(), world.clock.now_ms());
+    let by = |after_secs: i64| {
+        let now_ms = now_ms + skew_ms + after_secs * 1000;
+        longshore::db::Runner { node, until_ms: now_ms + 60_000, now_ms }
     };
-    let run = world.db.begin_run_now(job, None, None, by).await.unwrap().unwrap();
+    let run = world.db.begin_run_now(job, None, None, by(0)).await.unwrap().unwrap();
     scheduler.close_own().await.unwrap();
-    scheduler.keep_runs(world.clock.now_ms() + 59_000).await.unwrap();
-    assert_eq!(runs(&scheduler, &[]).await[0].ended_ms, None, "it is at work");
-    scheduler.keep_runs(world.clock.now_ms() + 60_000).await.unwrap();
-    assert_eq!(runs(&scheduler, &[]).await[0].success, Some(false));
+    for secs in (0..300).step_by(15) {
+        if secs <= 180 {
+            assert_eq!(world.db.renew_runs(by(secs), vec![run.id]).await.unwrap(), 1);
+        }
+        let seen_at = begun + Duration::from_secs(secs.unsigned_abs());
+        scheduler.keep_runs(now_ms + secs * 1000, seen_at).await.unwrap();
+        // Last renewed after 180 s.
+        let expected = (secs >= 240).then_some(false);
+        assert_eq!(runs(&scheduler, &[]).await[0].success, expected, "after {secs} s");
+    }
     let late = longshore::db::RunEnd { success: true, result: "{}".to_owned(), now_ms: 1 };
     assert!(!world.db.end_run(run.id, late).await.unwrap(), "it was taken for dead");
     assert_eq!(runs(&scheduler, &[]).await[0].success, Some(false));

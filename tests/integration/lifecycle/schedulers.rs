@@ -79,8 +79,10 @@ async fn a_run_that_nobody_does_ends_with_its_lease_and_one_at_work_does_not() {
     let now_ms = world.clock.now_ms();
     let by = Runner { node: world.node, until_ms: now_ms + 60_000, now_ms };
     world.db.begin_run_now(lost, None, None, by).await.unwrap().unwrap();
-    for after_ms in [15_000, 50_000, 75_000] {
-        scheduler.keep_runs(now_ms + after_ms).await.unwrap();
+    let begun = Instant::now();
+    for after_ms in [0_i64, 15_000, 50_000, 75_000] {
+        let seen_at = begun + Duration::from_millis(after_ms.unsigned_abs());
+        scheduler.keep_runs(now_ms + after_ms, seen_at).await.unwrap();
         let all = runs(&scheduler, &[]).await;
         let open: Vec<_> =
             all.iter().filter(|run| run.ended_ms.is_none()).map(|run| run.job).collect();
