@@ -35,15 +35,16 @@ const KILL_AT: [Option<&str>; 12] = [
     None,
 ];
 
-async fn offset(session: &Session, path: &str) -> usize {
-    let answer = session.tus("HEAD", path).send().await.unwrap();
+/// What a part has, if the server lives to say it.
+async fn offset(session: &Session, path: &str) -> reqwest::Result<usize> {
+    let answer = session.tus("HEAD", path).send().await?;
     assert_eq!(answer.status(), StatusCode::OK, "no question is answered by a failure");
-    answer.headers()["upload-offset"].to_str().unwrap().parse().unwrap()
+    Ok(answer.headers()["upload-offset"].to_str().unwrap().parse().unwrap())
 }
 
 /// Sends what a part lacks, in requests of 1 MiB, as far as the server lives; what was acknowledged.
 async fn send(session: &Session, path: &str, bytes: &[u8]) -> usize {
-    let mut at = offset(session, path).await;
+    let Ok(mut at) = offset(session, path).await else { return 0 };
     while at < bytes.len() {
         let end = bytes.len().min(at + (1 << 20));
         let request = session
@@ -83,7 +84,7 @@ async fn parts(data: &Path, image: &[u8], random: &mut Random) -> Vec<String> {
     let server = Server::spawn(data);
     let session = Session::open(&server.base).await;
     for ((path, piece), acknowledged) in paths.iter().zip(pieces).zip(acknowledged) {
-        let kept = offset(&session, path).await;
+        let kept = offset(&session, path).await.unwrap();
         assert!(kept >= acknowledged, "{acknowledged} bytes were acknowledged, {kept} are there");
         assert_eq!(send(&session, path, piece).await, piece.len());
     }

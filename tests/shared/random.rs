@@ -25,12 +25,16 @@ impl Random {
         self.next() % bound
     }
 
+    /// Of an image that nobody refuses: chance made the two first bytes of gzip in one upload of many thousands.
     pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(length + 8);
         while bytes.len() < length {
             bytes.extend_from_slice(&self.next().to_le_bytes());
         }
         bytes.truncate(length);
+        if let Some(first) = bytes.first_mut() {
+            *first = 0;
+        }
         bytes
     }
 }

@@ -37,7 +37,9 @@ impl Exported {
         let export =
             format!("fuse,id=export,node-name={top},mountpoint={},writable=on", file.display());
         command.args(["--export", &export]).stdin(Stdio::null());
-        let daemon = command.spawn().expect("qemu-storage-daemon (Debian: qemu-utils)");
+        let daemon = command
+            .spawn()
+            .expect("qemu-storage-daemon (Debian: qemu-utils, in Debian 12 qemu-system-common)");
         let mut exported = Self { daemon, device: None };
         let begun = Instant::now();
         while fs::metadata(&file).unwrap().len() == 0 {
