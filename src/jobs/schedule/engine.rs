@@ -104,7 +104,7 @@ impl Scheduler {
         Ok(closed)
     }
 
-    /// Keeps the runs of this process its own, and ends those that nobody has renewed for [`LEASE`] up to `seen_at`, a moment of this
+    /// Keeps the runs of this process its own, and ends those that nobody has renewed for a minute up to `seen_at`, a moment of this
     /// process's steady clock. `now_ms` is what the records are told.
     pub async fn keep_runs(&self, now_ms: EpochMs, seen_at: Instant) -> Result<(), ScheduleError> {
         let db = &self.jobs.parts.db;
