@@ -2,10 +2,12 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use bytes::Bytes;
+
+use super::locked;
 
 /// Buffers that are kept for the next slices: as many as a client may send at once.
 const SPARE_MAX: usize = 8;
@@ -26,7 +28,7 @@ impl fmt::Debug for Buffers {
 impl Buffers {
     /// A buffer of `length` bytes, whatever they are.
     pub(super) fn take(&self, length: usize) -> Vec<u8> {
-        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let spare = locked(&self.spare).pop();
         let mut buffer = spare.unwrap_or_default();
         buffer.resize(length, 0);
         buffer
@@ -39,7 +41,7 @@ impl Buffers {
 
     /// Gives the memory back to the system, but for what is lent now.
     pub(super) fn clear(&self) {
-        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
+        *locked(&self.spare) = Vec::new();
     }
 }
 
@@ -56,7 +58,7 @@ impl AsRef<[u8]> for Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let mut spare = self.home.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spare = locked(&self.home);
         if spare.len() < SPARE_MAX {
             spare.push(std::mem::take(&mut self.bytes));
         }

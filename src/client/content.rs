@@ -105,8 +105,8 @@ impl Content {
         }
     }
 
-    /// Nothing is sent for now: lets go of the memory that the next slices would use.
-    pub(super) fn rest(&self) {
+    /// Lets go of the memory that the next slices would use.
+    pub(super) fn free_buffers(&self) {
         match &self.origin {
             Origin::File { buffers, .. } => buffers.clear(),
             Origin::Stream(_) => {}

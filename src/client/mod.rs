@@ -66,7 +66,10 @@ mod stub;
 #[cfg(test)]
 mod tests;
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use reqwest::Url;
 
@@ -74,6 +77,11 @@ use error::ClientError;
 
 /// How long a connection may take to come up.
 const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// A lock whose holder cannot have left it half changed.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// An HTTP client for `server`. Follows no redirects (an upload must not be sent twice) and takes proxies from the
 /// environment only where the server is not this machine.

@@ -1,11 +1,10 @@
 //! A limit of the rate that all connections share.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Mutex, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
+
+use super::locked;
 
 /// What may be sent at once after a pause, as time: a burst of so much of the rate.
 const BURST: Duration = Duration::from_millis(250);
@@ -38,7 +37,7 @@ impl RateLimit {
     }
 
     fn reserve(&self, now: Instant, bytes: u64) -> Instant {
-        let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free_at = locked(&self.free_at);
         let earliest = now.checked_sub(BURST).unwrap_or(now);
         let begin = free_at.unwrap_or(earliest).max(earliest);
         let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_sec);

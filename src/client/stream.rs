@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     io::Read,
     sync::{
-        Mutex, PoisonError,
+        Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -14,6 +14,7 @@ use bytes::Bytes;
 use super::{
     digests::{LocalDigests, RunningDigests},
     error::ClientError,
+    locked,
 };
 use crate::wire::native::ByteRange;
 
@@ -58,7 +59,7 @@ impl Stream {
 
     /// The bytes of a range, none of them copied. Blocks until they have come; reads nothing beyond.
     pub(super) fn slice(&self, range: ByteRange) -> Result<Vec<Bytes>, ClientError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = locked(&self.state);
         while state.read < range.end {
             self.read_piece(&mut state, range.end)?;
         }
@@ -92,7 +93,7 @@ impl Stream {
 
     /// Reads on where nobody needs the bytes any more, for their digests. Blocks until some have come.
     pub(super) fn skip(&self) -> Result<(), ClientError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = locked(&self.state);
         if state.read < self.size { self.read_piece(&mut state, self.size) } else { Ok(()) }
     }
 

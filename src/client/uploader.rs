@@ -16,7 +16,7 @@ use super::{
     locate::{Located, Wanted, locate, relocate},
     rate::RateLimit,
     records::NewImage,
-    retry::{Policy, Trouble, millis, patiently},
+    retry::{Backoff, Policy, Trouble, millis, patiently},
     sender::{Sender, Verdict},
     transfer::{End, Limits, Transfer, is_complete},
 };
@@ -25,9 +25,10 @@ use crate::{
     wire::native::{StateName, UploadState},
 };
 
-/// Between two looks at a job that the server is finishing: the first, and after doublings the longest. A short image is ready within
-/// milliseconds; the digests of a long one may take minutes.
-const FINISH_PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// Between two looks at a job that the server is finishing. A short image is ready within milliseconds; the digests of a long one may
+/// take minutes.
+const FINISH_PAUSES: Backoff =
+    Backoff { base: Duration::from_millis(20), cap: Duration::from_millis(500) };
 /// How long suspending may take after Ctrl-C. The server does it by itself after half a minute of silence.
 const SUSPEND_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -289,7 +290,7 @@ impl Uploader {
             Transfer::new(sender, content.size(), *limits, policy, events, stop, digests);
         let end = transfer.run().await;
         // The server may take minutes for the digests.
-        content.rest();
+        content.free_buffers();
         let end = end.map_err(|error| suspended_by_somebody(error, job))?;
         Ok((end, transfer.sent_bytes()))
     }
@@ -302,7 +303,7 @@ impl Uploader {
         length: u64,
     ) -> Result<Settled, ClientError> {
         let mut trouble = Trouble::default();
-        let (mut pause, longest) = FINISH_PAUSES;
+        let mut looks = 0;
         loop {
             if state.state.is_final() {
                 return Ok(Settled::Final(state));
@@ -318,9 +319,8 @@ impl Uploader {
                 trouble.over();
                 let phase = Phase::of_stage(&state.stage).unwrap_or(Phase::Verifying);
                 (self.events)(&Event::Phase { phase, percent: Some(state.stage_percent.min(100)) });
-                let next = pause;
-                pause = (pause * 2).min(longest);
-                next
+                looks += 1;
+                FINISH_PAUSES.ceiling(looks)
             };
             match self.look(sender, wait, &mut trouble).await? {
                 Looked::State(next) => state = next,

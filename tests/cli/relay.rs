@@ -99,30 +99,30 @@ impl Slices {
 }
 
 /// What one connection has sent since it was answered; an interim answer would end it too early.
-#[derive(Default)]
 struct Request {
     bytes: Mutex<u64>,
+    slices: Arc<Slices>,
 }
 
 impl Request {
-    fn sends(&self, bytes: u64, slices: &Slices) {
+    fn sends(&self, bytes: u64) {
         let mut sent = self.bytes.lock().unwrap();
         let is_slice = (*sent..*sent + bytes).contains(&SLICE_BYTES_MIN);
         *sent += bytes;
         // Under the lock: an answer that comes now finds the slice counted.
         if is_slice {
-            slices.begun();
+            self.slices.begun();
         }
         drop(sent);
         if is_slice {
-            slices.hold();
+            self.slices.hold();
         }
     }
 
-    fn is_over(&self, slices: &Slices) {
+    fn is_over(&self) {
         let mut sent = self.bytes.lock().unwrap();
         if std::mem::take(&mut *sent) > SLICE_BYTES_MIN {
-            slices.over();
+            self.slices.over();
         }
     }
 }
@@ -152,14 +152,12 @@ impl Relay {
                 }
                 // While the server is down the client sees its connection close at once.
                 let Ok(server) = TcpStream::connect(("127.0.0.1", target)) else { continue };
-                let request = Arc::<Request>::default();
-                let [(sent, sending), (answered, answering)] =
-                    [(); 2].map(|()| (Arc::clone(&request), Arc::clone(&counted)));
-                let (ended, ending) = (request, Arc::clone(&counted));
-                let sends = move |bytes| sent.sends(bytes, &sending);
-                pump(&client, &server, up_too.clone(), sends, move || ended.is_over(&ending));
-                let answers = move |_| answered.is_over(&answering);
-                pump(&server, &client, down_too.clone(), answers, || {});
+                let slices = Arc::clone(&counted);
+                let sent = Arc::new(Request { bytes: Mutex::default(), slices });
+                let (ended, answered) = (Arc::clone(&sent), Arc::clone(&sent));
+                let sends = move |bytes| sent.sends(bytes);
+                pump(&client, &server, up_too.clone(), sends, move || ended.is_over());
+                pump(&server, &client, down_too.clone(), move |_| answered.is_over(), || {});
             }
         });
         Self { port, up, down, slices, stopped }

@@ -105,10 +105,17 @@ impl Drop for Encrypted {
 
 /// A certificate of `localhost` in two files.
 fn pair(folder: &Path, name: &str) -> [String; 2] {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    pair_with(folder, name, |_| ())
+}
+
+/// The same with other properties.
+fn pair_with(folder: &Path, name: &str, change: fn(&mut CertificateParams)) -> [String; 2] {
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    change(&mut params);
+    let key = rcgen::KeyPair::generate().unwrap();
     let files = ["crt", "key"].map(|kind| folder.join(format!("{name}.{kind}")));
-    fs::write(&files[0], made.cert.pem()).unwrap();
-    fs::write(&files[1], made.signing_key.serialize_pem()).unwrap();
+    fs::write(&files[0], params.self_signed(&key).unwrap().pem()).unwrap();
+    fs::write(&files[1], key.serialize_pem()).unwrap();
     files.map(|file| file.to_str().unwrap().to_owned())
 }
 
@@ -201,15 +208,6 @@ fn a_hangup_brings_the_new_certificate_and_a_bad_one_changes_nothing() {
 #[test]
 fn what_is_wrong_with_a_certificate_is_told_with_what_to_do() {
     let (data, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let pair_of = |name: &str, mend: fn(&mut CertificateParams)| {
-        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
-        mend(&mut params);
-        let key = rcgen::KeyPair::generate().unwrap();
-        let files = ["crt", "key"].map(|kind| folder.path().join(format!("{name}.{kind}")));
-        fs::write(&files[0], params.self_signed(&key).unwrap().pem()).unwrap();
-        fs::write(&files[1], key.serialize_pem()).unwrap();
-        files.map(|file| file.to_str().unwrap().to_owned())
-    };
     let login = |[cert, key]: &[String; 2], trusted: Option<&str>| {
         let tls = ["--tls-cert", cert, "--tls-key", key];
         let server = Encrypted::start(data.path(), free_port(), &tls);
@@ -220,17 +218,19 @@ fn what_is_wrong_with_a_certificate_is_told_with_what_to_do() {
             .envs(trusted.map(|cert| ("SSL_CERT_FILE", cert)));
         Running::start(command, "").end()
     };
-    let good = pair_of("good", |_| ());
+    let good = pair(folder.path(), "good");
     login(&good, Some(&good[0])).ends(0);
     login(&good, None).ends(7).complains("name its file in SSL_CERT_FILE");
-    let over = pair_of("over", |params| params.not_after = rcgen::date_time_ymd(2020, 1, 2));
+    let over = pair_with(folder.path(), "over", |params| {
+        params.not_after = rcgen::date_time_ymd(2020, 1, 2);
+    });
     login(&over, Some(&over[0])).ends(7).complains("look at this machine's clock");
-    let other = pair_of("other", |params| {
+    let other = pair_with(folder.path(), "other", |params| {
         params.subject_alt_names =
             CertificateParams::new(["other.test".to_owned()]).unwrap().subject_alt_names;
     });
     login(&other, Some(&other[0])).ends(7).complains("is for another name");
-    let authority = pair_of("authority", |params| {
+    let authority = pair_with(folder.path(), "authority", |params| {
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     });
     login(&authority, Some(&authority[0])).ends(7).complains("basicConstraints=critical,CA:FALSE");

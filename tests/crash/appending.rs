@@ -10,7 +10,7 @@ use std::{
 use reqwest::{RequestBuilder, Response, StatusCode};
 
 use crate::{
-    compare, path_of,
+    base64_of, compare, path_of,
     shared::{
         client::Session,
         files::files_below,
@@ -120,11 +120,6 @@ impl Protocol {
 
 fn offset(answer: &Response) -> usize {
     answer.headers()["upload-offset"].to_str().unwrap().parse().unwrap()
-}
-
-fn base64_of(text: &str) -> String {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    STANDARD.encode(text)
 }
 
 /// Makes an upload, by as many requests as it takes.

@@ -8,7 +8,7 @@ use std::{
 use reqwest::{Response, StatusCode};
 
 use crate::{
-    compare, path_of,
+    base64_of, compare, path_of,
     shared::{
         client::Session,
         files::files_below,
@@ -97,11 +97,6 @@ async fn join(session: &Session, name: &str, parts: &[String]) -> reqwest::Resul
     let concat = format!("final;{}", parts.join(" "));
     let request = session.tus("POST", "/uploads").header("Upload-Concat", concat);
     request.header("Upload-Metadata", metadata).send().await
-}
-
-fn base64_of(text: &str) -> String {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    STANDARD.encode(text)
 }
 
 async fn cycle(number: usize, kill_at: Option<&str>, data: &Path, random: &mut Random) {

@@ -106,6 +106,11 @@ async fn compare(session: &Session, name: &str, source: &Path, image: &[u8]) {
     assert!(stored == image, "{name}: the stored bytes differ from the source");
 }
 
+fn base64_of(text: &str) -> String {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    STANDARD.encode(text)
+}
+
 /// Path of the upload that this answer has made.
 fn path_of(made: &reqwest::Response) -> String {
     let url = made.headers()["location"].to_str().unwrap();

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use futures::{StreamExt, stream};
 
-use super::{Load, locked};
+use super::Load;
+use crate::client::locked;
 use crate::{
     client::{
         api::JobAction,

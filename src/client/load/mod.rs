@@ -29,6 +29,7 @@ use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{api::Api, error::ClientError, is_loopback, retry::Policy};
+use crate::client::locked;
 use crate::{client::error::ErrorKind, wire::native::UploadState};
 use clean::Made;
 use pace::{Cuts, Pace};
@@ -36,7 +37,7 @@ use place::Placed;
 use protocol::Protocol;
 use report::{Costs, Report};
 use source::Source;
-use tally::{Tally, locked};
+use tally::Tally;
 use upload::{Lane, Upload};
 use usage::Cpu;
 use watch::{Watch, Whom};

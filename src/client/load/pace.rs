@@ -1,13 +1,11 @@
 //! How fast bytes may go, and when a connection is cut.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Mutex, time::Duration};
 
 use tokio::time::Instant;
 
 use super::source::split_mix;
+use crate::client::locked;
 
 /// A sleep ends up to this much too late on a busy machine; what it cost is made up for.
 const LATE_MAX: Duration = Duration::from_millis(100);
@@ -42,7 +40,7 @@ impl Pace {
     /// When the next `bytes` may be sent, and books them.
     fn turn(&self, now: Instant, bytes: u64) -> Instant {
         let cost = Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / self.rate);
-        let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free_at = locked(&self.free_at);
         let earliest = now.checked_sub(LATE_MAX).unwrap_or(now);
         let turn = free_at.unwrap_or(now).max(earliest);
         *free_at = Some(turn + cost);

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use reqwest::Url;
 use tokio::time::Instant;
 
-use super::{Load, Made, locked, protocol::Place};
+use super::{Load, Made, protocol::Place};
+use crate::client::locked;
 use crate::{
     client::{
         api::segment,

@@ -3,13 +3,15 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use hdrhistogram::Histogram;
+
+use crate::client::locked;
 
 /// Kinds of errors that are told apart; the rest is counted together.
 const ERROR_KINDS_MAX: usize = 50;
@@ -156,11 +158,6 @@ impl Tally {
         kinds.sort_by_key(|kind| std::cmp::Reverse(kind.count));
         kinds
     }
-}
-
-/// A lock whose holder cannot have left it half changed.
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -17,15 +17,16 @@ use super::{
     Load,
     pace::{Cuts, Pace},
     protocol::{Place, head},
-    tally::{Tally, locked},
+    tally::Tally,
     wire::{Answer, Connection},
 };
 use crate::{
     client::{
         api::auth,
         error::ClientError,
+        locked,
         plan::Plan,
-        retry::Trouble,
+        retry::{Backoff, Trouble},
         sender::{Verdict, judge},
     },
     wire::native::{ByteRange, StateName, UploadState},
@@ -37,8 +38,9 @@ const EARLY_ANSWER_MAX: Duration = Duration::from_secs(2);
 const FINISH_MAX: Duration = Duration::from_mins(30);
 /// Between a cut and the next request: no client notices at once, and the server works on what had arrived.
 const CUT_PAUSE: Duration = Duration::from_millis(100);
-/// First and longest wait between two looks at such an upload.
-const FINISH_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+/// Between two looks at such an upload.
+const FINISH_PAUSES: Backoff =
+    Backoff { base: Duration::from_millis(5), cap: Duration::from_millis(250) };
 /// Connections that were idle for longer are not used again: the server may be about to close them.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 
@@ -261,7 +263,7 @@ impl<'l> Upload<'l> {
         connection: &mut Option<Connection>,
     ) -> Result<UploadState, ClientError> {
         let begun = Instant::now();
-        let (mut pause, longest) = FINISH_PAUSES;
+        let mut looks = 0;
         let mut known = locked(&self.last).take();
         loop {
             match known {
@@ -273,8 +275,8 @@ impl<'l> Upload<'l> {
                 let words = "all bytes are there, but the server does not finish".to_owned();
                 return Err(ClientError::Protocol { words });
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(longest);
+            looks += 1;
+            sleep(FINISH_PAUSES.ceiling(looks)).await;
             known = self.state(connection).await?;
         }
     }

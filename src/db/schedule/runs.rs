@@ -211,9 +211,8 @@ impl Write for CloseSilent {
         let mut ended = 0;
         for OpenRun { id, lease_until_ms } in &self.runs {
             let values = values![*id, *now_ms, *success, result, *lease_until_ms];
-            let closed = link.all(SqlText::Fixed(st::HISTORY_CLOSE_SILENT), values).await?;
-            for row in &closed {
-                link.execute(st::JOB_END, values![rows::run_id(row)?]).await?;
+            if link.execute(st::HISTORY_CLOSE_SILENT, values).await? > 0 {
+                link.execute(st::JOB_END, values![*id]).await?;
                 ended += 1;
             }
         }

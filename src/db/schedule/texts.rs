@@ -155,7 +155,7 @@ pub(super) const HISTORY_CLOSE_OF_NODE: &str = "UPDATE scheduler_history SET end
      success = $3, result = $4 WHERE ended_ms IS NULL AND node_uuid = $1 RETURNING id";
 /// Not one whose lease was renewed since it was read.
 pub(super) const HISTORY_CLOSE_SILENT: &str = "UPDATE scheduler_history SET ended_ms = $2, \
-     success = $3, result = $4 WHERE ended_ms IS NULL AND id = $1 AND lease_until_ms = $5 RETURNING id";
+     success = $3, result = $4 WHERE ended_ms IS NULL AND id = $1 AND lease_until_ms = $5";
 pub(super) const HISTORY_OPEN: &str =
     "SELECT id, lease_until_ms FROM scheduler_history WHERE ended_ms IS NULL";
 /// Runs that jobs say they are at work on, and that are over or not there.

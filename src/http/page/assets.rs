@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     io::{self, Write},
-    sync::{LazyLock, Mutex, PoisonError},
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
@@ -85,7 +85,7 @@ fn pack(tag: &str, bytes: &[u8]) -> io::Result<Bytes> {
     Ok(packed)
 }
 
-fn locked() -> std::sync::MutexGuard<'static, HashMap<String, Bytes>> {
+fn locked() -> MutexGuard<'static, HashMap<String, Bytes>> {
     PACKED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

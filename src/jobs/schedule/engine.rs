@@ -109,7 +109,9 @@ impl Scheduler {
     pub async fn keep_runs(&self, now_ms: EpochMs, seen_at: Instant) -> Result<(), ScheduleError> {
         let db = &self.jobs.parts.db;
         let mine = locked(&self.at_work).clone();
-        db.renew_runs(self.runner(now_ms), mine.iter().copied().collect()).await?;
+        if !mine.is_empty() {
+            db.renew_runs(self.runner(now_ms), mine.iter().copied().collect()).await?;
+        }
         let mut open = db.open_runs().await?;
         open.retain(|run| !mine.contains(&run.id));
         let silent = locked(&self.seen_leases).silent(&open, seen_at, LEASE);
